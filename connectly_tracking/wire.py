@@ -1,0 +1,76 @@
+"""The documented request body, once (seed: "Request body")."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from .exceptions import InvalidEvent
+
+if TYPE_CHECKING:
+    from .landing import Landing
+    from .payload import Line, Payload
+
+MAX_BODY: Final = 32 * 1024  # bytes
+
+
+def purchase_body(payload: Payload, landing: Landing) -> str:
+    """The JSON text of one Purchase; the same input gives the same bytes (ASCII).
+
+    Raises InvalidEvent above 32 KiB.
+    """
+    details: dict[str, object] = {
+        "currency": payload.currency,
+        "value": payload.value,
+        "order_id": payload.order_id,
+        "content_type": payload.content_type,
+    }
+    if payload.content_ids:
+        details["content_ids"] = payload.content_ids
+    if payload.num_items is not None:
+        details["num_items"] = payload.num_items
+    if payload.contents:
+        details["contents"] = [_item(line) for line in payload.contents]
+    details["event_time"] = payload.event_time
+    text = encode(
+        {
+            "cnct_tracking_id": landing.cnct_tracking_id,
+            "event_name": "Purchase",
+            "sendout_id": landing.sendout_id,
+            "attribution": {
+                "meta_ctwa": {"ctwa_clid": landing.ctwa_clid, "ad_id": landing.ad_id}
+            },
+            "payload": details,
+        }
+    )
+    if len(text) > MAX_BODY:
+        raise InvalidEvent(
+            "contents",
+            f"makes a request of {len(text)} bytes; at most {MAX_BODY} are sent. "
+            "Pass fewer items, or none",
+        )
+    return text
+
+
+def encode(value: object) -> str:
+    """JSON whose numbers are exact: a Decimal as its own digits, never as a float."""
+    match value:
+        case dict():
+            pairs = (
+                f"{json.dumps(key)}: {encode(item)}" for key, item in value.items()
+            )
+            return f"{{{', '.join(pairs)}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(encode, value))}]"
+        case Decimal():
+            return format(value, "f")
+        case _:
+            return json.dumps(value, allow_nan=False)
+
+
+def _item(line: Line) -> dict[str, object]:
+    item: dict[str, object] = {"id": line.id, "quantity": line.quantity}
+    if line.item_price is not None:
+        item["item_price"] = line.item_price
+    return item
