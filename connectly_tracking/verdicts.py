@@ -1,0 +1,108 @@
+"""What an answer of the API means for the event: decided once, here, as a pure
+function.
+
+Only a confirmed answer is a delivery. Whatever leaves open whether Connectly counted
+the event is sent again with the same bytes, except a 400: that one may have been
+counted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+
+MIN_WAIT: Final = 1.0  # seconds
+MAX_WAIT: Final = 6 * 3600.0
+DEFAULT_WAIT: Final = 60.0
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    CONFIRMED = "confirmed"
+    """2xx, and ``events_received`` is at least 1."""
+    UNCONFIRMED = "unconfirmed"
+    """2xx without that word: a captive portal, a maintenance page."""
+    REFUSED = "refused"
+    """400 and its like: final; Connectly may have counted it all the same."""
+    CONFIGURATION = "configuration"
+    """A fault of the key, the business or the address; nothing is wrong with the row.
+    """
+    THROTTLED = "throttled"
+    """The API asks to wait."""
+    UNAVAILABLE = "unavailable"
+    """The API is in trouble and says so."""
+    NOT_SENT = "not_sent"
+    """No connection: the request never left."""
+    UNKNOWN = "unknown"
+    """It left, and no whole answer came back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One attempt's result. ``wait``: seconds that the API asked for, or None."""
+
+    outcome: Outcome
+    status_code: int | None = None
+    detail: str = ""
+    wait: float | None = None
+
+
+_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
+_RETRYABLE: Final = frozenset({408, 409, 421, 423, 425})
+
+
+def judge(status: int, body: bytes, retry_after: str | None = None) -> Verdict:
+    """Read an answer: the status decides, the body only confirms."""
+    text = body.decode("utf-8-sig", "replace")
+    wait = None if retry_after is None else _wait(retry_after)
+    if status == 429 or (status in {413, 503} and wait is not None):
+        wait = DEFAULT_WAIT if wait is None else wait
+        return Verdict(
+            outcome=Outcome.THROTTLED, status_code=status, detail=text, wait=wait
+        )
+    if 200 <= status < 300:
+        confirmed = _confirms(text)
+        return Verdict(
+            outcome=Outcome.CONFIRMED if confirmed else Outcome.UNCONFIRMED,
+            status_code=status,
+            detail="" if confirmed else text,
+        )
+    if 300 <= status < 400 or status in _CONFIGURATION:
+        outcome = Outcome.CONFIGURATION
+    elif status in _RETRYABLE or status >= 500 or status < 200:
+        outcome = Outcome.UNAVAILABLE
+    else:
+        outcome = Outcome.REFUSED
+    return Verdict(outcome=outcome, status_code=status, detail=text)
+
+
+def _confirms(text: str) -> bool:
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    received = answer.get("events_received") if isinstance(answer, dict) else None
+    return (
+        isinstance(received, int) and not isinstance(received, bool) and received >= 1
+    )
+
+
+def _wait(header: str) -> float:
+    """Retry-After in seconds, within 1 s and 6 h; nonsense is a minute (RFC 9110)."""
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:12])
+    else:
+        try:
+            until = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            return DEFAULT_WAIT
+        aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+        seconds = (aware - datetime.now(UTC)).total_seconds()
+    return min(max(math.ceil(seconds), MIN_WAIT), MAX_WAIT)
