@@ -1,0 +1,320 @@
+"""The settings: the only reader of ``django.conf.settings``.
+
+Each property reads ``CONNECTLY_TRACKING`` on access, so that an override in a test
+holds at once, and raises ImproperlyConfigured with the words that `checks` shows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from .secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from django.http import HttpRequest
+
+    from .events import Purchase
+
+DEFAULT_BUSINESS: Final = "default"
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Business:
+    """The credentials of one business. ``business_id``: a UUID in its usual form."""
+
+    alias: str
+    business_id: str
+    api_key: Secret
+
+
+class Conf:
+    """Typed access to ``CONNECTLY_TRACKING``. Clocks are seconds."""
+
+    @property
+    def BUSINESSES(self) -> Mapping[str, Mapping[str, object]]:
+        """Every business by its alias, the default one included where it is named."""
+        named = self._get("BUSINESSES", {})
+        if not isinstance(named, dict) or not all(
+            isinstance(alias, str)
+            and _ALIAS.fullmatch(alias)
+            and isinstance(entry, dict)
+            for alias, entry in named.items()
+        ):
+            raise _fault("BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}')
+        if DEFAULT_BUSINESS in named:
+            raise _fault("BUSINESSES", "must not name 'default'; use the keys above it")
+        own = {key: self._get(key, None) for key in ("BUSINESS_ID", "API_KEY")}
+        default = {DEFAULT_BUSINESS: own} if any(own.values()) or not named else {}
+        return default | named
+
+    @property
+    def BUSINESS_ID(self) -> str:
+        """The default business's id at Connectly, a UUID."""
+        return _business_id("BUSINESS_ID", self._get("BUSINESS_ID", None))
+
+    @property
+    def API_KEY(self) -> Secret:
+        """The default business's key."""
+        return _api_key("API_KEY", self._get("API_KEY", None))
+
+    @property
+    def BUSINESS_RESOLVER(self) -> Callable[[HttpRequest | None, Any], str] | None:
+        """Says which business a request or an order belongs to."""
+        return self._callable("BUSINESS_RESOLVER")
+
+    @property
+    def BASE_URL(self) -> str:
+        """Where the API is: https, or http on loopback; without a trailing slash."""
+        return _base_url(self._get("BASE_URL", "https://api.connectly.ai"))
+
+    @property
+    def SEND(self) -> bool:
+        """False: capture and record, send nothing."""
+        return self._flag("SEND", default=True)
+
+    @property
+    def ORDER_ADAPTER(self) -> Callable[[Any], Purchase] | None:
+        """Makes a Purchase of the shop's own order."""
+        return self._callable("ORDER_ADAPTER")
+
+    @property
+    def ATTRIBUTION_WINDOW(self) -> timedelta | None:
+        """How old a click may be when its order is placed; None: any age."""
+        window = self._get("ATTRIBUTION_WINDOW", timedelta(days=28))
+        seconds = None if window is None else _seconds("ATTRIBUTION_WINDOW", window)
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    @property
+    def RECORD_UNATTRIBUTED(self) -> bool:
+        """Whether an order without a click leaves a small row."""
+        return self._flag("RECORD_UNATTRIBUTED", default=True)
+
+    @property
+    def STRICT(self) -> bool:
+        """Whether bad input to a signal raises instead of being recorded as refused."""
+        return self._flag("STRICT", default=settings.DEBUG)
+
+    @property
+    def LEASE(self) -> float:
+        """How long a claimed row belongs to its worker."""
+        return self._clock("LEASE", 120)
+
+    @property
+    def DEADLINE(self) -> float:
+        """How long one POST may take in all."""
+        return self._clock("DEADLINE", 20)
+
+    @property
+    def CONNECT_TIMEOUT(self) -> float:
+        """How long a connection may take to come up."""
+        return self._clock("CONNECT_TIMEOUT", 3.05)
+
+    @property
+    def READ_TIMEOUT(self) -> float:
+        """How long the API may be silent."""
+        return self._clock("READ_TIMEOUT", 10)
+
+    @property
+    def RETRY_SCHEDULE(self) -> tuple[float, ...]:
+        """The waits between tries; the last repeats, each is varied by 20 %."""
+        name = "RETRY_SCHEDULE"
+        waits = self._get(name, (30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600))
+        if not isinstance(waits, (list, tuple)) or not waits:
+            raise _fault(name, "must be a list of durations, such as [30, 60, 300]")
+        schedule = tuple(_seconds(name, wait) for wait in waits)
+        if list(schedule) != sorted(schedule):
+            raise _fault(name, "must not decrease")
+        return schedule
+
+    @property
+    def BATCH(self) -> int:
+        """Rows in one claim."""
+        return self._count("BATCH", 64, most=1000)
+
+    @property
+    def THREADS(self) -> int:
+        """POSTs in flight in one process."""
+        return self._count("THREADS", 16, most=128)
+
+    @property
+    def PROXIES(self) -> dict[str, str] | None:
+        """Proxies by scheme; None: the environment's; {}: none."""
+        proxies = self._get("PROXIES", None)
+        if proxies is None:
+            return None
+        if not isinstance(proxies, dict) or not all(
+            isinstance(text, str) for pair in proxies.items() for text in pair
+        ):
+            raise _fault("PROXIES", 'must look like {"https": "http://proxy:3128"}')
+        return dict(proxies)
+
+    @property
+    def CA_BUNDLE(self) -> str | None:
+        """A file of certificates to trust; None: the environment's or certifi's."""
+        bundle = self._get("CA_BUNDLE", None)
+        if bundle is None:
+            return None
+        if not isinstance(bundle, (str, Path)) or not Path(bundle).exists():
+            raise _fault("CA_BUNDLE", "must be the path of an existing file")
+        return str(bundle)
+
+    @property
+    def RETENTION(self) -> timedelta:
+        """What ``prune`` keeps."""
+        kept = self._get("RETENTION", timedelta(days=90))
+        return timedelta(seconds=_seconds("RETENTION", kept))
+
+    @property
+    def QUEUE(self) -> str | None:
+        """The Celery queue of our tasks; None: the project's default."""
+        queue = self._get("QUEUE", None)
+        if queue is not None and not (isinstance(queue, str) and queue.strip()):
+            raise _fault("QUEUE", "must be the name of a queue")
+        return queue
+
+    def business(self, alias: str) -> Business:
+        """One business's credentials. Raises ImproperlyConfigured without the key."""
+        entry = self.BUSINESSES.get(alias)
+        if entry is None:
+            raise _fault("BUSINESSES", f"has no business {alias!r}")
+        prefix = "" if alias == DEFAULT_BUSINESS else f"BUSINESSES[{alias!r}]."
+        return Business(
+            alias=alias,
+            business_id=_business_id(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID")),
+            api_key=_api_key(f"{prefix}API_KEY", entry.get("API_KEY")),
+        )
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The dictionary as the project wrote it."""
+        given = getattr(settings, "CONNECTLY_TRACKING", {})
+        if not isinstance(given, dict):
+            raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")
+        return given
+
+    def _get(self, name: str, default: Any) -> Any:
+        return self.given.get(name, default)
+
+    def _flag(self, name: str, *, default: bool) -> bool:
+        value = self._get(name, default)
+        if not isinstance(value, bool):
+            raise _fault(name, "must be True or False")
+        return value
+
+    def _count(self, name: str, default: int, *, most: int) -> int:
+        value = self._get(name, default)
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not 1 <= value <= most
+        ):
+            raise _fault(name, f"must be a whole number from 1 to {most}")
+        return value
+
+    def _clock(self, name: str, default: float) -> float:
+        return _seconds(name, self._get(name, default))
+
+    def _callable(self, name: str) -> Callable[..., Any] | None:
+        value = self._get(name, None)
+        if isinstance(value, str):
+            try:
+                value = import_string(value)
+            except ImportError as exc:
+                raise _fault(name, f"cannot be imported: {exc}") from exc
+        if value is not None and not callable(value):
+            raise _fault(name, "must be a callable or its dotted path")
+        return value  # type: ignore[no-any-return]
+
+
+conf = Conf()
+
+#: Every setting's name.
+NAMES: Final = tuple(name for name in vars(Conf) if name.isupper())
+
+
+def _fault(name: str, problem: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"CONNECTLY_TRACKING[{name!r}] {problem}.")
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if (
+        not isinstance(value, (int, float))
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise _fault(name, "must be a timedelta or a number of seconds, more than zero")
+    return float(value)
+
+
+def _business_id(name: str, value: object) -> str:
+    if not value:
+        raise _fault(name, "is missing; Connectly shows it beside the API key")
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        raise _fault(name, "must be a UUID") from None
+
+
+def _api_key(name: str, value: object) -> Secret:
+    if callable(value):
+        try:
+            value = value()
+        except Exception as exc:
+            raise _fault(name, f"could not be had: {type(exc).__name__}") from exc
+    if not value:
+        raise _fault(
+            name, "is missing; create one in Connectly under Settings, General"
+        )
+    if not isinstance(value, str):
+        raise _fault(name, "must be a text")
+    if value != value.strip():
+        raise _fault(name, "has white space around it; strip it where it is read")
+    if not (value.isascii() and value.isprintable()):
+        raise _fault(name, "contains characters that no HTTP header can carry")
+    return Secret(value)
+
+
+def _base_url(value: object) -> str:
+    name = "BASE_URL"
+    if not isinstance(value, str) or value != value.strip():
+        raise _fault(name, "must be a URL without white space around it")
+    try:
+        url = urlsplit(value)
+        host, _port = url.hostname or "", url.port
+    except ValueError:
+        raise _fault(name, "is no URL") from None
+    if url.scheme not in {"https", "http"} or not host:
+        raise _fault(name, "must begin with https:// and name a host")
+    if url.scheme == "http" and host not in LOOPBACK:
+        raise _fault(name, "must be https; plain http would show the key on the way")
+    if url.username is not None or url.query or url.fragment:
+        raise _fault(name, "must not carry a user, a query or a fragment")
+    if host.startswith(("169.254.", "fe80:")):
+        raise _fault(name, "must not be a link-local address")
+    return value.rstrip("/")
+
+
+#: Of the two credentials, for whoever has the value in hand.
+VALIDATORS: Final[Mapping[str, Callable[[str, object], object]]] = {
+    "BUSINESS_ID": _business_id,
+    "API_KEY": _api_key,
+}
