@@ -1,0 +1,23 @@
+"""The table at which the two wings meet: what was captured, and what became of it."""
+
+from __future__ import annotations
+
+from .attempt import DeliveryAttempt
+from .attribution import Attribution
+from .circuit import Circuit
+from .clock import DbNow, moment
+from .conversion import Conversion, ConversionQuerySet, EventName, Reason, State, key_of
+
+__all__ = [
+    "Attribution",
+    "Circuit",
+    "Conversion",
+    "ConversionQuerySet",
+    "DbNow",
+    "DeliveryAttempt",
+    "EventName",
+    "Reason",
+    "State",
+    "key_of",
+    "moment",
+]

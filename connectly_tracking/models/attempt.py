@@ -1,0 +1,49 @@
+"""One try at sending a conversion."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class DeliveryAttempt(models.Model):
+    """Written with the claim, before anything is sent.
+
+    One that never finished is an unknown outcome, and is shown as such.
+    """
+
+    class Outcome(models.TextChoices):
+        CONFIRMED = "confirmed", _("confirmed")
+        UNCONFIRMED = "unconfirmed", _("not confirmed")
+        REFUSED = "refused", _("refused")
+        CONFIGURATION = "configuration", _("configuration at fault")
+        THROTTLED = "throttled", _("asked to wait")
+        UNAVAILABLE = "unavailable", _("API unavailable")
+        NOT_SENT = "not_sent", _("not sent")
+        UNKNOWN = "unknown", _("unknown")
+
+    # Made here and not by the database, so that a claim need not read it back.
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversion = models.ForeignKey(
+        "Conversion", on_delete=models.CASCADE, related_name="delivery_attempts"
+    )
+    started_at = models.DateTimeField(_("started at"))
+    finished_at = models.DateTimeField(_("finished at"), null=True)
+    outcome = models.CharField(
+        _("outcome"), max_length=16, choices=Outcome, default=Outcome.UNKNOWN
+    )
+    status_code = models.PositiveSmallIntegerField(_("status"), null=True)
+    detail = models.TextField(
+        _("answer"), blank=True, help_text=_("What Connectly or the network said.")
+    )
+
+    class Meta:
+        verbose_name = _("delivery attempt")
+        verbose_name_plural = _("delivery attempts")
+        ordering: ClassVar = ["started_at"]
+
+    def __str__(self) -> str:
+        return str(self.pk)

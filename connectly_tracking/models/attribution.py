@@ -1,0 +1,106 @@
+"""A click: what the landing URL said, when, and whose it is."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import DEFAULT_BUSINESS
+from ..landing import MAX_VALUE, PARAMETERS, Landing
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+
+class AttributionQuerySet(models.QuerySet["Attribution"]):
+    def best_for(self, user_id: Any, *, until: datetime) -> Attribution | None:
+        """The click to credit: the newest up to then; else another, to say why not."""
+        return (
+            self.filter(user_id=user_id)
+            .annotate(
+                _rank=models.Case(
+                    models.When(captured_at__gt=until, then=2),
+                    models.When(reportable=False, then=1),
+                    default=0,
+                    output_field=models.SmallIntegerField(),
+                )
+            )
+            .order_by("_rank", "-captured_at")
+            .first()
+        )
+
+    def prunable(self, before: datetime) -> AttributionQuerySet:
+        return self.filter(captured_at__lt=before)
+
+
+class Attribution(models.Model):
+    """One landing. The five values are verbatim; none is ever cut."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    business = models.CharField(
+        _("business"), max_length=64, default=DEFAULT_BUSINESS, editable=False
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        on_delete=models.SET_NULL,
+        # A customer deleted meanwhile must not fail the page's or the order's commit.
+        db_constraint=False,
+        related_name="+",
+        db_index=False,
+    )
+    cnct_tracking_id = models.CharField(_("tracking id"), max_length=MAX_VALUE)
+    sendout_id = models.CharField(_("campaign"), max_length=MAX_VALUE, blank=True)
+    ctwa_clid = models.CharField(_("click id"), max_length=MAX_VALUE, blank=True)
+    ad_id = models.CharField(_("ad"), max_length=MAX_VALUE, blank=True)
+    attribution_source = models.CharField(_("source"), max_length=MAX_VALUE)
+    reportable = models.BooleanField(
+        _("reportable"),
+        help_text=_(
+            "Whether all ids are there, so that Connectly can credit the click."
+        ),
+    )
+    refused = models.CharField(
+        _("refused values"),
+        max_length=255,
+        blank=True,
+        help_text=_(
+            "Parameters that stood in the link but could not be kept, and why."
+        ),
+    )
+    captured_at = models.DateTimeField(_("captured at"), default=timezone.now)
+
+    objects = AttributionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("attribution")
+        verbose_name_plural = _("attributions")
+        ordering: ClassVar = ["-captured_at"]
+        indexes: ClassVar = [
+            models.Index(fields=["captured_at"], name="connectly_click_captured"),
+            models.Index(fields=["user", "captured_at"], name="connectly_click_user"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    @classmethod
+    def from_landing(cls, landing: Landing, **fields: Any) -> Attribution:
+        """A click that is not yet stored."""
+        values = {name: getattr(landing, name) for name in PARAMETERS}
+        return cls(**values, reportable=landing.is_reportable, **fields)
+
+    @property
+    def landing(self) -> Landing:
+        """The five values."""
+        return Landing(**{name: getattr(self, name) for name in PARAMETERS})
+
+    def is_within(self, window: timedelta | None, of: datetime) -> bool:
+        """Whether the click is young enough for an order of that time."""
+        return window is None or of - self.captured_at <= window
