@@ -1,0 +1,222 @@
+"""If the order committed, the conversion exists.
+
+Nothing here waits for the network or for a broker, and nothing outside one savepoint
+can harm the order's transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, connections, router, transaction
+from django.utils import timezone
+
+from .attribution import business_of, is_at_hand, resolve, store
+from .conf import conf
+from .events import Purchase
+from .exceptions import InvalidEvent
+from .models import Conversion, DbNow, EventName, Reason, State, key_of, moment
+from .payload import Payload, legible
+from .wakeup import wake
+from .wire import purchase_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from django.http import HttpRequest
+
+    from .models import Attribution
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an order's click and business are looked for, in this order."""
+
+    attribution: Attribution | UUID | str | None = None
+    request: HttpRequest | None = None
+    user: Any = None
+    business: str | None = None
+
+
+def record(
+    event: Purchase,
+    *,
+    request: HttpRequest | None = None,
+    user: Any = None,
+    attribution: Attribution | UUID | str | None = None,
+    business: str | None = None,
+    using: str | None = None,
+) -> Conversion:
+    """Record a paid order in the order's own transaction: one row per order.
+
+    ``attribution``, ``request`` and ``user`` say where to look for the click, in that
+    order; ``business`` is an alias of the settings; ``using`` is the order's database,
+    where our tables must be too.
+
+    Returns the order's row: a new one, or that of an earlier call, which changes only
+    where it was skipped and can be sent now. It is unsaved where the order has no click
+    and ``RECORD_UNATTRIBUTED`` is off. What cannot be reported is a row as well,
+    skipped with the field and what to do; under ``STRICT`` it raises InvalidEvent
+    instead. Raises what the database raises, after rolling back to where it began.
+    """
+    source = Source(
+        attribution=attribution, request=request, user=user, business=business
+    )
+    return record_made(lambda: event, source, using=using)
+
+
+def record_made(
+    make: Callable[[], Purchase],
+    source: Source,
+    *,
+    using: str | None = None,
+    fault: InvalidEvent | None = None,
+) -> Conversion:
+    """As `record`, with the event made inside our savepoint, where the shop's code may
+    query and fail. ``fault`` refuses the event, whatever it says.
+    """
+    using = using or router.db_for_write(Conversion)
+    try:
+        with transaction.atomic(using=using):
+            _take_write_lock(using, source)
+            row = _draft(make(), source, fault)
+            if row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
+                _insert(row, using)
+    except IntegrityError:
+        # Somebody was first: an earlier signal, or the same one on another connection.
+        with transaction.atomic(using=using):
+            return _merge(row, using)
+    return row
+
+
+def _draft(event: Purchase, source: Source, fault: InvalidEvent | None) -> Conversion:
+    """The row as it would be if it were the order's first; nothing is written yet."""
+    try:
+        if fault:
+            raise fault
+        return _checked(event, source)
+    except InvalidEvent as exc:
+        if conf.STRICT:
+            raise
+        return _refused(event, source, exc)
+
+
+def _checked(event: Purchase, source: Source) -> Conversion:
+    if not isinstance(event, Purchase):
+        raise InvalidEvent("purchase", f"is a {type(event).__name__}; pass a Purchase")
+    payload = Payload.from_purchase(
+        event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
+    )
+    event_time = moment(payload.event_time)
+    found = resolve(
+        event_time=event_time,
+        attribution=source.attribution,
+        request=source.request,
+        user=source.user,
+    )
+    click = found.click
+    row = Conversion(
+        event_name=EventName.PURCHASE,
+        business=_business(source, click, event),
+        key=key_of(payload.order_id),
+        order_id=payload.order_id,
+        event_time=event_time,
+        recorded_at=timezone.now(),
+        attribution=click,
+    )
+    if click is not None:
+        row.sendout_id, row.ad_id = click.sendout_id, click.ad_id
+        row.clicked_at = click.captured_at
+    if click is None or found.reason is not None:
+        # Small, since it is nobody's business what a customer bought without a click.
+        row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
+        return row
+    row.body = purchase_body(payload, click.landing)
+    row.value, row.currency = payload.value, payload.currency
+    if conf.SEND:
+        row.state, row.due_at = State.PENDING, DbNow()
+    else:
+        row.state, row.reason = State.SKIPPED, Reason.SENDING_OFF
+    return row
+
+
+def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
+    given = getattr(event, "order_id", None)
+    order_id = legible(given)
+    return Conversion(
+        event_name=EventName.PURCHASE,
+        business=_known(source.business) or business_of(source.request, event),
+        # An order without an id is like no other.
+        key=key_of(str(given) if order_id else uuid.uuid4().hex),
+        order_id=order_id,
+        recorded_at=timezone.now(),
+        state=State.SKIPPED,
+        reason=Reason.INVALID,
+        detail=str(fault),
+    )
+
+
+def _business(source: Source, click: Attribution | None, event: Purchase) -> str:
+    if source.business is not None and not _known(source.business):
+        names = ", ".join(conf.BUSINESSES)
+        raise InvalidEvent("business", f"is none of those in the settings: {names}")
+    return (
+        source.business
+        or (click.business if click else "")
+        or business_of(source.request, event)
+    )
+
+
+def _known(alias: object) -> str:
+    return alias if isinstance(alias, str) and alias in conf.BUSINESSES else ""
+
+
+def _insert(row: Conversion, using: str) -> None:
+    if row.attribution is not None and row.attribution._state.adding:
+        store(row.attribution)  # a click that only the session had so far
+    row.save(force_insert=True, using=using)
+    _follow(row, using)
+
+
+def _merge(draft: Conversion, using: str) -> Conversion:
+    """The row that was there first; mended where only this draft can be sent."""
+    same = Conversion.objects.using(using).filter(
+        event_name=draft.event_name, business=draft.business, key=draft.key
+    )
+    # Locked, since a snapshot of MySQL's would not show what has just been committed.
+    row = same.select_for_update().get()
+    if draft.body:
+        fields = {
+            field.attname: getattr(draft, field.attname)
+            for field in Conversion._meta.concrete_fields
+            if not field.primary_key and field.attname not in {"key", "recorded_at"}
+        }
+        if same.mendable().update(**fields):
+            row.refresh_from_db(using=using)
+            _follow(row, using)
+    return row
+
+
+def _follow(row: Conversion, using: str) -> None:
+    if row.state == State.PENDING:
+        # Read back only if somebody asks: the database's clock has set it.
+        row.__dict__.pop("due_at", None)
+        transaction.on_commit(wake, using=using)
+
+
+def _take_write_lock(using: str, source: Source) -> None:
+    """On SQLite a transaction that begins with a read cannot become a writer while
+    another one writes, so ours begins with a write, if only of nothing.
+    """
+    connection = connections[using]
+    if connection.vendor != "sqlite" or is_at_hand(source.attribution, source.request):
+        return
+    if connection.settings_dict["OPTIONS"].get("transaction_mode") is None:
+        Conversion.objects.using(using).filter(pk=0).update(attempts=0)

@@ -1,0 +1,103 @@
+"""The doorman: takes the shop's signals in, and keeps every trouble from the shop."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+
+from . import attribution, outbox
+from .conf import conf
+from .exceptions import InvalidEvent
+from .payload import legible
+from .signals import order_completed
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from .events import Purchase
+
+logger = logging.getLogger(__name__)
+
+
+def connect() -> None:
+    order_completed.connect(on_order_completed, dispatch_uid=f"{__name__}.order")
+    user_logged_in.connect(on_user_logged_in, dispatch_uid=f"{__name__}.login")
+
+
+def on_user_logged_in(request: HttpRequest, user: Any, **_: Any) -> None:
+    attribution.attach(request, user)
+
+
+def on_order_completed(
+    sender: object,
+    *,
+    order: Any = None,
+    purchase: Purchase | None = None,
+    using: str | None = None,
+    signal: object = None,
+    request: HttpRequest | None = None,
+    user: Any = None,
+    attribution: Any = None,
+    business: str | None = None,
+    **unknown: object,
+) -> None:
+    """Record the order. Raises under STRICT only, and never for the database's sake."""
+    source = outbox.Source(
+        attribution=attribution, request=request, user=user, business=business
+    )
+    event: Any = purchase
+    try:
+        fault = _fault(order, purchase, unknown)
+
+        def make() -> Any:
+            nonlocal event
+            if event is None and order is not None:
+                event = _adapted(order)
+            return event
+
+        outbox.record_made(make, source, using=using, fault=fault)
+    except Exception as exc:
+        if _is_strict() and not isinstance(exc, DatabaseError):
+            raise
+        # The order stands; what is said here is what a backfill needs. Not the error's
+        # own words, since a database may quote values in them.
+        order_id = legible(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
+        error = type(exc).__name__
+        logger.error("order_not_recorded order_id=%s error=%s", order_id, error)
+        logger.debug("order_not_recorded order_id=%s", order_id, exc_info=True)
+
+
+def _fault(
+    order: object, purchase: object, unknown: dict[str, object]
+) -> InvalidEvent | None:
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        return InvalidEvent("order_completed", f"has no argument {names}")
+    if (order is None) == (purchase is None):
+        return InvalidEvent("order_completed", "needs either order= or purchase=")
+    return None
+
+
+def _adapted(order: object) -> object:
+    adapter = conf.ORDER_ADAPTER
+    if adapter is None:
+        raise ImproperlyConfigured(
+            "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing; name a function that "
+            "makes a Purchase of an order, or send purchase= instead of order=."
+        )
+    return adapter(order)
+
+
+def _is_strict() -> bool:
+    try:
+        return conf.STRICT
+    except ImproperlyConfigured:
+        return False
+
+
+def _pk(order: object) -> str:
+    return legible(getattr(order, "pk", None)) or "none"
