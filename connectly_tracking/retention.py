@@ -1,0 +1,51 @@
+"""What is old and finished goes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from .conf import conf
+from .models import Attribution, Conversion
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+SLICE: Final = 1000  # rows in one transaction
+
+
+class Pruned(NamedTuple):
+    """How many rows went."""
+
+    attributions: int
+    conversions: int
+
+
+def prune() -> Pruned:
+    """Delete final conversions past RETENTION, and clicks that no order can still owe.
+
+    A click is kept as long as the attribution window, too.
+    """
+    now = timezone.now()
+    kept = conf.RETENTION
+    clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
+    return Pruned(
+        attributions=_delete(Attribution.objects.prunable(now - clicks_kept)),
+        conversions=_delete(Conversion.objects.prunable(now - kept)),
+    )
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    """In slices, so that no lock is held for long and memory stays flat."""
+    using = router.db_for_write(rows.model)
+    rows, deleted = rows.using(using).order_by(), 0
+    while ids := list(rows.values_list("pk", flat=True)[:SLICE]):
+        with transaction.atomic(using=using):
+            _total, by_model = (
+                rows.model.objects.using(using).filter(pk__in=ids).delete()
+            )
+        deleted += by_model.get(rows.model._meta.label, 0)
+    return deleted
