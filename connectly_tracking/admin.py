@@ -1,0 +1,123 @@
+"""What was captured and what became of every order, to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from .models import Attribution, Circuit, Conversion, DeliveryAttempt
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django_stubs_ext import StrOrPromise
+
+    AttemptInline = admin.TabularInline[DeliveryAttempt, Conversion]
+    ConversionModelAdmin = admin.ModelAdmin[Conversion]
+    AttributionModelAdmin = admin.ModelAdmin[Attribution]
+    CircuitModelAdmin = admin.ModelAdmin[Circuit]
+else:
+    AttemptInline = admin.TabularInline
+    ConversionModelAdmin = AttributionModelAdmin = CircuitModelAdmin = admin.ModelAdmin
+
+
+class _Logbook:
+    """Nothing here is written by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class DeliveryAttemptInline(_Logbook, AttemptInline):
+    model = DeliveryAttempt
+    fields = ["started_at", "finished_at", "outcome", "status_code", "detail"]
+    readonly_fields = ["started_at", "finished_at", "outcome", "status_code", "detail"]
+    extra = 0
+    can_delete = False
+
+
+@admin.register(Attribution)
+class AttributionAdmin(_Logbook, AttributionModelAdmin):
+    list_display = [
+        "captured_at",
+        "sendout_id",
+        "ad_id",
+        "reportable",
+        "refused",
+        "user",
+        "business",
+    ]
+    list_filter = ["reportable", "business"]
+    list_select_related = ["user"]
+    # A count over the whole table would make each page slower as the table grows.
+    show_full_result_count = False
+
+
+@admin.register(Conversion)
+class ConversionAdmin(_Logbook, ConversionModelAdmin):
+    list_display = [
+        "order_id",
+        "state",
+        "why",
+        "value",
+        "currency",
+        "sendout_id",
+        "ad_id",
+        "event_time",
+        "attempts",
+        "due_at",
+        "delivered_at",
+    ]
+    list_filter = ["state", "event_name", "business"]
+    search_fields = ["order_id__exact"]
+    search_help_text = _("The order's number, exactly as the shop shows it.")
+    show_full_result_count = False
+    inlines = [DeliveryAttemptInline]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    "order_id",
+                    "event_name",
+                    "state",
+                    "why",
+                    "detail",
+                    "business",
+                ]
+            },
+        ),
+        (_("Order"), {"fields": ["value", "currency", "event_time"]}),
+        (_("Click"), {"fields": ["attribution", "sendout_id", "ad_id", "clicked_at"]}),
+        (
+            _("Delivery"),
+            {
+                "fields": [
+                    "recorded_at",
+                    "attempts",
+                    "unconfirmed",
+                    "crashes",
+                    "due_at",
+                    "delivered_at",
+                    "cancelled_at",
+                    "body",
+                ]
+            },
+        ),
+    ]
+
+    @admin.display(description=_("why"))
+    def why(self, conversion: Conversion) -> StrOrPromise:
+        return conversion.explanation or "-"
+
+
+@admin.register(Circuit)
+class CircuitAdmin(_Logbook, CircuitModelAdmin):
+    list_display = ["business", "paused_until", "reason", "probes", "changed_at"]
