@@ -1,0 +1,112 @@
+"""The talk on one socket: requests in, answers out, whole, broken or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+from .answer import Answer
+from .behaviour import OK, Behaviour
+from .rules import MAX_BODY
+from .wire import Request, WireError, arm_reset, encode_head, read_body, read_head
+
+if TYPE_CHECKING:
+    import threading
+
+    from .control import Control
+    from .endpoint import Endpoint
+
+
+class Connection:
+    def __init__(
+        self,
+        sock: socket.socket,
+        stopping: threading.Event,
+        *,
+        endpoint: Endpoint,
+        control: Control,
+    ) -> None:
+        self._socket = sock
+        self._stopping = stopping
+        self._endpoint = endpoint
+        self._control = control
+        self._reader = sock.makefile("rb")
+        self._counted = False
+
+    def run(self) -> None:
+        """Until the client leaves, the answer ends it, or the sandbox stops."""
+        try:
+            while self._exchange():
+                pass
+        except WireError as exc:
+            self._refuse(Answer.from_error(exc.status, exc.message))
+        except ConnectionError:
+            pass
+        finally:
+            self._reader.close()
+            self._socket.close()
+
+    def _exchange(self) -> bool:
+        """One request and its answer; False where the connection ends with it."""
+        request = read_head(self._reader)
+        if request is None:
+            return False
+        if self._endpoint.is_post(request) and not self._counted:
+            self._counted = True
+            self._endpoint.count_connection()
+        if self._endpoint.is_reset_unread(request):
+            arm_reset(self._socket)
+            return False
+        if request.awaits_continue:
+            self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not read_body(self._reader, request, limit=MAX_BODY):
+            return False
+        answer = self._control.answer(request)
+        if answer is not None:
+            return self._send(answer, request, OK)
+        behaviour, answer = self._endpoint.receive(request)
+        pause = behaviour.seconds if behaviour.manner == "whole" else 0.0
+        if self._waits(self._endpoint.delay + pause):
+            return False
+        if behaviour.manner == "reset":
+            arm_reset(self._socket)
+            return False
+        if answer is None:
+            self._drain()
+            return False
+        return self._send(answer, request, behaviour)
+
+    def _send(self, answer: Answer, request: Request, behaviour: Behaviour) -> bool:
+        head = encode_head(answer, close=not request.keep_alive)
+        body = b"" if request.method == "HEAD" else answer.body
+        if behaviour.manner == "drip":
+            head, body, dripped = b"", b"", head + body
+        elif behaviour.manner == "drip-body":
+            body, dripped = b"", body
+        else:
+            dripped = b""
+        if behaviour.manner == "half-body":
+            body = body[: len(body) // 2]
+        self._socket.sendall(head + body)
+        for byte in dripped:
+            self._socket.sendall(bytes((byte,)))
+            if self._waits(behaviour.seconds):
+                return False
+        return request.keep_alive and behaviour.manner not in ("close", "half-body")
+
+    def _waits(self, seconds: float) -> bool:
+        """True where the sandbox stops meanwhile."""
+        return seconds > 0 and self._stopping.wait(seconds)
+
+    def _drain(self) -> None:
+        """Until the client leaves, or stopping shuts the socket."""
+        while self._socket.recv(64 * 1024):
+            pass
+
+    def _refuse(self, answer: Answer) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.sendall(encode_head(answer, close=True) + answer.body)
+            # Closing with bytes unread would reset, and the answer might be lost.
+            self._socket.shutdown(socket.SHUT_WR)
+            self._drain()

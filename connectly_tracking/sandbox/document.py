@@ -1,0 +1,194 @@
+"""The documented body, as one table: every field, its kind, and what is required."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+_KINDS: Final = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    Decimal: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+Check = Callable[[Any, str], None]
+
+# Past it a number of seconds is a time after the year 5138: milliseconds were meant.
+MILLISECONDS: Final = 100_000_000_000
+GRACE: Final = 300  # seconds by which clocks may differ
+
+
+class DocumentError(ValueError):
+    """A body that breaks a documented rule; ``str()`` is what the caller is told."""
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``; numbers with a point are ``Decimal``."""
+    try:
+        document = json.loads(
+            body.decode(),
+            parse_float=Decimal,
+            parse_constant=_constant,
+            object_pairs_hook=_unique,
+        )
+    except DocumentError:
+        raise
+    except (ValueError, ArithmeticError, RecursionError) as exc:
+        raise DocumentError(f"the body is not JSON: {exc}") from exc
+    if not isinstance(document, dict):
+        raise DocumentError(f"the body must be an object, not {_kind(document)}")
+    return document
+
+
+def check(document: dict[str, Any], *, now: float) -> None:
+    """Raise ``DocumentError`` with the first rule that is broken."""
+    _EVENT(document, "")
+    payload = document["payload"]
+    if document["event_name"] == "Purchase":
+        for field in ("currency", "value"):
+            if field not in payload:
+                raise DocumentError(f"payload.{field} is required for a Purchase")
+    moment = payload.get("event_time", 0)
+    if moment >= MILLISECONDS:
+        raise DocumentError("payload.event_time must be in seconds, not milliseconds")
+    if moment > now + GRACE:
+        raise DocumentError("payload.event_time is in the future")
+
+
+def order_id_of(body: bytes) -> str | None:
+    """The order a body speaks of, however wrong the rest of it is."""
+    try:
+        order_id = json.loads(body)["payload"]["order_id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return order_id if isinstance(order_id, str) else None
+
+
+def _constant(name: str) -> None:
+    raise DocumentError(f"the body is not JSON: {name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise DocumentError(f"duplicate key {_quoted(twice)}")
+    return members
+
+
+def _kind(value: Any) -> str:
+    return _KINDS[type(value)]
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name[:80])
+
+
+def _string(value: Any, name: str) -> None:
+    if not isinstance(value, str):
+        raise DocumentError(f"{name} must be a string, not {_kind(value)}")
+
+
+def _filled(value: Any, name: str) -> None:
+    _string(value, name)
+    if not value:
+        raise DocumentError(f"{name} must not be empty")
+
+
+def _event_name(value: Any, name: str) -> None:
+    _filled(value, name)
+    if value not in ("Purchase", "ViewContent"):
+        raise DocumentError(
+            f'{name} must be "Purchase" or "ViewContent", not {_quoted(value)}'
+        )
+
+
+def _currency(value: Any, name: str) -> None:
+    _string(value, name)
+    if not re.fullmatch("[A-Z]{3}", value):
+        raise DocumentError(
+            f"{name} must be an ISO 4217 code, three capital letters,"
+            f" not {_quoted(value)}"
+        )
+
+
+def _number(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise DocumentError(f"{name} must be a number, not {_kind(value)}")
+
+
+def _list(of: Check) -> Check:
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, list):
+            raise DocumentError(f"{name} must be a list, not {_kind(value)}")
+        for index, item in enumerate(value):
+            of(item, f"{name}[{index}]")
+
+    return check
+
+
+def _object(fields: Mapping[str, Check], *, required: tuple[str, ...] = ()) -> Check:
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, dict):
+            raise DocumentError(f"{name} must be an object, not {_kind(value)}")
+        prefix = f"{name}." if name else ""
+        for key in value:
+            if key not in fields:
+                raise DocumentError(_unknown(key, prefix, fields))
+        for key in required:
+            if key not in value:
+                raise DocumentError(f"{prefix}{key} is required")
+        for key, item in value.items():
+            fields[key](item, f"{prefix}{key}")
+
+    return check
+
+
+def _unknown(key: str, prefix: str, fields: Mapping[str, Check]) -> str:
+    outer, dot, _ = key.partition(".")
+    if dot and outer in ("attribution", "payload", "meta_ctwa"):
+        return (
+            f"{_quoted(key)} is a flat key; nest it, as in"
+            ' {"payload": {"currency": "USD"}}'
+        )
+    known = ", ".join(fields)
+    return f"unknown key {_quoted(prefix + key)}; known here: {known}"
+
+
+_CLICK: Final = ("ctwa_clid", "ad_id")
+_ITEM: Final = {"id": _string, "quantity": _number, "item_price": _number}
+_META: Final = _object(dict.fromkeys(_CLICK, _filled), required=_CLICK)
+_EVENT: Final = _object(
+    {
+        "cnct_tracking_id": _filled,
+        "event_name": _event_name,
+        "sendout_id": _filled,
+        "attribution": _object({"meta_ctwa": _META}, required=("meta_ctwa",)),
+        "payload": _object(
+            {
+                "currency": _currency,
+                "value": _number,
+                "order_id": _string,
+                "content_type": _string,
+                "content_ids": _list(_string),
+                "num_items": _number,
+                "contents": _list(_object(_ITEM, required=tuple(_ITEM))),
+                "event_time": _number,
+            }
+        ),
+    },
+    required=(
+        "cnct_tracking_id",
+        "event_name",
+        "sendout_id",
+        "attribution",
+        "payload",
+    ),
+)

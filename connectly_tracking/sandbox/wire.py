@@ -1,0 +1,126 @@
+"""Just enough HTTP/1.1 for a server that must be able to break it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from .answer import Answer
+
+_MAX_HEAD: Final = 64 * 1024
+_PIECE: Final = 64 * 1024
+_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])")
+_FIELD: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+
+
+class WireError(Exception):
+    """What came is no HTTP that this server reads; the connection cannot go on."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """``headers`` as they were sent, ``fields`` by their lower-case names."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    fields: dict[str, str]
+    keep_alive: bool
+    body: bytes = b""
+
+    @property
+    def awaits_continue(self) -> bool:
+        return self.fields.get("expect", "").lower() == "100-continue"
+
+
+def read_head(reader: BufferedReader) -> Request | None:
+    """None where the client is done. Raises ``WireError``."""
+    line = _line(reader, _MAX_HEAD)
+    if line is None:
+        return None
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise WireError(400, "the request line is not HTTP/1.1")
+    headers: dict[str, str] = {}
+    fields: dict[str, str] = {}
+    left = _MAX_HEAD - len(line)
+    while line := _line(reader, left):
+        left -= len(line)
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise WireError(400, "a header line is not HTTP/1.1")
+        name, value = field.groups()
+        lower = name.lower()
+        # As RFC 9110 reads a header that is sent twice.
+        fields[lower] = f"{fields[lower]}, {value}" if lower in fields else value
+        headers[name] = fields[lower]
+    if line is None:
+        return None
+    keep_alive = match[3] == "1" and fields.get("connection", "").lower() != "close"
+    return Request(
+        method=match[1],
+        path=match[2],
+        headers=headers,
+        fields=fields,
+        keep_alive=keep_alive,
+    )
+
+
+def read_body(reader: BufferedReader, request: Request, *, limit: int) -> bool:
+    """False where the client leaves in the middle. Raises ``WireError``.
+
+    Of a body over ``limit`` bytes, one byte more than that is kept.
+    """
+    if "transfer-encoding" in request.fields:
+        raise WireError(411, "send Content-Length, not Transfer-Encoding")
+    length = request.fields.get("content-length", "0")
+    if not _LENGTH.fullmatch(length):
+        raise WireError(400, "Content-Length is not a number")
+    left = int(length)
+    request.body = reader.read(min(left, limit + 1))
+    left -= len(request.body)
+    while left and (piece := reader.read(min(left, _PIECE))):
+        left -= len(piece)
+    return not left
+
+
+def encode_head(answer: Answer, *, close: bool) -> bytes:
+    """The bytes before the body."""
+    lines = [
+        f"HTTP/1.1 {answer.status} {answer.reason}",
+        "Server: connectly-sandbox",
+    ]
+    if answer.status >= 200 and answer.status not in (204, 304):
+        lines.append(f"Content-Type: {answer.content_type}")
+        lines.append(f"Content-Length: {len(answer.body)}")
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    if close:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode(errors="surrogateescape")
+
+
+def arm_reset(sock: socket.socket) -> None:
+    """Closing ``sock`` sends a RST, not a FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _line(reader: BufferedReader, limit: int) -> str | None:
+    """A line without its end; None where the client has left in the middle."""
+    line = reader.readline(max(limit, 0) + 2)
+    if line.endswith(b"\n"):
+        return line.rstrip(b"\r\n").decode("latin-1")
+    if len(line) > limit:
+        raise WireError(431, "the head of the request is too long")
+    return None
