@@ -1,0 +1,105 @@
+"""What the tests share: settings of ours, a sandbox, clicks and orders."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+
+from connectly_tracking import wakeup
+from connectly_tracking.delivery import send
+from connectly_tracking.events import Item, Purchase
+from connectly_tracking.landing import Landing
+from connectly_tracking.models import Attribution
+from connectly_tracking.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Configure = Callable[..., None]
+
+LANDING = Landing(
+    cnct_tracking_id="track-1", sendout_id="send-1", ctwa_clid="clid-1", ad_id="120210"
+)
+TAGGED = (
+    "/?cnct_tracking_id=track-1&sendout_id=send-1&ctwa_clid=clid-1&ad_id=120210"
+    "&attribution_source=meta_ctwa"
+)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """A test for another database than the one in use is not collected."""
+    others = {"postgres", "sqlite"} - {connection.vendor.removesuffix("ql")}
+    foreign = [
+        item
+        for item in items
+        if (marked := {mark.name for mark in item.iter_markers()}) & others
+        and not marked & {connection.vendor.removesuffix("ql")}
+    ]
+    items[:] = [item for item in items if item not in foreign]
+    config.hook.pytest_deselected(items=foreign)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> Iterator[None]:
+    """Undo what a process remembers between runs."""
+    send.windows.__init__()  # type: ignore[misc]
+    wakeup._silent_until = 0.0
+    yield
+    wakeup.hang_up()
+
+
+@pytest.fixture
+def configure(settings: Any) -> Configure:
+    """Change settings of ours for one test."""
+
+    def configure(**changes: object) -> None:
+        settings.CONNECTLY_TRACKING = {**settings.CONNECTLY_TRACKING, **changes}
+
+    return configure
+
+
+@pytest.fixture
+def sandbox(settings: Any, configure: Configure) -> Iterator[Sandbox]:
+    """A fake Connectly on a real socket, with the settings pointing at it."""
+    business = settings.CONNECTLY_TRACKING
+    with Sandbox(
+        business_id=business["BUSINESS_ID"], api_key=business["API_KEY"]
+    ) as running:
+        configure(BASE_URL=running.url)
+        yield running
+
+
+@pytest.fixture
+def click(db: None) -> Attribution:
+    """A stored click, a minute old."""
+    return make_click()
+
+
+def make_click(landing: Landing = LANDING, *, age: float = 60, **fields: Any) -> Any:
+    from connectly_tracking.models import moment
+
+    click = Attribution.from_landing(
+        landing, captured_at=moment(time.time() - age), **fields
+    )
+    click.save()
+    return click
+
+
+def make_purchase(order_id: Any = "ORD-7821", **fields: Any) -> Purchase:
+    """The documented order, placed now."""
+    documented: dict[str, Any] = {
+        "value": Decimal("99.97"),
+        "currency": "USD",
+        "event_time": int(time.time()),
+        "contents": [
+            Item(id="sku-1", quantity=1, item_price=Decimal("49.99")),
+            Item(id="sku-2", quantity=1, item_price=Decimal("49.98")),
+        ],
+    }
+    return Purchase(order_id=order_id, **(documented | fields))

@@ -1,0 +1,33 @@
+"""The example shop's settings, on the database that ``DATABASE_URL`` names."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# A file and not memory: threads and other processes must see it too.
+os.environ.setdefault(
+    "DATABASE_URL", f"sqlite:///{Path(tempfile.mkdtemp(prefix='connectly-'), 'db')}"
+)
+
+from example_project.settings import *  # noqa: F403
+from example_project.settings import DATABASES
+
+DATABASES["default"]["TEST"] = {
+    "NAME": f"{DATABASES['default']['NAME']}_test",
+}
+
+DEBUG = False
+SECRET_KEY = "tests"
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CONNECTLY_TRACKING = {
+    "BUSINESS_ID": "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b",
+    "API_KEY": "key-for-tests-only",
+    "BASE_URL": "http://127.0.0.1:9",
+    "ORDER_ADAPTER": "example_project.shop.tracking.purchase",
+    "STRICT": False,
+}
+# No broker but the one that a test names.
+CELERY_BROKER_URL = None

@@ -1,0 +1,379 @@
+"""Landings through the middleware, as a browser brings them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection, transaction
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.urls import path
+
+from connectly_tracking import attribution
+from connectly_tracking.attribution import session as sessions
+from connectly_tracking.models import Attribution
+from connectly_tracking.signals import attribution_captured
+
+from .conftest import LANDING, TAGGED
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+IDS = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    click = attribution.recall(request) if "recall" in request.GET else None
+    return HttpResponse(str(click and click.sendout_id))
+
+
+urlpatterns = [path("", page)]
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
+
+
+def ours(queries: CaptureQueriesContext) -> list[str]:
+    """The statements on our tables, by their first word."""
+    return [
+        query["sql"].split()[0]
+        for query in queries.captured_queries
+        if "connectly_tracking_" in query["sql"]
+    ]
+
+
+def tagged(**values: str) -> str:
+    pairs = {name: getattr(LANDING, name) for name in IDS} | values
+    return "/?" + "&".join(f"{name}={value}" for name, value in pairs.items())
+
+
+def held(client: Client) -> Any:
+    return client.session.get(sessions.KEY)
+
+
+def test_a_landing_by_a_new_visitor_is_one_insert_and_no_select_of_ours(
+    client: Client,
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        client.get(TAGGED)
+    assert ours(queries) == ["INSERT"]
+
+
+def test_a_landing_seen_before_writes_nothing(client: Client) -> None:
+    client.get(TAGGED)
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(TAGGED)
+    assert ours(queries) == []
+    assert not [q for q in queries if not q["sql"].startswith("SELECT")]
+    assert not response.cookies
+    assert Attribution.objects.count() == 1
+
+
+def test_the_five_values_are_in_the_session_and_in_the_row(client: Client) -> None:
+    client.get(TAGGED)
+    row = Attribution.objects.get()
+    assert row.landing == LANDING
+    assert row.reportable
+    assert held(client)["id"] == row.pk.hex
+    assert held(client)["values"] == [
+        *(getattr(LANDING, name) for name in IDS),
+        "meta_ctwa",
+    ]
+
+
+def test_a_view_can_recall_the_click_in_the_same_request(client: Client) -> None:
+    assert client.get(f"{TAGGED}&recall").content == b"send-1"
+
+
+@pytest.mark.parametrize(
+    "raw", ["a+b", "a%2Bb", "a/b", "a==", "100%", "a_b-c", "%252B", "x" * 1024]
+)
+def test_an_id_is_kept_as_it_stood_in_the_url(client: Client, raw: str) -> None:
+    client.get(tagged(ctwa_clid=raw))
+    expected = raw.replace("%2B", "+") if raw == "a%2Bb" else raw.replace("%25", "%")
+    assert Attribution.objects.get().ctwa_clid == expected
+
+
+def test_ids_of_full_length_live_in_the_row_and_the_session_stays_small(
+    client: Client,
+) -> None:
+    client.get(tagged(**dict.fromkeys(IDS, "x" * 1024)))
+    assert "values" not in held(client)
+    assert len(str(held(client))) < 400
+    with CaptureQueriesContext(connection) as queries:
+        again = client.get(tagged(**dict.fromkeys(IDS, "x" * 1024)) + "&recall")
+    assert ours(queries) == ["SELECT"]  # the view's own recall, and no write
+    assert again.content == b"x" * 1024
+
+
+def test_a_new_complete_click_replaces_the_one_before(client: Client) -> None:
+    client.get(TAGGED)
+    client.get(tagged(sendout_id="send-2"))
+    assert Attribution.objects.count() == 2
+    assert client.get("/?recall").content == b"send-2"
+
+
+def test_an_incomplete_click_is_kept_but_never_replaces_a_complete_one(
+    client: Client,
+) -> None:
+    client.get(TAGGED)
+    for _ in range(3):
+        client.get("/?cnct_tracking_id=track-2&sendout_id=send-2")
+    assert client.get("/?recall").content == b"send-1"
+    lesser = Attribution.objects.get(sendout_id="send-2")
+    assert not lesser.reportable
+
+
+def test_a_complete_click_replaces_an_incomplete_one(client: Client) -> None:
+    client.get("/?cnct_tracking_id=track-2&sendout_id=send-2")
+    assert client.get("/?recall").content == b"send-2"
+    client.get(TAGGED)
+    assert client.get("/?recall").content == b"send-1"
+
+
+def test_another_source_is_kept_and_not_reportable(client: Client) -> None:
+    client.get(tagged(attribution_source="newsletter"))
+    row = Attribution.objects.get()
+    assert (row.attribution_source, row.reportable) == ("newsletter", False)
+
+
+def test_a_refused_value_is_logged_and_shown_without_its_content(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.get(tagged(ad_id="{{ad.id}}", ctwa_clid="se cret".replace(" ", "%20")))
+    assert Attribution.objects.get().refused == (
+        "ctwa_clid: not_printable_ascii, ad_id: placeholder"
+    )
+    assert "name=ad_id length=9 reason=placeholder" in caplog.text
+    assert "cret" not in caplog.text
+
+
+def test_an_invalid_landing_keeps_an_older_valid_one(client: Client) -> None:
+    client.get(TAGGED)
+    client.get("/?cnct_tracking_id=undefined&sendout_id=send-2")
+    assert client.get("/?recall").content == b"send-1"
+    assert Attribution.objects.count() == 1
+
+
+@pytest.mark.parametrize("method", ["post", "head", "options", "put"])
+def test_only_a_page_view_is_a_landing(client: Client, method: str) -> None:
+    getattr(client, method)(TAGGED)
+    assert Attribution.objects.count() == 0
+
+
+@pytest.mark.parametrize("agent", ["WhatsApp/2.23.20.0", "facebookexternalhit/1.1"])
+def test_preview_fetchers_are_no_customers(client: Client, agent: str) -> None:
+    response = client.get(TAGGED, headers={"User-Agent": agent})
+    assert response.status_code == 200
+    assert Attribution.objects.count() == 0
+    assert not response.cookies
+
+
+def test_a_browser_inside_whatsapp_is_a_customer(client: Client) -> None:
+    agent = "Mozilla/5.0 (iPhone) AppleWebKit/605 Mobile WhatsApp/2.24 facebookexternal"
+    client.get(TAGGED, headers={"User-Agent": agent})
+    assert Attribution.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Purpose": "prefetch"},
+        {"X-Moz": "prefetch"},
+    ],
+)
+def test_a_prefetch_is_held_by_the_session_alone(
+    client: Client, header: dict[str, str]
+) -> None:
+    client.get(TAGGED, headers=header)
+    assert Attribution.objects.count() == 0
+    assert client.get("/?recall").content == b"send-1"
+
+
+def test_a_prefetched_click_gets_its_row_at_login(client: Client) -> None:
+    client.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    client.force_login(User.objects.create(username="ada"))
+    assert Attribution.objects.get().user.username == "ada"
+    assert held(client)["stored"] is True
+
+
+def test_login_attaches_the_click_to_the_user(client: Client) -> None:
+    client.get(TAGGED)
+    assert Attribution.objects.get().user is None
+    client.force_login(User.objects.create(username="ada"))
+    assert Attribution.objects.get().user.username == "ada"
+    assert client.get("/?recall").content == b"send-1"
+
+
+def test_login_leaves_a_click_with_its_first_user(client: Client) -> None:
+    client.get(TAGGED)
+    first, second = (User.objects.create(username=name) for name in ("ada", "bob"))
+    Attribution.objects.update(user=first)
+    client.force_login(second)
+    assert Attribution.objects.get().user == first
+
+
+def test_a_visitor_who_is_logged_in_owns_the_click_without_a_query(
+    client: Client,
+) -> None:
+    user = User.objects.create(username="ada")
+    client.force_login(user)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(TAGGED)
+    assert Attribution.objects.get().user == user
+    assert not [query for query in queries if "auth_user" in query["sql"]]
+
+
+def test_a_deleted_user_leaves_the_click(client: Client) -> None:
+    user = User.objects.create(username="ada")
+    client.force_login(user)
+    client.get(TAGGED)
+    user.delete()
+    assert Attribution.objects.get().user is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        [1, 2],
+        7,
+        "text",
+        None,
+        {},
+        {"v": 0, "id": "x"},
+        {
+            "v": 1,
+            "id": "no-uuid",
+            "at": 1,
+            "business": "default",
+            "digest": "",
+            "reportable": True,
+            "stored": True,
+        },
+        {
+            "v": 1,
+            "id": "0" * 32,
+            "at": 1,
+            "business": "default",
+            "digest": "",
+            "reportable": True,
+            "stored": True,
+            "values": [1, 2, 3, 4, 5],
+        },
+        {
+            "v": 1,
+            "id": "0" * 32,
+            "at": 1,
+            "business": "default",
+            "digest": "",
+            "reportable": True,
+            "stored": True,
+            "values": ["only one"],
+        },
+    ],
+)
+def test_a_session_entry_that_is_not_ours_counts_as_none(
+    client: Client, entry: object
+) -> None:
+    client.get("/")
+    session = client.session
+    session[sessions.KEY] = entry
+    session.save()
+    assert client.get("/?recall").content == b"None"
+    client.get(TAGGED)
+    assert client.get("/?recall").content == b"send-1"
+
+
+class DownStore(SessionStore):
+    def _get_session(self, no_load: bool = False) -> Any:
+        raise ConnectionError("the session store is down")
+
+    _session = property(_get_session)
+
+
+def test_with_the_session_store_down_the_row_is_written_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    request = RequestFactory().get(TAGGED)
+    request.session = DownStore()
+    attribution.land(request)
+    assert Attribution.objects.get().landing == LANDING
+    assert "session_not_written error=ConnectionError" in caplog.text
+
+
+def test_with_the_table_gone_the_page_is_served_and_the_session_has_the_values(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE connectly_tracking_attribution RENAME TO gone")
+        assert client.get(TAGGED).status_code == 200
+        assert held(client)["stored"] is False
+        transaction.set_rollback(True)
+    assert "landing_not_kept" in caplog.text
+    assert "track-1" not in caplog.text
+
+
+def test_capture_takes_decoded_values_and_passes_over_the_rest(
+    rf: RequestFactory,
+) -> None:
+    request = rf.post("/api/landing")
+    request.session = SessionStore()
+    click = attribution.capture(
+        request,
+        {
+            **{name: getattr(LANDING, name) for name in IDS},
+            "ad_id": "a b",
+            "x": object(),
+        },
+    )
+    assert click is not None
+    assert click == Attribution.objects.get()
+    assert (click.ctwa_clid, click.ad_id, click.reportable) == ("clid-1", "", False)
+
+
+@pytest.mark.parametrize("junk", [7, None, b"bytes", ["list"], {"a": 1}, 1.5])
+def test_capture_of_a_value_that_is_no_text_keeps_nothing(
+    rf: RequestFactory, junk: object
+) -> None:
+    request = rf.post("/")
+    request.session = SessionStore()
+    assert attribution.capture(request, {"cnct_tracking_id": junk}) is None
+
+
+def test_listeners_hear_of_a_new_click_and_cannot_break_the_page(
+    client: Client,
+) -> None:
+    heard: list[Attribution] = []
+
+    def listen(attribution: Attribution, **_: Any) -> None:
+        heard.append(attribution)
+        raise RuntimeError("the listener's own fault")
+
+    attribution_captured.connect(listen)
+    try:
+        assert client.get(TAGGED).status_code == 200
+        client.get(TAGGED)
+    finally:
+        attribution_captured.disconnect(listen)
+    assert heard == list(Attribution.objects.all())
+
+
+@pytest.mark.parametrize(
+    "value", ["%(key)s", "{0}", "javascript:alert(1)", "a<script>alert(1)</script>"]
+)
+def test_markup_and_format_strings_are_kept_as_text(client: Client, value: str) -> None:
+    client.get(tagged(sendout_id=quote(value, safe="")))
+    assert Attribution.objects.get().sendout_id == value
+
+
+def test_a_resolver_that_fails_costs_the_click_and_not_the_page(
+    client: Client, configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(BUSINESS_RESOLVER=lambda request, order: 1 / 0)
+    assert client.get(TAGGED).status_code == 200
+    assert "landing_not_kept error=ZeroDivisionError" in caplog.text

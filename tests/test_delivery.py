@@ -1,0 +1,431 @@
+"""From a due row to its next state, over a real socket."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery import send as sending
+from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.settle import retry_wait
+from connectly_tracking.models import (
+    Attribution,
+    Circuit,
+    Conversion,
+    DbNow,
+    DeliveryAttempt,
+    Reason,
+    State,
+)
+from connectly_tracking.signals import (
+    conversion_delivered,
+    conversion_failed,
+    delivery_paused,
+    delivery_resumed,
+)
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.dispatch import Signal
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+
+
+def record(count: int = 1, *, business: str = "default") -> list[Conversion]:
+    click = make_click(business=business)
+    return [
+        outbox.record(make_purchase(f"ORD-{business}-{number}"), attribution=click)
+        for number in range(count)
+    ]
+
+
+def fresh(row: Conversion) -> Conversion:
+    return Conversion.objects.get(pk=row.pk)
+
+
+def due_in(row: Conversion) -> float:
+    due_at = fresh(row).due_at
+    assert due_at is not None
+    return (due_at - timezone.now()).total_seconds()
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, Any]]]:
+    """What the outward signals said, in order."""
+    said: list[tuple[str, Any]] = []
+    names: dict[str, Signal] = {
+        "delivered": conversion_delivered,
+        "failed": conversion_failed,
+        "paused": delivery_paused,
+        "resumed": delivery_resumed,
+    }
+    listeners = []
+    for name, signal in names.items():
+
+        def listen(sender: Any, *, heard_as: str = name, **said_with: Any) -> None:
+            said_with.pop("signal")
+            said.append((heard_as, said_with))
+
+        signal.connect(listen, weak=False)
+        listeners.append((signal, listen))
+    yield said
+    for signal, listener in listeners:
+        signal.disconnect(listener)
+
+
+def test_a_due_row_is_delivered_and_its_attempt_written_down(
+    sandbox: Sandbox, heard: list[tuple[str, Any]]
+) -> None:
+    (row,) = record()
+    assert deliver() == {State.DELIVERED: 1}
+    row = fresh(row)
+    assert (row.state, row.attempts, row.due_at, row.lease_token) == (
+        State.DELIVERED,
+        1,
+        None,
+        None,
+    )
+    assert row.delivered_at is not None
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.outcome, attempt.status_code) == ("confirmed", 200)
+    assert attempt.finished_at is not None
+    assert attempt.started_at <= attempt.finished_at
+    assert [name for name, _ in heard] == ["delivered"]
+    assert heard[0][1]["conversion"] == row
+
+
+def test_the_bytes_on_the_wire_are_those_of_the_row_again_at_the_second_try(
+    sandbox: Sandbox,
+) -> None:
+    (row,) = record()
+    sandbox.behave("503", times=1)
+    deliver()
+    Conversion.objects.update(due_at=DbNow())
+    deliver()
+    first, second = sandbox.requests
+    assert first.body == second.body == row.body.encode()
+    assert (first.status, second.status) == (503, 200)
+    assert fresh(row).attempts == 2
+    outcomes = DeliveryAttempt.objects.values_list("outcome", "status_code")
+    assert list(outcomes) == [("unavailable", 503), ("confirmed", 200)]
+
+
+def test_nothing_due_costs_one_statement(sandbox: Sandbox) -> None:
+    record()
+    Conversion.objects.update(due_at=DbNow(60))
+    with CaptureQueriesContext(connection) as queries:
+        assert not deliver()
+    assert len(queries) == 1
+    assert not sandbox.requests
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome", "status"),
+    [
+        ("500", "unavailable", 500),
+        ("503", "unavailable", 503),
+        ("408", "unavailable", 408),
+        ("429:90", "throttled", 429),
+        ("reset-after", "unknown", None),
+        ("half-body", "unknown", None),
+        ("unconfirmed", "unconfirmed", 200),
+        ("garbage", "unconfirmed", 200),
+        ("empty", "unconfirmed", 200),
+    ],
+)
+def test_what_may_pass_is_tried_again_by_the_schedule(
+    sandbox: Sandbox, behaviour: str, outcome: str, status: int | None
+) -> None:
+    (row,) = record()
+    sandbox.behave(behaviour)
+    assert deliver() == {State.PENDING: 1}
+    row = fresh(row)
+    assert (row.state, row.attempts, row.lease_token) == (State.PENDING, 1, None)
+    assert 20 < due_in(row) < 37 or behaviour == "429:90"
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.outcome, attempt.status_code) == (outcome, status)
+
+
+def test_a_row_waits_as_long_as_the_api_asks(sandbox: Sandbox) -> None:
+    (row,) = record()
+    sandbox.behave("429:90")
+    deliver()
+    assert 85 < due_in(row) <= 91
+
+
+def test_with_nobody_listening_the_row_was_not_sent() -> None:
+    (row,) = record()
+    deliver()
+    attempt = DeliveryAttempt.objects.get()
+    assert attempt.outcome == "not_sent"
+    assert "refused" in attempt.detail
+    assert fresh(row).state == State.PENDING
+
+
+def test_a_refused_row_is_final_and_keeps_the_words(
+    sandbox: Sandbox, heard: list[tuple[str, Any]]
+) -> None:
+    bad, good = record(2)
+    sandbox.behave("400:(#100) Invalid <ctwa_clid>", order_id=bad.order_id)
+    deliver()
+    bad = fresh(bad)
+    assert (bad.state, bad.reason, bad.due_at) == (
+        State.REJECTED,
+        Reason.REFUSED,
+        None,
+    )
+    assert "(#100) Invalid <ctwa_clid>" in bad.delivery_attempts.get().detail
+    assert fresh(good).state == State.DELIVERED
+    assert sorted(name for name, _ in heard) == ["delivered", "failed"]
+
+
+def test_a_row_that_is_never_confirmed_is_given_up_after_eight(
+    sandbox: Sandbox,
+) -> None:
+    (row,) = record()
+    sandbox.behave("garbage")
+    for _ in range(8):
+        assert fresh(row).state == State.PENDING
+        Conversion.objects.update(due_at=DbNow())
+        deliver()
+    row = fresh(row)
+    assert (row.state, row.reason) == (State.REJECTED, Reason.UNCONFIRMED)
+    assert row.attempts == 8
+
+
+@pytest.mark.parametrize("behaviour", ["401", "403", "404", "redirect"])
+def test_a_fault_of_the_configuration_pauses_the_business_and_costs_one_request(
+    sandbox: Sandbox, heard: list[tuple[str, Any]], behaviour: str
+) -> None:
+    rows = record(20)
+    sandbox.behave(behaviour)
+    deliver()
+    assert sandbox.received_count == 1
+    assert {fresh(row).state for row in rows} == {State.PENDING}
+    assert {fresh(row).attempts for row in rows} == {0}
+    circuit = Circuit.objects.get()
+    assert (circuit.business, circuit.reason) == ("default", "configuration")
+    assert [name for name, _ in heard] == ["paused"]
+    # The one attempt is there to be seen; those that were not sent left nothing.
+    assert DeliveryAttempt.objects.get().outcome == "configuration"
+    deliver()
+    assert sandbox.received_count == 1
+
+
+def test_a_pause_ends_with_a_probe_that_is_confirmed(
+    sandbox: Sandbox, heard: list[tuple[str, Any]]
+) -> None:
+    rows = record(5)
+    sandbox.behave("401", times=2)
+    deliver()
+    Circuit.objects.update(paused_until=DbNow())
+    deliver()
+    assert sandbox.received_count == 2
+    Circuit.objects.update(paused_until=DbNow())
+    deliver()
+    assert {fresh(row).state for row in rows} == {State.DELIVERED}
+    assert Circuit.objects.get().paused_until is None
+    assert [name for name, _ in heard if name != "delivered"] == ["paused", "resumed"]
+
+
+def test_changed_settings_end_a_pause_at_once(sandbox: Sandbox, configure: Any) -> None:
+    rows = record(5)
+    configure(API_KEY="the-wrong-key")
+    deliver()
+    assert sandbox.received_count == 1
+    configure(API_KEY="key-for-tests-only")
+    deliver()
+    assert {fresh(row).state for row in rows} == {State.DELIVERED}
+
+
+def test_without_a_key_nothing_is_sent_and_it_is_said(
+    sandbox: Sandbox, configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (row,) = record()
+    configure(API_KEY="")
+    assert not deliver()
+    assert fresh(row).state == State.PENDING
+    assert "nothing_sent business=default" in caplog.text
+
+
+def test_with_sending_off_nothing_is_claimed(sandbox: Sandbox, configure: Any) -> None:
+    (row,) = record()
+    configure(SEND=False)
+    assert not deliver()
+    assert fresh(row).attempts == 0
+
+
+def test_businesses_are_sent_with_their_own_credentials(
+    sandbox: Sandbox, configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(
+        BUSINESSES={
+            "br": {
+                "BUSINESS_ID": "11111111-1111-4111-8111-111111111111",
+                "API_KEY": "another-key",
+            }
+        }
+    )
+    (ours,), (theirs,) = record(), record(business="br")
+    deliver()
+    assert fresh(ours).state == State.DELIVERED
+    assert fresh(theirs).state == State.PENDING  # this sandbox knows the other one only
+    assert Circuit.objects.get().business == "br"
+
+
+def test_a_thousand_events_use_a_connection_per_thread_at_most(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    configure(THREADS=4)
+    record(200)
+    assert deliver() == {State.DELIVERED: 200}
+    assert sandbox.connections <= 4
+
+
+def test_a_process_begins_with_one_request_and_grows(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    record(3)
+    assert sending.windows.size("default") == 1
+    deliver()
+    assert sending.windows.size("default") == 4
+    sandbox.behave("401")
+    outbox.record(make_purchase("one-more"), attribution=Attribution.objects.first())
+    deliver()
+    assert sending.windows.size("default") == 1
+
+
+def test_what_cannot_start_in_time_is_given_back_uncounted(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    rows = record(3)
+    configure(LEASE=10, DEADLINE=9.5)
+    assert deliver(limit=3) == {"released": 3}
+    assert not sandbox.requests
+    assert {(fresh(row).state, fresh(row).attempts) for row in rows} == {
+        (State.PENDING, 0)
+    }
+    assert not DeliveryAttempt.objects.exists()
+
+
+def test_a_stop_lets_what_is_in_flight_finish_and_gives_back_the_rest(
+    sandbox: Sandbox,
+) -> None:
+    rows = record(10)
+    deliver(stop=lambda: sandbox.received_count >= 1)
+    states = [fresh(row).state for row in rows]
+    assert states.count(State.DELIVERED) == sandbox.received_count < 10
+    assert states.count(State.PENDING) == 10 - sandbox.received_count
+
+
+def test_a_limit_is_kept_to(sandbox: Sandbox, configure: Any) -> None:
+    configure(BATCH=2)
+    record(5)
+    assert deliver(limit=3).claimed == 3
+    assert sandbox.received_count == 3
+
+
+def test_a_full_first_batch_calls_for_help_and_so_does_spent_time(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    calls: list[str] = []
+    configure(BATCH=2)
+    record(5)
+    deliver(rouse=lambda: calls.append("help"))
+    assert calls == ["help"]
+    outbox.record(make_purchase("late"), attribution=Attribution.objects.first())
+    deliver(seconds=0, rouse=lambda: calls.append("time"))
+    assert calls == ["help", "time"]
+
+
+def test_a_confirmation_wins_even_with_a_lost_lease(
+    sandbox: Sandbox,
+) -> None:
+    (row,) = record()
+    batch = claim("default", 1, lease=60, using="default")
+    assert batch is not None
+    Conversion.objects.update(lease_token=None, state=State.PENDING)
+    Conversion.objects.filter(pk=row.pk).mark_delivered()
+    assert fresh(row).state == State.DELIVERED
+    assert Conversion.objects.filter(pk=row.pk).mark_delivered() == 0
+
+
+def test_a_failure_with_a_lost_lease_changes_nothing(sandbox: Sandbox) -> None:
+    (row,) = record()
+
+    def steal(**_: Any) -> bool:
+        Conversion.objects.filter(state=State.SENDING).update(
+            state=State.DELIVERED, due_at=None, lease_token=None
+        )
+        return False
+
+    sandbox.behave("500")
+    deliver(stop=lambda: steal())
+    assert fresh(row).state == State.DELIVERED
+
+
+def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) -> None:
+    (row,) = record()
+    assert claim("default", 1, lease=60, using="default") is not None
+    assert not deliver()
+    Conversion.objects.update(due_at=DbNow(-1))
+    assert deliver() == {State.DELIVERED: 1}
+    assert fresh(row).attempts == 2
+    unfinished, finished = DeliveryAttempt.objects.order_by("started_at")
+    assert (unfinished.outcome, unfinished.finished_at) == ("unknown", None)
+    assert finished.outcome == "confirmed"
+
+
+def test_the_key_is_in_no_log_row_or_answer(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    (row,) = record()
+    sandbox.behave('400:you sent key-for-tests-only, "really"')
+    deliver()
+    attempt = row.delivery_attempts.get()
+    assert "you sent ***" in attempt.detail
+    assert "key-for-tests-only" not in attempt.detail + caplog.text + fresh(row).body
+
+
+def test_the_waits_follow_the_schedule_and_the_last_repeats(configure: Any) -> None:
+    configure(RETRY_SCHEDULE=[10, timedelta(minutes=1)])
+    for attempts, wait in [(1, 10), (2, 60), (3, 60), (50, 60)]:
+        waits = {retry_wait(attempts) for _ in range(200)}
+        assert wait * 0.8 <= min(waits) < wait < max(waits) <= wait * 1.2
+
+
+def test_two_statements_per_event_suffice(sandbox: Sandbox) -> None:
+    record(64)
+    deliver(limit=1)  # the slow start needs small groups; this measures what follows
+    sending.windows._sizes["default"] = 16
+    with CaptureQueriesContext(connection) as queries:
+        deliver(limit=63)
+    statements = [q for q in queries if "SAVEPOINT" not in q["sql"]]
+    assert len(statements) / 63 < 1
+
+
+def test_no_transaction_is_open_while_a_request_is_under_way(
+    transactional_db: None, sandbox: Sandbox
+) -> None:
+    record(3)
+    seen: list[bool] = []
+    started = time.monotonic()
+    deliver(stop=lambda: bool(seen.append(connection.in_atomic_block)))
+    assert seen
+    assert not any(seen)
+    assert time.monotonic() - started < 30

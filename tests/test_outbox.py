@@ -1,0 +1,445 @@
+"""If the order committed, the conversion exists: one row, frozen once pending."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from connectly_tracking import attribution, outbox
+from connectly_tracking.events import Purchase
+from connectly_tracking.exceptions import InvalidEvent
+from connectly_tracking.models import Attribution, Conversion, Reason, State
+from example_project.shop.models import Order
+
+from .conftest import LANDING, TAGGED, make_click, make_purchase
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.test import RequestFactory
+
+    from connectly_tracking.landing import Landing
+
+pytestmark = pytest.mark.django_db
+DAY = 86400
+
+
+@pytest.fixture
+def visit(rf: RequestFactory) -> HttpRequest:
+    """A customer's request, with the click in its session."""
+    request = rf.get(TAGGED)
+    request.session = SessionStore()
+    attribution.land(request)
+    return request
+
+
+def ours(queries: CaptureQueriesContext) -> list[str]:
+    return [
+        query["sql"].split()[0]
+        for query in queries.captured_queries
+        if "connectly_tracking_" in query["sql"] or "SAVEPOINT" in query["sql"]
+    ]
+
+
+def test_the_documented_order_is_recorded_as_the_documented_body() -> None:
+    old = make_click(age=time.time() - 1746480000)
+    row = outbox.record(make_purchase(event_time=1746480000), attribution=old)
+    row.refresh_from_db()
+    assert json.loads(row.body, parse_float=str) == {
+        "cnct_tracking_id": "track-1",
+        "event_name": "Purchase",
+        "sendout_id": "send-1",
+        "attribution": {"meta_ctwa": {"ctwa_clid": "clid-1", "ad_id": "120210"}},
+        "payload": {
+            "currency": "USD",
+            "value": "99.97",
+            "order_id": "ORD-7821",
+            "content_type": "product",
+            "content_ids": ["sku-1", "sku-2"],
+            "num_items": 2,
+            "contents": [
+                {"id": "sku-1", "quantity": 1, "item_price": "49.99"},
+                {"id": "sku-2", "quantity": 1, "item_price": "49.98"},
+            ],
+            "event_time": 1746480000,
+        },
+    }
+    assert row.event_time.timestamp() == 1746480000
+
+
+def test_a_click_in_the_session_makes_an_order_pending(visit: HttpRequest) -> None:
+    row = outbox.record(make_purchase(), request=visit)
+    assert (row.state, row.reason, row.attempts) == (State.PENDING, "", 0)
+    assert row.attribution == Attribution.objects.get()
+    assert (row.sendout_id, row.ad_id) == ("send-1", "120210")
+    assert (row.value, row.currency) == (Decimal("99.97"), "USD")
+    assert row.due_at is not None
+
+
+def test_a_checkout_is_one_insert_of_ours_inside_the_orders_transaction(
+    visit: HttpRequest,
+) -> None:
+    with transaction.atomic():
+        Order.objects.create(number="ORD-1", total=1, currency="USD")
+        with CaptureQueriesContext(connection) as queries:
+            outbox.record(make_purchase("ORD-1"), request=visit)
+    assert ours(queries) == ["SAVEPOINT", "INSERT", "RELEASE"]
+
+
+def test_an_order_that_rolls_back_takes_its_row_along(click: Attribution) -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        outbox.record(make_purchase(), attribution=click)
+        raise ZeroDivisionError
+    assert Conversion.objects.count() == 0
+
+
+def test_an_order_that_rolls_back_to_a_savepoint_takes_its_row_along(
+    click: Attribution,
+) -> None:
+    with transaction.atomic():
+        outbox.record(make_purchase("kept"), attribution=click)
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            outbox.record(make_purchase("gone"), attribution=click)
+            raise ZeroDivisionError
+    assert [row.order_id for row in Conversion.objects.all()] == ["kept"]
+
+
+def test_the_same_order_three_times_is_one_row_with_the_same_bytes(
+    click: Attribution,
+) -> None:
+    first = outbox.record(make_purchase(), attribution=click)
+    body = Conversion.objects.get().body
+    for value in (Decimal("1.00"), Decimal("99.97")):
+        again = outbox.record(make_purchase(value=value), attribution=click)
+        assert again.pk == first.pk
+    assert Conversion.objects.get().body == body
+
+
+def test_an_integer_and_its_text_are_the_same_order(click: Attribution) -> None:
+    first = outbox.record(make_purchase(7821), attribution=click)
+    assert outbox.record(make_purchase("7821"), attribution=click).pk == first.pk
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("ORD-1", "ord-1"), ("caf\u00e9", "cafe\u0301"), ("ORD-1", "ORD-1\u00a01")],
+)
+def test_ids_that_only_look_alike_are_two_orders(
+    click: Attribution, one: str, other: str
+) -> None:
+    for order_id in (one, other):
+        outbox.record(make_purchase(order_id), attribution=click)
+    assert Conversion.objects.count() == 2
+
+
+def test_an_order_without_a_click_is_a_small_row_with_a_reason() -> None:
+    row = outbox.record(make_purchase())
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.NOT_ATTRIBUTED)
+    assert (row.value, row.currency, row.body, row.due_at) == (None, "", "", None)
+    assert "WhatsApp" in str(row.explanation)
+
+
+def test_orders_without_a_click_can_be_left_out(configure: Any) -> None:
+    configure(RECORD_UNATTRIBUTED=False)
+    row = outbox.record(make_purchase())
+    assert row.pk is None
+    assert row.reason == Reason.NOT_ATTRIBUTED
+    assert Conversion.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("age", "landing", "reason"),
+    [
+        (29 * DAY, LANDING, Reason.OUTSIDE_WINDOW),
+        (-10 * 60, LANDING, Reason.CLICK_AFTER_ORDER),
+        (60, replace(LANDING, sendout_id=""), Reason.INCOMPLETE_CLICK),
+        (60, replace(LANDING, attribution_source="x"), Reason.OTHER_SOURCE),
+    ],
+)
+def test_a_click_that_cannot_be_credited_says_why(
+    age: float, landing: Landing, reason: Reason
+) -> None:
+    click = make_click(landing, age=age)
+    row = outbox.record(make_purchase(), attribution=click)
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.SKIPPED, reason)
+    assert (row.attribution, row.body, row.value) == (click, "", None)
+    assert row.clicked_at == click.captured_at
+    assert row.explanation
+
+
+@pytest.mark.parametrize("age", [28 * DAY - 60, -4 * 60])
+def test_the_window_and_the_grace_are_kept_to(age: float) -> None:
+    row = outbox.record(make_purchase(), attribution=make_click(age=age))
+    assert row.state == State.PENDING
+
+
+@pytest.mark.parametrize("window", [None, timedelta(days=400)])
+def test_the_window_is_the_shops_choice(configure: Any, window: object) -> None:
+    configure(ATTRIBUTION_WINDOW=window)
+    row = outbox.record(make_purchase(), attribution=make_click(age=300 * DAY))
+    assert row.state == State.PENDING
+
+
+def test_a_backfilled_order_does_not_credit_a_click_that_came_after(
+    visit: HttpRequest,
+) -> None:
+    yesterday = int(time.time()) - DAY
+    row = outbox.record(make_purchase(event_time=yesterday), request=visit)
+    assert row.reason == Reason.CLICK_AFTER_ORDER
+
+
+def test_the_users_newest_click_is_found_without_a_session() -> None:
+    user = User.objects.create(username="ada")
+    make_click(age=3 * DAY, user=user)
+    newest = make_click(age=2 * DAY, user=user)
+    make_click(age=DAY, user=User.objects.create(username="bob"))
+    with CaptureQueriesContext(connection) as queries:
+        row = outbox.record(make_purchase(), user=user)
+    assert row.attribution == newest
+    # SQLite's transaction must begin with a write.
+    lock = ["UPDATE"] if _locks() else []
+    assert ours(queries) == ["SAVEPOINT", *lock, "SELECT", "INSERT", "RELEASE"]
+
+
+def _locks() -> bool:
+    options = connection.settings_dict["OPTIONS"]
+    return connection.vendor == "sqlite" and not options.get("transaction_mode")
+
+
+def test_the_users_click_before_the_order_wins_over_one_after_it() -> None:
+    user = User.objects.create(username="ada")
+    before = make_click(age=3 * DAY, user=user)
+    make_click(age=DAY, user=user)
+    order = make_purchase(event_time=int(time.time()) - 2 * DAY)
+    assert outbox.record(order, user=user).attribution == before
+
+
+def test_the_logged_in_customer_of_the_request_is_the_user(
+    rf: RequestFactory,
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.user = User.objects.create(username="ada")
+    click = make_click(user=request.user)
+    assert outbox.record(make_purchase(), request=request).attribution == click
+
+
+def test_a_stranger_without_a_click_is_not_attributed(rf: RequestFactory) -> None:
+    request = rf.get("/")
+    request.user = AnonymousUser()
+    row = outbox.record(make_purchase(), request=request)
+    assert row.reason == Reason.NOT_ATTRIBUTED
+
+
+def test_an_incomplete_click_in_the_session_yields_to_the_users_own(
+    rf: RequestFactory,
+) -> None:
+    user = User.objects.create(username="ada")
+    own = make_click(user=user, age=DAY)
+    request = rf.get("/?cnct_tracking_id=only")
+    request.session = SessionStore()
+    attribution.land(request)
+    row = outbox.record(make_purchase(), request=request, user=user)
+    assert (row.state, row.attribution) == (State.PENDING, own)
+
+
+def test_an_explicit_click_may_be_named_by_its_id(click: Attribution) -> None:
+    row = outbox.record(make_purchase(), attribution=str(click.pk))
+    assert row.attribution == click
+
+
+@pytest.mark.parametrize("unknown", [uuid.uuid4(), "no-uuid", 7])
+def test_an_explicit_click_that_is_none_is_refused(unknown: Any) -> None:
+    row = outbox.record(make_purchase(), attribution=unknown)
+    assert (row.reason, row.detail) == (
+        Reason.INVALID,
+        "attribution: is no click; pass an Attribution or its id",
+    )
+
+
+def test_a_user_that_is_none_is_refused() -> None:
+    row = outbox.record(make_purchase(), user=7)
+    assert row.detail == "user: is no user; pass the user object"
+
+
+def test_a_prefetched_click_gets_its_row_with_the_order(rf: RequestFactory) -> None:
+    request = rf.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    request.session = SessionStore()
+    attribution.land(request)
+    row = outbox.record(make_purchase(), request=request)
+    assert row.state == State.PENDING
+    assert Attribution.objects.get() == row.attribution
+
+
+def test_a_click_pruned_before_the_order_is_credited_from_the_session(
+    visit: HttpRequest,
+) -> None:
+    Attribution.objects.all().delete()
+    row = outbox.record(make_purchase(), request=visit)
+    assert row.state == State.PENDING
+    assert json.loads(row.body)["cnct_tracking_id"] == "track-1"
+
+
+def test_a_later_signal_that_brings_the_click_makes_the_order_pending(
+    click: Attribution,
+) -> None:
+    outbox.record(make_purchase())
+    row = outbox.record(make_purchase(), attribution=click)
+    assert row.state == State.PENDING
+    assert Conversion.objects.get().body
+    assert Conversion.objects.get().value == Decimal("99.97")
+
+
+def test_a_later_signal_without_a_click_changes_nothing(click: Attribution) -> None:
+    outbox.record(make_purchase(), attribution=click)
+    assert outbox.record(make_purchase()).state == State.PENDING
+
+
+def test_a_refused_order_that_comes_again_in_order_is_mended(
+    click: Attribution,
+) -> None:
+    refused = outbox.record(make_purchase(currency="EURO"), attribution=click)
+    assert refused.reason == Reason.INVALID
+    assert outbox.record(make_purchase(), attribution=click).state == State.PENDING
+    assert Conversion.objects.get().detail == ""
+
+
+@pytest.mark.parametrize(
+    "state", [State.DELIVERED, State.REJECTED, State.EXPIRED, State.SENDING]
+)
+def test_nothing_changes_an_order_once_it_was_pending(
+    click: Attribution, state: State
+) -> None:
+    outbox.record(make_purchase(), attribution=click)
+    due = {} if state == State.SENDING else {"due_at": None}
+    Conversion.objects.update(state=state, **due)
+    outbox.record(make_purchase(value=1), attribution=click)
+    row = Conversion.objects.get()
+    assert (row.state, row.value) == (state, Decimal("99.97"))
+
+
+def test_with_sending_off_orders_are_recorded_whole_and_skipped(
+    configure: Any, click: Attribution
+) -> None:
+    configure(SEND=False)
+    row = outbox.record(make_purchase(), attribution=click)
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.SENDING_OFF)
+    assert row.body
+    configure(SEND=True)
+    assert outbox.record(make_purchase(), attribution=click).state == State.SKIPPED
+
+
+def test_bad_input_is_a_skipped_row_with_the_field_and_the_remedy() -> None:
+    row = outbox.record(make_purchase(value="12,30"))
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.INVALID)
+    assert row.detail == "value: is the text '12,30'; pass a Decimal"
+    assert row.order_id == "ORD-7821"
+
+
+def test_strict_raises_instead(configure: Any) -> None:
+    configure(STRICT=True)
+    with pytest.raises(InvalidEvent, match="currency"):
+        outbox.record(make_purchase(currency="EURO"))
+    assert Conversion.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("order_id", "shown"),
+    [
+        (None, ""),
+        ("", ""),
+        ("   ", ""),
+        (True, ""),
+        (1.5, ""),
+        ("x" * 129, "x" * 128),
+        ("a\x00b", "a\ufffdb"),
+        ("a\r\nb", "a\ufffd\ufffdb"),
+        (" padded ", "padded"),
+    ],
+)
+def test_an_order_id_that_cannot_be_is_refused_and_shown(
+    order_id: object, shown: str
+) -> None:
+    row = outbox.record(make_purchase(order_id))
+    row.refresh_from_db()
+    assert (row.reason, row.order_id) == (Reason.INVALID, shown)
+
+
+def test_what_is_no_purchase_is_refused() -> None:
+    row = outbox.record({"order_id": "ORD-1"})  # type: ignore[arg-type]
+    assert row.detail == "purchase: is a dict; pass a Purchase"
+
+
+def test_a_body_over_32_kib_is_refused_with_words(click: Attribution) -> None:
+    items = [{"id": f"sku-{number}", "item_price": 1} for number in range(1000)]
+    row = outbox.record(make_purchase(contents=items), attribution=click)
+    assert row.reason == Reason.INVALID
+    assert "at most 32768" in row.detail
+
+
+def test_a_database_error_leaves_the_orders_transaction_whole(
+    click: Attribution,
+) -> None:
+    with transaction.atomic():
+        Order.objects.create(number="ORD-1", total=1, currency="USD")
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE connectly_tracking_conversion RENAME TO gone")
+        with pytest.raises(Exception, match="connectly_tracking_conversion"):
+            outbox.record(make_purchase("ORD-1"), attribution=click)
+        assert Order.objects.filter(number="ORD-1").exists()
+        transaction.set_rollback(True)
+
+
+def test_the_business_is_the_named_one_else_the_clicks_else_the_resolvers(
+    configure: Any, settings: Any
+) -> None:
+    other = {
+        key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")
+    }
+    configure(BUSINESSES={"br": other, "mx": other}, BUSINESS_RESOLVER=lambda *_: "mx")
+    click = make_click(business="br")
+    assert outbox.record(make_purchase("1"), attribution=click).business == "br"
+    assert outbox.record(make_purchase("2")).business == "mx"
+    named = outbox.record(make_purchase("3"), attribution=click, business="default")
+    assert named.business == "default"
+
+
+def test_a_business_that_is_not_in_the_settings_is_refused(click: Attribution) -> None:
+    row = outbox.record(make_purchase(), attribution=click, business="nowhere")
+    assert row.detail == "business: is none of those in the settings: default"
+    assert row.business == "default"
+
+
+def test_a_generator_of_items_serves_the_second_call_too(click: Attribution) -> None:
+    items = ({"id": f"sku-{number}", "item_price": 2} for number in range(3))
+    order = make_purchase(contents=items)
+    outbox.record(order)
+    row = outbox.record(order, attribution=click)
+    assert len(json.loads(row.body)["payload"]["contents"]) == 3
+
+
+def test_model_instances_as_items_are_refused_with_words() -> None:
+    shop_order = Order.objects.create(number="ORD-1", total=1, currency="USD")
+    row = outbox.record(
+        Purchase(
+            order_id="ORD-1",
+            value=1,
+            currency="USD",
+            event_time=int(time.time()),
+            contents=[shop_order],  # type: ignore[list-item]
+        )
+    )
+    assert "is a model instance (Order) and its id is its primary key" in row.detail

@@ -1,0 +1,137 @@
+"""The signal, as a shop sends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, transaction
+
+from connectly_tracking.exceptions import InvalidEvent
+from connectly_tracking.models import Attribution, Conversion, Reason, State
+from connectly_tracking.signals import order_completed
+from example_project.shop.models import Order, Product
+
+from .conftest import make_purchase
+
+pytestmark = pytest.mark.django_db
+
+
+def place() -> Order:
+    product, _ = Product.objects.get_or_create(sku="mug", defaults={"price": 12})
+    return Order.objects.place(product, quantity=2)
+
+
+def test_an_order_goes_through_the_adapter(click: Attribution) -> None:
+    order = place()
+    order_completed.send(sender=Order, order=order, attribution=click)
+    row = Conversion.objects.get()
+    assert (row.order_id, row.state) == (order.number, State.PENDING)
+    assert row.value == order.total
+
+
+def test_a_purchase_needs_no_adapter(click: Attribution, configure: Any) -> None:
+    configure(ORDER_ADAPTER=None)
+    order_completed.send(sender=Order, purchase=make_purchase(), attribution=click)
+    assert Conversion.objects.get().state == State.PENDING
+
+
+def test_the_signal_three_times_is_one_row(click: Attribution) -> None:
+    order = place()
+    for _ in range(3):
+        order_completed.send(sender=Order, order=order, attribution=click)
+    assert Conversion.objects.count() == 1
+
+
+def test_a_misspelt_argument_is_refused_and_the_order_is_named() -> None:
+    order_completed.send(sender=Order, purchase=make_purchase(), atribution=1)
+    row = Conversion.objects.get()
+    assert (row.order_id, row.reason) == ("ORD-7821", Reason.INVALID)
+    assert row.detail == "order_completed: has no argument atribution"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"order": None}, {"both": True}])
+def test_neither_or_both_of_order_and_purchase_is_refused(
+    arguments: dict[str, Any],
+) -> None:
+    if arguments.pop("both", False):
+        arguments = {"order": place(), "purchase": make_purchase()}
+    order_completed.send(sender=Order, **arguments)
+    row = Conversion.objects.get()
+    assert row.detail == "order_completed: needs either order= or purchase="
+
+
+def test_strict_raises_on_bad_input(configure: Any) -> None:
+    configure(STRICT=True)
+    with pytest.raises(InvalidEvent, match="value"):
+        order_completed.send(sender=Order, purchase=make_purchase(value=-1))
+
+
+def test_an_adapter_that_fails_costs_the_order_nothing_and_is_logged_with_its_key(
+    configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(ORDER_ADAPTER=lambda order: order.no_such_field)
+    with transaction.atomic():
+        order = place()
+        order_completed.send(sender=Order, order=order)
+    assert Order.objects.filter(pk=order.pk).exists()
+    message = f"order_not_recorded order_id=pk:{order.pk} error=AttributeError"
+    assert message in caplog.text
+
+
+def test_an_adapter_that_breaks_a_query_does_not_poison_the_order(
+    configure: Any,
+) -> None:
+    def adapter(order: Order) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM no_such_table")
+
+    configure(ORDER_ADAPTER=adapter)
+    with transaction.atomic():
+        order = place()
+        order_completed.send(sender=Order, order=order)
+        assert Order.objects.filter(pk=order.pk).exists()
+
+
+def test_an_adapter_that_fails_is_seen_under_strict(configure: Any) -> None:
+    configure(ORDER_ADAPTER=lambda order: order.no_such_field, STRICT=True)
+    with pytest.raises(AttributeError, match="no_such_field"):
+        order_completed.send(sender=Order, order=place())
+
+
+def test_without_an_adapter_the_developer_is_told(configure: Any) -> None:
+    configure(ORDER_ADAPTER=None, STRICT=True)
+    with pytest.raises(ImproperlyConfigured, match="ORDER_ADAPTER"):
+        order_completed.send(sender=Order, order=place())
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_database_that_refuses_our_row_costs_the_order_nothing(
+    configure: Any, caplog: pytest.LogCaptureFixture, strict: bool
+) -> None:
+    configure(STRICT=strict)
+    with transaction.atomic():
+        order = place()
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE connectly_tracking_conversion RENAME TO gone")
+        order_completed.send(sender=Order, order=order)
+        assert Order.objects.filter(pk=order.pk).exists()
+        transaction.set_rollback(True)
+    assert f"order_not_recorded order_id={order.number} error=" in caplog.text
+
+
+def test_settings_that_are_wrong_cost_the_order_nothing(
+    configure: Any, caplog: pytest.LogCaptureFixture, click: Attribution
+) -> None:
+    configure(STRICT="yes", ATTRIBUTION_WINDOW="28")
+    order_completed.send(sender=Order, purchase=make_purchase(), attribution=click)
+    assert "order_not_recorded order_id=ORD-7821" in caplog.text
+
+
+def test_an_order_saved_without_a_transaction_is_recorded(
+    transactional_db: None,
+) -> None:
+    order = place()
+    order_completed.send(sender=Order, order=order)
+    assert Conversion.objects.get().order_id == order.number
