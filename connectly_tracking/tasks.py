@@ -20,20 +20,12 @@ def _lease() -> float:
         return 120.0  # `check` says what is wrong; a worker must start all the same
 
 
-def _queue() -> str | None:
-    try:
-        return conf.QUEUE
-    except ImproperlyConfigured:
-        return None
-
-
 # On the task itself, so that no global of the project's can change what they rest on: a
 # message is a nudge, so one that is lost or expires costs nothing but a poll.
 _OPTIONS: Final[dict[str, Any]] = {
     "acks_late": False,
     "ignore_result": True,
     "max_retries": 0,
-    "queue": _queue(),
     "rate_limit": None,
     "serializer": "json",
 }

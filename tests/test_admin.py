@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.landing import Landing
+from connectly_tracking.models import Attribution, Circuit, Conversion, DbNow
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+MODELS = ["attribution", "conversion", "circuit"]
+MARKUP = Landing(
+    cnct_tracking_id="a<script>alert(1)</script>",
+    sendout_id="<b>send</b>x",
+    ctwa_clid="c&amp;",
+    ad_id="'\"><img/src=x>",
+)
+
+
+def url(model: str, page: str, *args: object) -> str:
+    return reverse(f"admin:connectly_tracking_{model}_{page}", args=args)
+
+
+@pytest.fixture
+def conversion(sandbox: Sandbox) -> Conversion:
+    """One with markup in every id and in the answer's words."""
+    row = outbox.record(make_purchase(), attribution=make_click(MARKUP))
+    sandbox.behave("400:<script>alert('Meta')</script>")
+    deliver()
+    return Conversion.objects.get(pk=row.pk)
+
+
+def test_the_list_shows_what_became_of_an_order(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    page = admin_client.get(url("conversion", "changelist")).content.decode()
+    assert "ORD-7821" in page
+    assert "rejected" in page
+    assert "Connectly or Meta refused it." in page
+    assert "<script>alert" not in page
+    assert "<b>send" not in page
+
+
+def test_the_detail_shows_the_attempts_and_the_words(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    response = admin_client.get(url("conversion", "change", conversion.pk))
+    page = response.content.decode()
+    assert "&lt;script&gt;alert(&#x27;Meta&#x27;)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert "refused" in page
+    assert "key-for-tests-only" not in page
+
+
+def test_the_click_is_shown_escaped(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    click = Attribution.objects.get()
+    for page in ("changelist", "change"):
+        args = [click.pk] if page == "change" else []
+        html = admin_client.get(url("attribution", page, *args)).content.decode()
+        assert "<script>alert" not in html
+        assert "<img/src=x>" not in html
+
+
+def test_a_conversion_whose_click_is_gone_can_be_read(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    Attribution.objects.all()._raw_delete("default")  # type: ignore[attr-defined]
+    response = admin_client.get(url("conversion", "change", conversion.pk))
+    assert response.status_code == 200
+
+
+def test_a_pause_is_shown(admin_client: Client) -> None:
+    Circuit.objects.create(
+        business="default",
+        reason="configuration",
+        paused_until=DbNow(),
+        changed_at=DbNow(),
+    )
+    page = admin_client.get(url("circuit", "changelist")).content.decode()
+    assert "the key, the business or the address is wrong" in page
+
+
+@pytest.mark.parametrize(
+    ("term", "hits"), [("ORD-7821", 1), ("ord-7821", 0), ("ORD-782", 0)]
+)
+def test_an_order_is_found_by_its_exact_number(
+    admin_client: Client, conversion: Conversion, term: str, hits: int
+) -> None:
+    response = admin_client.get(url("conversion", "changelist"), {"q": term})
+    assert len(response.context["cl"].result_list) == hits
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_can_be_added_changed_or_deleted(
+    admin_client: Client, conversion: Conversion, model: str
+) -> None:
+    assert admin_client.get(url(model, "add")).status_code == 403
+    if model == "circuit":
+        return
+    pk: Any = conversion.pk if model == "conversion" else Attribution.objects.get().pk
+    assert admin_client.get(url(model, "delete", pk)).status_code == 403
+    assert admin_client.post(url(model, "change", pk), {}).status_code == 403
+    assert Conversion.objects.get().state == conversion.state
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("viewer", "status"), [(True, 200), (False, 403)])
+def test_staff_see_what_they_may(
+    client: Client, conversion: Conversion, model: str, viewer: bool, status: int
+) -> None:
+    user = User.objects.create(username="staff", is_staff=True)
+    if viewer:
+        user.user_permissions.set(Permission.objects.filter(codename=f"view_{model}"))
+    client.force_login(user)
+    assert client.get(url(model, "changelist")).status_code == status
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_stranger_is_sent_to_the_login(client: Client, model: str) -> None:
+    response = client.get(url(model, "changelist"))
+    assert response.status_code == 302
+    assert "/login/" in response.url  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_costs_the_same_few_statements_however_long(
+    admin_client: Client, model: str
+) -> None:
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(url(model, "changelist"))
+        return len([q for q in queries if "connectly_tracking_" in q["sql"]])
+
+    user = User.objects.create(username="ada")
+    outbox.record(make_purchase("1"), attribution=make_click(user=user))
+    few = statements()
+    for number in range(20):
+        user = User.objects.create(username=f"ada-{number}")
+        outbox.record(make_purchase(number), attribution=make_click(user=user))
+    assert statements() == few <= 3

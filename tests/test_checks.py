@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import connections
+
+from connectly_tracking import checks
+from connectly_tracking.conf import NAMES
+
+OURS = "connectly_tracking.middleware.AttributionMiddleware"
+SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
+
+
+def found(*, deploy: bool = False) -> list[str]:
+    """The ids of what is ours, without the prefix."""
+    messages = run_checks(include_deployment_checks=deploy, databases=["default"])
+    ours = [message for message in messages if "connectly" in (message.id or "")]
+    assert all(message.hint for message in ours)
+    return sorted((message.id or "").partition(".")[2] for message in ours)
+
+
+def test_settings_that_are_right_raise_nothing() -> None:
+    assert found() == []
+    assert found(deploy=True) == []
+
+
+def test_every_setting_has_an_id_of_its_own() -> None:
+    assert set(checks.SETTING_IDS) == set(NAMES)
+    assert len(set(checks.SETTING_IDS.values())) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ids"),
+    [
+        ({"BUSINESSES": []}, ["E001"]),
+        ({"BUSINESS_ID": "no-uuid"}, ["E002"]),
+        ({"API_KEY": "secret\n"}, ["E003"]),
+        ({"BUSINESS_RESOLVER": 7}, ["E004"]),
+        ({"BASE_URL": "http://api.connectly.ai"}, ["E005"]),
+        ({"SEND": "yes"}, ["E006"]),
+        ({"ORDER_ADAPTER": "no.such.module"}, ["E007"]),
+        ({"ATTRIBUTION_WINDOW": 0}, ["E008"]),
+        ({"RECORD_UNATTRIBUTED": None}, ["E009"]),
+        ({"STRICT": 1}, ["E010"]),
+        ({"LEASE": "2m"}, ["E011"]),
+        ({"DEADLINE": -1}, ["E012"]),
+        ({"CONNECT_TIMEOUT": None}, ["E013"]),
+        ({"READ_TIMEOUT": 0}, ["E014"]),
+        ({"RETRY_SCHEDULE": []}, ["E015"]),
+        ({"BATCH": 0}, ["E016"]),
+        ({"THREADS": 0}, ["E017"]),
+        ({"PROXIES": 7}, ["E018"]),
+        ({"CA_BUNDLE": "no/such/file"}, ["E019"]),
+        ({"RETENTION": 0}, ["E020"]),
+        ({"QUEUE": ""}, ["E021"]),
+        ({"LEASE": 30, "DEADLINE": 20}, ["E030"]),
+        ({"BUSINESS_ID": ""}, ["W001"]),
+        ({"BUSINESS_ID": None, "API_KEY": None}, ["W001", "W001"]),
+        ({"BUSINESSES": {"br": {"API_KEY": "k"}}}, ["W001"]),
+        ({"BUSINESSES": {"br": {"BUSINESS_ID": 7, "API_KEY": "k"}}}, ["E002"]),
+        ({"SENT": True}, ["W002"]),
+        ({"API_KEY": lambda: 1 / 0}, []),
+        ({"BATCH": 0, "THREADS": 0, "nonsense": 1}, ["E016", "E017", "W002"]),
+    ],
+)
+def test_each_fault_has_its_id(
+    configure: Any, changes: dict[str, object], ids: list[str]
+) -> None:
+    configure(**changes)
+    assert found() == ids
+
+
+def test_settings_that_are_no_dictionary_are_said(settings: Any) -> None:
+    settings.CONNECTLY_TRACKING = None
+    assert "E000" in found()
+
+
+def test_an_unknown_setting_is_answered_with_the_nearest(configure: Any) -> None:
+    configure(RETRY_SHEDULE=[30])
+    (message,) = run_checks(tags=["compatibility"])
+    assert message.hint == "Did you mean 'RETRY_SCHEDULE'?"
+
+
+def test_missing_credentials_are_an_error_only_where_the_shop_is_deployed(
+    configure: Any,
+) -> None:
+    configure(API_KEY="")
+    assert found() == ["W001"]
+    assert found(deploy=True) == ["E022", "W001"]
+
+
+def test_a_developer_without_the_secret_can_migrate(configure: Any, db: None) -> None:
+    configure(API_KEY="", BUSINESS_ID="")
+    call_command("migrate", "--check", verbosity=0, skip_checks=False)
+
+
+def test_the_key_is_never_printed(configure: Any) -> None:
+    configure(API_KEY="secret\n", BASE_URL="https://user:secret@host")
+    assert "secret" not in " ".join(map(str, run_checks()))
+
+
+@pytest.mark.parametrize(
+    ("middleware", "ids"),
+    [
+        ([], ["W003"]),
+        ([SESSION], ["W003"]),
+        ([OURS], ["E031"]),
+        ([OURS, SESSION], ["E031"]),
+        ([SESSION, OURS], []),
+        ([SESSION, "no.such.Middleware", f"{__name__}.Mine"], []),
+    ],
+)
+def test_the_middleware_must_come_after_the_sessions(
+    settings: Any, middleware: list[str], ids: list[str]
+) -> None:
+    settings.MIDDLEWARE = middleware
+    assert [identity for identity in found() if identity != "W004"] == ids
+
+
+class Mine(checks.AttributionMiddleware):
+    """A shop's own."""
+
+
+@pytest.mark.sqlite
+def test_a_sqlite_that_begins_as_a_reader_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    assert found() == ["W004"]
+
+
+class Elsewhere:
+    def db_for_write(self, model: type, **_: Any) -> str:
+        return "elsewhere"
+
+
+def test_a_router_that_puts_our_rows_elsewhere_is_a_warning(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    assert found() == ["W005"]

@@ -1,0 +1,163 @@
+"""Several threads, each with a connection of its own, as several processes have."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import Attribution, Conversion, State
+from connectly_tracking.signals import order_completed
+from example_project.shop.models import Order
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run it in so many threads that begin together; raises what they raise."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> Any:
+        try:
+            barrier.wait(20)
+            return work(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_two_requests_that_complete_the_same_order_make_one_row() -> None:
+    click = make_click()
+    for round_ in range(10):
+
+        def complete(number: int, order_id: str = f"ORD-{round_}") -> int:
+            with transaction.atomic():
+                Order.objects.create(
+                    number=f"{order_id}-{number}", total=1, currency="USD"
+                )
+                return outbox.record(make_purchase(order_id), attribution=click).pk
+
+        assert len(set(at_once(2, complete))) == 1
+    assert Conversion.objects.count() == 10
+    assert Order.objects.count() == 20
+
+
+def test_the_click_and_the_webhook_at_once_end_in_a_pending_row() -> None:
+    click = make_click()
+    for round_ in range(10):
+
+        def complete(number: int, order_id: str = f"ORD-{round_}") -> None:
+            with transaction.atomic():
+                outbox.record(
+                    make_purchase(order_id), attribution=click if number else None
+                )
+
+        at_once(2, complete)
+    assert set(Conversion.objects.values_list("state", flat=True)) == {State.PENDING}
+
+
+def test_many_claimers_send_each_row_once(sandbox: Sandbox, configure: Any) -> None:
+    count = 200 if connection.vendor == "postgresql" else 80
+    configure(BATCH=7, THREADS=2)
+    click = make_click()
+    for number in range(count):
+        outbox.record(make_purchase(f"ORD-{number}"), attribution=click)
+    at_once(8, lambda _: deliver())
+    deliver()
+    sent = Counter(received.order_id for received in sandbox.requests)
+    assert len(sent) == count
+    assert set(sent.values()) == {1}
+    assert set(Conversion.objects.values_list("state", flat=True)) == {State.DELIVERED}
+
+
+def test_fifty_nudges_for_one_row_are_one_request(sandbox: Sandbox) -> None:
+    outbox.record(make_purchase(), attribution=make_click())
+    for _ in range(5):
+        at_once(10, lambda _: deliver())
+    assert sandbox.received_count == 1
+
+
+@pytest.mark.sqlite
+def test_on_sqlite_orders_that_begin_with_our_signal_do_not_lock_each_other_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As a project has it that did not heed the check.
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    connection.close()
+    click = make_click()
+    attribution = str(click.pk)  # found by a query, so that our part begins with a read
+
+    def shop(worker: int) -> None:
+        for number in range(25):
+            with transaction.atomic():
+                order_id = f"ORD-{worker}-{number}"
+                order_completed.send(
+                    sender=Order,
+                    purchase=make_purchase(order_id),
+                    attribution=attribution,
+                )
+                Order.objects.create(number=order_id, total=1, currency="USD")
+
+    at_once(4, shop)
+    connection.close()
+    assert Order.objects.count() == Conversion.objects.count() == 100
+
+
+@pytest.mark.postgres
+def test_a_click_pruned_while_the_order_is_open_does_not_cost_the_order(
+    sandbox: Sandbox,
+) -> None:
+    click = make_click()
+    with transaction.atomic():
+        Order.objects.create(number="ORD-1", total=1, currency="USD")
+        outbox.record(make_purchase("ORD-1"), attribution=click)
+        at_once(1, lambda _: Attribution.objects.all().delete())
+    assert Order.objects.filter(number="ORD-1").exists()
+    deliver()
+    assert Conversion.objects.get().state == State.DELIVERED
+
+
+@pytest.mark.postgres
+def test_an_order_that_waits_for_its_commit_is_not_sent(sandbox: Sandbox) -> None:
+    click = make_click()
+    with transaction.atomic():
+        outbox.record(make_purchase(), attribution=click)
+        at_once(1, lambda _: deliver())
+        assert sandbox.received_count == 0
+    deliver()
+    assert sandbox.received_count == 1
+
+
+def test_a_worker_that_is_slow_does_not_keep_others_from_their_rows(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    configure(BATCH=1)
+    click = make_click()
+    for name in ("slow", "fast"):
+        outbox.record(make_purchase(name), attribution=click)
+    sandbox.behave("delay:2", order_id="slow")
+    began = time.monotonic()
+    worker = threading.Thread(target=lambda: at_once(1, lambda _: deliver(limit=1)))
+    worker.start()
+    sandbox.wait_for(lambda s: s.received_count == 1)
+    deliver()
+    took = time.monotonic() - began
+    worker.join()
+    assert took < 1.9
+    assert sandbox.received_count == 2

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import pickle
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from connectly_tracking.conf import NAMES, conf
+from connectly_tracking.secret import Secret
+
+BUSINESS_ID = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
+
+
+def adapter(order: object) -> object:
+    return order
+
+
+@pytest.fixture
+def only(settings: Any) -> Any:
+    """Settings of ours that hold this and nothing else."""
+
+    def only(**given: object) -> None:
+        settings.CONNECTLY_TRACKING = given
+
+    return only
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("BUSINESS_RESOLVER", None),
+        ("BASE_URL", "https://api.connectly.ai"),
+        ("SEND", True),
+        ("ORDER_ADAPTER", None),
+        ("ATTRIBUTION_WINDOW", timedelta(days=28)),
+        ("RECORD_UNATTRIBUTED", True),
+        ("STRICT", False),
+        ("LEASE", 120),
+        ("DEADLINE", 20),
+        ("CONNECT_TIMEOUT", 3.05),
+        ("READ_TIMEOUT", 10),
+        ("RETRY_SCHEDULE", (30, 60, 300, 900, 3600, 10800, 21600)),
+        ("BATCH", 64),
+        ("THREADS", 16),
+        ("PROXIES", None),
+        ("CA_BUNDLE", None),
+        ("RETENTION", timedelta(days=90)),
+        ("QUEUE", None),
+        ("BUSINESSES", {"default": {"BUSINESS_ID": None, "API_KEY": None}}),
+    ],
+)
+def test_the_defaults_are_the_documented_ones(
+    only: Any, name: str, default: object
+) -> None:
+    only()
+    assert getattr(conf, name) == default
+
+
+def test_strict_follows_debug(only: Any, settings: Any) -> None:
+    only()
+    settings.DEBUG = True
+    assert conf.STRICT is True
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "read"),
+    [
+        ("BUSINESS_ID", BUSINESS_ID.upper(), BUSINESS_ID),
+        ("BUSINESS_RESOLVER", f"{__name__}.adapter", adapter),
+        ("ORDER_ADAPTER", adapter, adapter),
+        ("BASE_URL", "https://api.example.org/", "https://api.example.org"),
+        ("BASE_URL", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("BASE_URL", "http://[::1]:8080", "http://[::1]:8080"),
+        ("SEND", False, False),
+        ("ATTRIBUTION_WINDOW", 3600, timedelta(hours=1)),
+        ("ATTRIBUTION_WINDOW", None, None),
+        ("RECORD_UNATTRIBUTED", False, False),
+        ("STRICT", True, True),
+        ("LEASE", timedelta(minutes=5), 300.0),
+        ("DEADLINE", 5, 5.0),
+        ("CONNECT_TIMEOUT", 1, 1.0),
+        ("READ_TIMEOUT", 2.5, 2.5),
+        ("RETRY_SCHEDULE", [1, timedelta(minutes=1)], (1.0, 60.0)),
+        ("BATCH", 1, 1),
+        ("THREADS", 128, 128),
+        ("PROXIES", {}, {}),
+        ("PROXIES", {"https": "http://proxy:3128"}, {"https": "http://proxy:3128"}),
+        ("CA_BUNDLE", __file__, __file__),
+        ("RETENTION", timedelta(days=1), timedelta(days=1)),
+        ("QUEUE", "reports", "reports"),
+        (
+            "BUSINESSES",
+            {"br": {"API_KEY": "k"}},
+            {"br": {"API_KEY": "k"}},
+        ),
+    ],
+)
+def test_what_is_given_is_read(
+    only: Any, name: str, given: object, read: object
+) -> None:
+    only(**{name: given})
+    assert getattr(conf, name) == read
+
+
+BAD_CLOCKS = [0, -1, "10", True, float("nan"), float("inf"), None, timedelta(0)]
+BAD_URLS = [
+    None,
+    7,
+    "",
+    "api.connectly.ai",
+    "ftp://api.connectly.ai",
+    "http://api.connectly.ai",
+    "https://",
+    "https://user:password@api.connectly.ai",
+    "https://api.connectly.ai?a=1",
+    "https://api.connectly.ai#a",
+    "https://api.connectly.ai ",
+    "https://api.connectly.ai:port",
+    "https://169.254.169.254",
+    "https://[fe80::1]",
+    "http://localhost.evil.example",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        *[("BASE_URL", url) for url in BAD_URLS],
+        *[
+            (name, clock)
+            for name in ("LEASE", "DEADLINE", "CONNECT_TIMEOUT", "READ_TIMEOUT")
+            for clock in BAD_CLOCKS
+        ],
+        *[("RETENTION", clock) for clock in BAD_CLOCKS],
+        *[("ATTRIBUTION_WINDOW", clock) for clock in BAD_CLOCKS if clock is not None],
+        *[
+            ("RETRY_SCHEDULE", schedule)
+            for schedule in ([], None, 30, "30", [60, 30], [30, "60"], [0])
+        ],
+        *[
+            (name, count)
+            for name in ("BATCH", "THREADS")
+            for count in (0, -1, 1.5, "16", True, None, 100_000)
+        ],
+        *[
+            (name, flag)
+            for name in ("SEND", "STRICT", "RECORD_UNATTRIBUTED")
+            for flag in (None, 1, "yes")
+        ],
+        *[
+            (name, value)
+            for name in ("ORDER_ADAPTER", "BUSINESS_RESOLVER")
+            for value in (7, "no.such.module", "os", f"{__name__}.nothing")
+        ],
+        ("PROXIES", "http://proxy"),
+        ("PROXIES", {"https": None}),
+        ("CA_BUNDLE", "no/such/file"),
+        ("CA_BUNDLE", 7),
+        ("QUEUE", ""),
+        ("QUEUE", 7),
+        ("BUSINESS_ID", "not-a-uuid"),
+        ("BUSINESS_ID", ""),
+        ("BUSINESSES", []),
+        ("BUSINESSES", {"br": "key"}),
+        ("BUSINESSES", {"b r": {}}),
+        ("BUSINESSES", {7: {}}),
+        ("BUSINESSES", {"default": {}}),
+    ],
+)
+def test_what_is_wrong_is_named_in_words(only: Any, name: str, given: object) -> None:
+    only(**{name: given})
+    with pytest.raises(ImproperlyConfigured, match=f"CONNECTLY_TRACKING\\['{name}'\\]"):
+        getattr(conf, name)
+
+
+@pytest.mark.parametrize(
+    "key", [None, "", "  ", "secret\n", " secret", 7, "schlüssel", "a\x00b", b"secret"]
+)
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(
+    only: Any, key: object
+) -> None:
+    only(API_KEY=key)
+    with pytest.raises(ImproperlyConfigured) as raised:
+        _ = conf.API_KEY
+    assert "secret" not in str(raised.value)
+
+
+def test_a_key_may_come_from_a_callable(only: Any) -> None:
+    only(API_KEY=lambda: "from-the-vault")
+    assert conf.API_KEY.reveal() == "from-the-vault"
+
+
+def test_a_callable_that_fails_is_a_fault_of_the_settings(only: Any) -> None:
+    def vault() -> str:
+        raise ConnectionError("secret")
+
+    only(API_KEY=vault)
+    with pytest.raises(ImproperlyConfigured, match="ConnectionError") as raised:
+        _ = conf.API_KEY
+    assert "secret" not in str(raised.value)
+
+
+def test_a_business_carries_its_own_key_out_of_sight(only: Any) -> None:
+    only(BUSINESSES={"br": {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "secret"}})
+    business = conf.business("br")
+    assert business.business_id == BUSINESS_ID
+    assert business.api_key.reveal() == "secret"
+    assert "secret" not in repr(business)
+    assert pickle.loads(pickle.dumps(business.api_key)).reveal() == "***"
+    assert isinstance(business.api_key, Secret)
+
+
+def test_a_business_that_is_not_named_is_a_fault(only: Any) -> None:
+    only(BUSINESSES={"br": {}})
+    with pytest.raises(ImproperlyConfigured, match="no business 'mx'"):
+        conf.business("mx")
+    with pytest.raises(ImproperlyConfigured, match="BUSINESS_ID"):
+        conf.business("br")
+
+
+def test_the_settings_must_be_a_dictionary(settings: Any) -> None:
+    settings.CONNECTLY_TRACKING = ["SEND"]
+    with pytest.raises(ImproperlyConfigured, match="dictionary"):
+        _ = conf.SEND
+
+
+def test_without_any_settings_the_defaults_hold(settings: Any) -> None:
+    del settings.CONNECTLY_TRACKING
+    assert conf.SEND is True
+
+
+def test_every_setting_has_words_of_its_own() -> None:
+    for name in NAMES:
+        assert getattr(type(conf), name).__doc__

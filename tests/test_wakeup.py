@@ -1,0 +1,208 @@
+"""The nudge after commit, against brokers that answer, refuse and say nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection, transaction
+
+from connectly_tracking import outbox, wakeup
+from connectly_tracking.models import Conversion, State
+
+from .conftest import broker_at, make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and that nobody else gets."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        yield mute.getsockname()[1]
+
+
+def elapsed() -> float:
+    began = time.perf_counter()
+    wakeup.wake()
+    return time.perf_counter() - began
+
+
+def messages(client: Redis, queue: str = "celery") -> list[Any]:
+    found: Any = client.lrange(queue, 0, -1)
+    return [json.loads(message) for message in found]
+
+
+def test_a_nudge_names_the_task_and_carries_nothing_else(celery_broker: Redis) -> None:
+    wakeup.wake()
+    (message,) = messages(celery_broker)
+    assert message["headers"]["task"] == "connectly_tracking.deliver_due"
+    assert message["headers"]["argsrepr"] == "()"
+    assert message["headers"]["expires"] is not None
+    assert message["headers"]["ignore_result"] is True
+
+
+def test_the_queue_is_the_shops_choice(celery_broker: Redis, configure: Any) -> None:
+    configure(QUEUE="reports")
+    wakeup.wake()
+    assert len(messages(celery_broker, "reports")) == 1
+
+
+def test_one_connection_serves_a_threads_nudges(celery_broker: Redis) -> None:
+    wakeup.wake()
+    info: Any = celery_broker.info("stats")
+    before = info["total_connections_received"]
+    for _ in range(20):
+        wakeup.wake()
+    info = celery_broker.info("stats")
+    assert info["total_connections_received"] == before
+    assert len(messages(celery_broker)) == 21
+
+
+def test_a_connection_that_went_stale_gets_one_fresh_try(celery_broker: Redis) -> None:
+    wakeup.wake()
+    mine: Any = celery_broker.client_id()
+    for client in celery_broker.client_list():
+        if int(client["id"]) != mine:
+            celery_broker.client_kill_filter(client["id"])
+    wakeup.wake()
+    assert len(messages(celery_broker)) == 2
+
+
+def test_a_broker_that_refuses_costs_little_and_then_nothing(
+    closed_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with broker_at(f"redis://127.0.0.1:{closed_port}/0"):
+        assert elapsed() < 0.25
+        caplog.clear()
+        assert elapsed() < 0.01
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_says_nothing_costs_a_quarter_of_a_second_once(
+    mute_port: int, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with broker_at(f"{scheme}://127.0.0.1:{mute_port}//"):
+        first, second = elapsed(), elapsed()
+    assert 0.2 < first < 0.5
+    assert second < 0.01
+    assert caplog.text.count("wakeup_failed") == 1
+
+
+def test_the_silence_ends(
+    celery_broker: Redis, closed_port: int, redis_url: str
+) -> None:
+    with broker_at(f"redis://127.0.0.1:{closed_port}/0"):
+        wakeup.wake()
+    assert not messages(celery_broker)
+    wakeup._silent_until = time.monotonic()
+    wakeup.wake()
+    assert len(messages(celery_broker)) == 1
+
+
+def test_a_broker_that_hangs_later_is_given_up_at_once(celery_broker: Redis) -> None:
+    wakeup.wake()
+    celery_broker.client_pause(1000)
+    assert 0.2 < elapsed() < 0.5
+    celery_broker.client_unpause()
+
+
+def test_without_a_broker_in_the_settings_nothing_is_tried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with broker_at(None):
+        wakeup.wake()
+    assert not caplog.records
+
+
+def test_in_eager_mode_nothing_is_published(celery_broker: Redis) -> None:
+    with broker_at("redis://127.0.0.1:1/0", task_always_eager=True):
+        assert elapsed() < 0.01
+    assert wakeup._silent_until == 0.0
+
+
+def test_each_thread_has_its_own_connection(celery_broker: Redis) -> None:
+    threads = [threading.Thread(target=wakeup.wake) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(messages(celery_broker)) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_opens_its_own_connection(redis_url: str) -> None:
+    code = f"""
+import os, django
+django.setup()
+from example_project import celery_app
+from connectly_tracking import wakeup
+celery_app.conf.broker_url = {redis_url!r}
+wakeup.wake()
+kept = wakeup._line.connection
+if os.fork() == 0:
+    wakeup.wake()
+    os._exit(0 if wakeup._line.connection is not kept else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    assert subprocess.run([sys.executable, "-c", code], env=env).returncode == 0
+
+
+def test_an_order_nudges_on_commit_and_not_before(
+    transactional_db: None, celery_broker: Redis
+) -> None:
+    click = make_click()
+    with transaction.atomic():
+        outbox.record(make_purchase(), attribution=click)
+        assert not messages(celery_broker)
+    assert len(messages(celery_broker)) == 1
+
+
+def test_an_order_that_rolls_back_nudges_nobody(
+    transactional_db: None, celery_broker: Redis
+) -> None:
+    click = make_click()
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        outbox.record(make_purchase(), attribution=click)
+        raise ZeroDivisionError
+    assert not messages(celery_broker)
+
+
+def test_an_order_that_is_skipped_nudges_nobody(
+    transactional_db: None, celery_broker: Redis
+) -> None:
+    outbox.record(make_purchase())
+    assert not messages(celery_broker)
+
+
+def test_a_dead_broker_costs_neither_the_order_nor_other_hooks(
+    transactional_db: None, closed_port: int
+) -> None:
+    click = make_click()
+    called: list[bool] = []
+    with broker_at(f"redis://127.0.0.1:{closed_port}/0"), transaction.atomic():
+        outbox.record(make_purchase(), attribution=click)
+        transaction.on_commit(lambda: called.append(True))
+    assert called == [True]
+    assert Conversion.objects.get().state == State.PENDING
+    assert not connection.in_atomic_block
