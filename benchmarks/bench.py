@@ -62,7 +62,7 @@ def _worker(directory: Path) -> Iterator[None]:
     pool = ["--pool", "prefork", "-c", str(PROCESSES), "--loglevel", "warning"]
     with Supervisor(directory, threading.Event()) as supervisor:
         redis_url = broker.url_of(supervisor)
-        celery_app.conf.broker_url = redis_url
+        celery_app.conf.update(broker_url=redis_url)
         supervisor.environ = {"REDIS_URL": redis_url}
         child = supervisor.start("worker", [*celery, *pool])
         supervisor.until_up(child, lambda: celery_app.control.ping(timeout=0.5))

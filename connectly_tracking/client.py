@@ -2,7 +2,8 @@
 
 Knows no Django; usable from a bare REPL::
 
-    client = Client(url="https://api.connectly.ai", business_id="…", key=Secret("…"))
+    url = "https://api.connectly.ai"
+    client = Client(base_url=url, business_id="…", key=Secret("…"))
     client.post(body)
 """
 
@@ -45,7 +46,7 @@ class Client:
     connect_timeout: float = 3.05
     read_timeout: float = 10.0
     deadline: float = 20.0
-    proxies: dict[str, str] | None = None
+    proxies: dict[str, str] | None = field(default=None, repr=False)
     ca_bundle: str | None = None
     url: str = field(init=False)
 
@@ -70,7 +71,8 @@ class Client:
                 outcome=Outcome.UNKNOWN if exchange.sent else Outcome.NOT_SENT,
                 detail=_words(exc),
             )
-        return replace(verdict, detail=_clean(self.key.mask(verdict.detail)))
+        # Cleaned first: a key with a NUL between its letters would pass the mask.
+        return replace(verdict, detail=self.key.mask(_clean(verdict.detail)))
 
     def _exchange(self, body: str) -> Verdict:
         with _session().post(
@@ -114,11 +116,16 @@ def _clean(text: str) -> str:
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere: requests would read a redirect whole, and trust its address."""
+
+
 def _session() -> requests.Session:
     session: requests.Session | None = getattr(_sessions, "session", None)
     # A forked child must not write to its parent's connection.
     if session is None or _sessions.pid != os.getpid():
-        session = requests.Session()
+        session = _Session()
         session.trust_env = (
             False  # no netrc; proxies and CA bundle come with the client
         )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
     from decimal import Decimal
     from uuid import UUID
+
+MAX_ITEMS: Final = 10_000  # read of a generator that may never end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,6 @@ class Purchase:
 
 def _read(items: Iterator[object]) -> object:
     try:
-        return tuple(items)
+        return tuple(islice(items, MAX_ITEMS + 1))
     except Exception as exc:  # noqa: BLE001 - the shop's code; recording reports it
         return exc

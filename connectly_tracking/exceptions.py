@@ -19,6 +19,9 @@ class InvalidEvent(ConnectlyTrackingError, ValueError):  # noqa: N818
     """An event that cannot be reported as it is: names the field and what to do."""
 
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
+        super().__init__(field, problem)
         self.field = field
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"

@@ -20,7 +20,7 @@ from .conf import conf
 from .events import Purchase
 from .exceptions import InvalidEvent
 from .models import Conversion, DbNow, EventName, Reason, State, key_of, moment
-from .payload import Payload, legible
+from .payload import Payload, legible, text_of
 from .wakeup import wake
 from .wire import purchase_body
 
@@ -154,7 +154,7 @@ def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
         event_name=EventName.PURCHASE,
         business=_known(source.business) or business_of(source.request, event),
         # An order without an id is like no other.
-        key=key_of(str(given) if order_id else uuid.uuid4().hex),
+        key=key_of((text_of(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,
         recorded_at=timezone.now(),
         state=State.SKIPPED,

@@ -23,6 +23,7 @@ MAX_AHEAD: Final = 5 * 60  # seconds; two clocks may disagree by that much
 MAX_DIGITS: Final = 18  # before the point
 MAX_PLACES: Final = 6  # after it: more than any currency has
 
+_MAX_SECONDS: Final = 100_000_000_000  # in some three thousand years
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -79,7 +80,7 @@ class Payload:
                 )
             ),
             num_items=(
-                (sum(line.quantity for line in contents) or None)
+                _total(contents)
                 if num_items is None
                 else _quantity("num_items", num_items)
             ),
@@ -92,34 +93,48 @@ def order_id(value: object) -> str:
     return _text("order_id", value)
 
 
+def text_of(value: object) -> str | None:
+    """The text of what may serve as an id; None for what may not."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if value.bit_length() <= 4 * MAX_ID else None
+    if any(base.__name__ == "Promise" for base in type(value).__mro__):
+        return str(value)  # one of Django's lazy strings
+    return None
+
+
 def legible(value: object) -> str:
     """What can be shown and stored of an order's id that was refused."""
-    if not isinstance(value, (str, int, UUID)) or isinstance(value, bool):
-        return ""
-    return _CONTROL.sub("\ufffd", str(value))[:MAX_ID].strip()
+    return _CONTROL.sub("\ufffd", text_of(value) or "")[:MAX_ID].strip()
 
 
 def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
     """Check an order's time. Returns whole Unix seconds, UTC."""
     field = "event_time"
+    seconds: float
     if isinstance(value, datetime):
-        aware = value if value.utcoffset() is not None else value.replace(tzinfo=zone)
         try:
+            aware = (
+                value if value.utcoffset() is not None else value.replace(tzinfo=zone)
+            )
             seconds = (aware - _EPOCH).total_seconds()
         except OverflowError:
             raise InvalidEvent(field, "is out of range") from None
     elif isinstance(value, date):
         raise InvalidEvent(field, "is a date; pass the datetime of the order")
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise InvalidEvent(field, "is not a finite number")
+        if not -_MAX_SECONDS < value < _MAX_SECONDS:
+            raise InvalidEvent(field, "looks like milliseconds; pass seconds")
         seconds = value
     else:
         raise InvalidEvent(
             field, f"is {_kind(value)}; pass a datetime or Unix seconds of the order"
         )
-    if seconds > 100_000_000_000:
-        raise InvalidEvent(field, "looks like milliseconds; pass seconds")
     if seconds <= 0:
         raise InvalidEvent(field, "lies before 1970")
     if seconds > now.timestamp() + MAX_AHEAD:
@@ -128,15 +143,8 @@ def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
 
 
 def _text(field: str, value: object) -> str:
-    if isinstance(value, str):
-        text = str.__str__(value)
-    elif (isinstance(value, int) and not isinstance(value, bool)) or isinstance(
-        value, UUID
-    ):
-        text = str(value)
-    elif any(base.__name__ == "Promise" for base in type(value).__mro__):
-        text = str(value)  # one of Django's lazy strings
-    else:
+    text = text_of(value)
+    if text is None:
         raise InvalidEvent(field, f"is {_kind(value)}; pass a text")
     if not text.strip():
         raise InvalidEvent(field, "is empty")
@@ -168,11 +176,12 @@ def _number(field: str, value: object) -> Decimal:
         raise InvalidEvent(field, f"is {_kind(value)}; pass {hint}")
     if not number.is_finite():
         raise InvalidEvent(field, "is not a finite number")
+    exponent = number.as_tuple().exponent
+    is_short = number.adjusted() < MAX_DIGITS
+    if is_short and isinstance(exponent, int) and exponent < -MAX_PLACES:
+        number = _rounded(number)
     if number and number.adjusted() >= MAX_DIGITS:
         raise InvalidEvent(field, f"has more than {MAX_DIGITS} digits")
-    exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -MAX_PLACES:
-        number = _rounded(number)
     return number or Decimal(0)  # a minus before a zero says nothing
 
 
@@ -196,13 +205,23 @@ def _quantity(field: str, value: object) -> int | Decimal:
     return int(number) if number == number.to_integral_value() else number
 
 
+def _total(contents: tuple[Line, ...]) -> int | Decimal | None:
+    """All quantities; exact whatever the thread's decimal context is."""
+    total = Decimal(0)
+    for line in contents:
+        total = _WIDE.add(total, line.quantity)
+    if total == total.to_integral_value():
+        return int(total) or None
+    return total
+
+
 def _currency(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidEvent(
             "currency", f"is {_kind(value)}; pass a code of ISO 4217 such as 'USD'"
         )
     code = value.upper()
-    if code not in CODES:
+    if not value.isascii() or code not in CODES:
         raise InvalidEvent("currency", f"{_short(value)} is no code of ISO 4217")
     return code
 
@@ -227,7 +246,7 @@ def _line(field: str, value: object) -> Line:
         )
     else:
         raise InvalidEvent(field, f"is {_kind(value)}; pass an Item or a mapping")
-    if unknown := sorted(str(key) for key in item.keys() - set(_ITEM_KEYS)):
+    if unknown := sorted(map(_named, item.keys() - set(_ITEM_KEYS)))[:3]:
         raise InvalidEvent(
             field,
             f"has unknown keys {', '.join(unknown)}; an item has "
@@ -244,13 +263,20 @@ def _line(field: str, value: object) -> Line:
 def _listed(field: str, value: object) -> tuple[object, ...]:
     if isinstance(value, Exception):
         raise InvalidEvent(field, "could not be read") from value
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(
+        value, Iterable
+    ):
         raise InvalidEvent(field, f"is {_kind(value)}; pass a list")
     if isinstance(value, Set):
         raise InvalidEvent(
             field, "is a set, which drops equal lines and their order; pass a list"
         )
     return tuple(value)
+
+
+def _named(key: object) -> str:
+    text = text_of(key)
+    return _kind(key) if text is None else _short(text)[1:-1]
 
 
 def _kind(value: object) -> str:

@@ -80,6 +80,7 @@ class _Watched:
 
     def connect(self) -> None:
         exchange.connecting = True
+        self.timeout = max(min(self.timeout, exchange.remaining), 0.001)
         super().connect()  # type: ignore[misc]
         exchange.connecting = False
 

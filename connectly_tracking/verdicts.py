@@ -101,7 +101,7 @@ def _wait(header: str) -> float:
     else:
         try:
             until = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return DEFAULT_WAIT
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
         seconds = (aware - datetime.now(UTC)).total_seconds()

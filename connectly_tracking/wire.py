@@ -64,6 +64,8 @@ def encode(value: object) -> str:
         case list() | tuple():
             return f"[{', '.join(map(encode, value))}]"
         case Decimal():
+            if not value.is_finite():
+                raise ValueError(f"JSON has no {value}")
             return format(value, "f")
         case _:
             return json.dumps(value, allow_nan=False)

@@ -140,10 +140,12 @@ def click(db: None) -> Attribution:
     return make_click()
 
 
-def make_click(landing: Landing = LANDING, *, age: float = 60, **fields: Any) -> Any:
+def make_click(
+    landing: Landing = LANDING, *, age: float = 60, **fields: Any
+) -> Attribution:
     from connectly_tracking.models import moment
 
-    click = Attribution.from_landing(
+    click: Attribution = Attribution.from_landing(
         landing, captured_at=moment(time.time() - age), **fields
     )
     click.save()

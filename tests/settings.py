@@ -27,7 +27,7 @@ CONNECTLY_TRACKING = {
     "API_KEY": "key-for-tests-only",
     "BASE_URL": "http://127.0.0.1:9",
     "ORDER_ADAPTER": "example_project.shop.tracking.purchase",
-    "STRICT": False,
+    "STRICT": False,  # type: ignore[dict-item]
 }
 # No broker but the one that a test names.
 CELERY_BROKER_URL = None

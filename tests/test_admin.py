@@ -79,7 +79,7 @@ def test_the_click_is_shown_escaped(
 def test_a_conversion_whose_click_is_gone_can_be_read(
     admin_client: Client, conversion: Conversion
 ) -> None:
-    Attribution.objects.all()._raw_delete("default")  # type: ignore[attr-defined]
+    Attribution.objects.all()._raw_delete("default")
     response = admin_client.get(url("conversion", "change", conversion.pk))
     assert response.status_code == 200
 

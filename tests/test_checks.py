@@ -9,6 +9,7 @@ from django.db import connections
 
 from connectly_tracking import checks
 from connectly_tracking.conf import NAMES
+from connectly_tracking.middleware import AttributionMiddleware
 
 OURS = "connectly_tracking.middleware.AttributionMiddleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -120,7 +121,7 @@ def test_the_middleware_must_come_after_the_sessions(
     assert [identity for identity in found() if identity != "W004"] == ids
 
 
-class Mine(checks.AttributionMiddleware):
+class Mine(AttributionMiddleware):
     """A shop's own."""
 
 

@@ -425,7 +425,12 @@ def test_no_transaction_is_open_while_a_request_is_under_way(
     record(3)
     seen: list[bool] = []
     started = time.monotonic()
-    deliver(stop=lambda: bool(seen.append(connection.in_atomic_block)))
+
+    def look() -> bool:
+        seen.append(connection.in_atomic_block)
+        return False
+
+    deliver(stop=look)
     assert seen
     assert not any(seen)
     assert time.monotonic() - started < 30

@@ -63,6 +63,7 @@ def test_a_landing_becomes_a_delivered_conversion(
     }
     assert body["payload"]["value"] == "99.98"
     assert body["payload"]["order_id"] == row.order_id
+    assert row.event_time is not None
     assert body["payload"]["event_time"] == int(row.event_time.timestamp())
     await_state(row, State.DELIVERED)
     assert row.delivery_attempts.get().outcome == "confirmed"

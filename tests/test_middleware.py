@@ -93,7 +93,8 @@ def test_an_untagged_request_leaves_the_session_alone_under_asgi() -> None:
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"a=1"}
     request = ASGIRequest({**scope, "headers": []}, None)  # type: ignore[arg-type]
     request.session = UntouchableSession()  # type: ignore[assignment]
-    response = asyncio.run(AttributionMiddleware(async_page)(request))  # type: ignore[arg-type]
+    middleware: Any = AttributionMiddleware(async_page)  # type: ignore[arg-type]
+    response = asyncio.run(middleware(request))
     assert response.content == b"page"
 
 
@@ -165,6 +166,10 @@ def test_raw_bytes_that_are_no_ascii_are_refused_and_the_page_served(
     started = []
     environ = RequestFactory().get("/").environ
     environ["QUERY_STRING"] = "cnct_tracking_id=\xff\xfe&sendout_id=caf\xc3\xa9"
-    body = WSGIHandler()(environ, lambda status, _headers: started.append(status))
+
+    def start(status: str, *_: Any) -> Any:
+        started.append(status)
+
+    body = WSGIHandler()(environ, start)
     assert (started, b"".join(body)) == (["200 OK"], b"page")
     assert Attribution.objects.count() == 0

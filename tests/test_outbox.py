@@ -74,6 +74,7 @@ def test_the_documented_order_is_recorded_as_the_documented_body() -> None:
             "event_time": 1746480000,
         },
     }
+    assert row.event_time is not None
     assert row.event_time.timestamp() == 1746480000
 
 

@@ -241,11 +241,6 @@ class TestRules:
                 "payload.contents[1].item_price must be a number, not a string",
             ),
             (
-                "payload__contents__0__item_price",
-                ABSENT,
-                "payload.contents[0].item_price is required",
-            ),
-            (
                 "payload__contents__0__price",
                 1,
                 'unknown key "payload.contents[0].price"; known here: id, quantity,'

@@ -179,7 +179,7 @@ _EVENT: Final = _object(
                 "content_type": _string,
                 "content_ids": _list(_string),
                 "num_items": _number,
-                "contents": _list(_object(_ITEM, required=tuple(_ITEM))),
+                "contents": _list(_object(_ITEM, required=("id", "quantity"))),
                 "event_time": _number,
             }
         ),

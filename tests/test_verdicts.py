@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connectly_tracking.verdicts import (
+    DEFAULT_WAIT,
+    MAX_WAIT,
+    MIN_WAIT,
+    Outcome,
+    Verdict,
+    judge,
+)
+
+CONFIRMS = b'{"events_received": 1}'
+WORDS = b'{"code": "SOME", "message": "words of theirs"}'
+
+BY_STATUS = {
+    Outcome.CONFIRMED: [200, 201, 202, 206, 226, 299],
+    Outcome.CONFIGURATION: [
+        *[300, 301, 302, 303, 304, 307, 308, 399],
+        *[401, 403, 404, 405, 410],
+    ],
+    Outcome.THROTTLED: [429],
+    Outcome.UNAVAILABLE: [
+        *[100, 101, 199, 408, 409, 421, 423, 425],
+        *[500, 501, 502, 503, 504, 507, 511, 520, 599, 600, 999],
+    ],
+    Outcome.REFUSED: [400, 402, 406, 411, 412, 413, 414, 415, 418, 422, 426, 451, 499],
+}
+STATUSES = [
+    (status, outcome) for outcome, statuses in BY_STATUS.items() for status in statuses
+]
+
+
+@pytest.mark.parametrize(("status", "outcome"), STATUSES)
+def test_the_status_decides_whatever_the_body_claims(status, outcome):
+    verdict = judge(status, CONFIRMS)
+    assert (verdict.outcome, verdict.status_code) == (outcome, status)
+
+
+@pytest.mark.parametrize(("status", "outcome"), STATUSES)
+def test_their_words_are_kept_whole(status, outcome):
+    assert judge(status, WORDS).detail == WORDS.decode()
+
+
+@pytest.mark.parametrize("status", [413, 429, 503])
+def test_whoever_names_a_time_to_wait_is_heard(status):
+    assert judge(status, WORDS, "7") == Verdict(
+        outcome=Outcome.THROTTLED, status_code=status, detail=WORDS.decode(), wait=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [pair for pair in STATUSES if pair[0] not in (413, 429, 503)],
+)
+def test_a_time_to_wait_means_nothing_beside_other_statuses(status, outcome):
+    verdict = judge(status, CONFIRMS, "7")
+    assert (verdict.outcome, verdict.wait) == (outcome, None)
+
+
+def test_a_429_without_a_time_waits_a_minute():
+    assert judge(429, b"").wait == DEFAULT_WAIT == 60
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CONFIRMS,
+        b'\xef\xbb\xbf{"events_received": 1}',
+        b' \r\n\t{ "events_received" : 1 } \n',
+        b'{"events_received": 2}',
+        b'{"events_received": 1, "trace": {"id": [1, null]}, "fbtrace_id": "\xc3\xa9"}',
+        b'{"events_received": 10000000000000000000000}',
+        b'{"events_received": 0, "events_received": 1}',
+    ],
+)
+def test_at_least_one_event_received_confirms(body):
+    assert judge(200, body) == Verdict(outcome=Outcome.CONFIRMED, status_code=200)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"events_received": 0}',
+        b'{"events_received": -1}',
+        b'{"events_received": "1"}',
+        b'{"events_received": true}',
+        b'{"events_received": false}',
+        b'{"events_received": null}',
+        b'{"events_received": 1.0}',
+        b'{"events_received": 1.5}',
+        b'{"events_received": 1e400}',
+        b'{"events_received": NaN}',
+        b'{"events_received": [1]}',
+        b'{"events_received": {"events_received": 1}}',
+        b'{"events_received": ' + b"1" * 5000 + b"}",
+        b'{"Events_Received": 1}',
+        b'{"data": {"events_received": 1}}',
+        b'[{"events_received": 1}]',
+        b'"events_received"',
+        b"{}",
+        b"",
+        b" ",
+        b"[]",
+        b"null",
+        b"1",
+        b"true",
+        b'{"events_received": 1',
+        b'{"events_received": 1} {}',
+        b"{'events_received': 1}",
+        b"<!doctype html><title>Guest Wi-Fi</title>",
+        b"[" * 10_000,
+        b"[" * 10_000 + b"]" * 10_000,
+        b'{"a":' * 10_000,
+        b"\xff\xfe\x00\x80",
+        '{"events_received": 1}'.encode("utf-16"),
+        b"\x1f\x8b\x08\x00\x00",
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_a_2xx_without_that_word_is_unconfirmed_and_its_body_kept(body):
+    verdict = judge(200, body)
+    assert verdict.outcome is Outcome.UNCONFIRMED
+    assert verdict.detail == body.decode(errors="replace")
+
+
+@pytest.mark.parametrize("status", [204, 205])
+def test_a_2xx_without_a_body_is_unconfirmed(status):
+    assert judge(status, b"") == Verdict(
+        outcome=Outcome.UNCONFIRMED, status_code=status
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("4", 4),
+        (" 4 ", 4),
+        ("\t4", 4),
+        ("007", 7),
+        ("0", MIN_WAIT),
+        ("1", 1),
+        ("21600", MAX_WAIT),
+        ("21601", MAX_WAIT),
+        ("99999999999", MAX_WAIT),
+        ("9" * 5000, MAX_WAIT),
+        ("-1", DEFAULT_WAIT),
+        ("+5", DEFAULT_WAIT),
+        ("1e3", DEFAULT_WAIT),
+        ("1.5", DEFAULT_WAIT),
+        ("0x10", DEFAULT_WAIT),
+        ("1_000", DEFAULT_WAIT),
+        ("²", DEFAULT_WAIT),
+        ("٤", DEFAULT_WAIT),
+        ("4, 4", DEFAULT_WAIT),
+        ("5, 10", DEFAULT_WAIT),
+        ("soon", DEFAULT_WAIT),
+        ("", DEFAULT_WAIT),
+        ("\x00", DEFAULT_WAIT),
+        ("nan", DEFAULT_WAIT),
+        ("inf", DEFAULT_WAIT),
+        ("Wed, 99 Foo 2024 00:00:00 GMT", DEFAULT_WAIT),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", MIN_WAIT),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", MIN_WAIT),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_WAIT),
+        ("Fri, 31 Dec 9999 23:59:59 -0000", MAX_WAIT),
+        ("Fri, 31 Dec 9999 23:59:59", MAX_WAIT),
+    ],
+)
+def test_a_time_to_wait_is_read_within_bounds_and_nonsense_is_a_minute(header, seconds):
+    assert judge(429, b"", header).wait == seconds
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch):
+    """The machine's own time zone, which must not matter."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-9)), None])
+def test_a_date_to_come_is_so_many_seconds_from_now(zone, in_tokyo):
+    until = datetime.now(UTC) + timedelta(seconds=600)
+    if zone:
+        header = format_datetime(until.astimezone(zone))
+    else:
+        header = format_datetime(until.replace(tzinfo=None))  # said as -0000
+    assert judge(503, b"", header).wait in range(590, 601)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Mon, 01 Jan 2024 00:00:00 +9999999999999999999999999",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 99999999999999999999:00:00 GMT",
+    ],
+)
+def test_a_date_of_numbers_beyond_reason_is_a_minute(header):
+    assert judge(429, b"", header).wait == DEFAULT_WAIT
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["events_received", "message"]), inner)
+    ),
+)
+
+
+@given(
+    st.integers(100, 999),
+    st.binary() | json_values.map(lambda value: json.dumps(value).encode()),
+    st.none() | st.text() | st.integers().map(str),
+)
+@example(200, b"[" * 100_000, None)
+@example(429, b"\xff", "9" * 400)
+def test_any_answer_gets_a_verdict(status, body, retry_after):
+    verdict = judge(status, body, retry_after)
+    assert verdict.status_code == status
+    assert verdict.wait is None or MIN_WAIT <= verdict.wait <= MAX_WAIT
+    assert (verdict.wait is not None) == (verdict.outcome is Outcome.THROTTLED)
+    assert verdict.outcome not in (Outcome.NOT_SENT, Outcome.UNKNOWN)
+
+
+@given(json_values)
+def test_only_a_whole_number_of_events_confirms(answer):
+    verdict = judge(200, json.dumps(answer).encode())
+    received = answer.get("events_received") if isinstance(answer, dict) else None
+    confirmed = type(received) is int and received >= 1
+    assert (verdict.outcome is Outcome.CONFIRMED) == confirmed
+
+
+def test_the_outcomes_are_stored_by_these_words():
+    assert [*Outcome] == [
+        "confirmed",
+        "unconfirmed",
+        "refused",
+        "configuration",
+        "throttled",
+        "unavailable",
+        "not_sent",
+        "unknown",
+    ]
