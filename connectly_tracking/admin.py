@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from .models import Attribution, Circuit, Conversion, DeliveryAttempt
+from .models import Attribution, Circuit, Conversion, DeliveryAttempt, key_of
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.http import HttpRequest
     from django_stubs_ext import StrOrPromise
 
@@ -76,7 +77,7 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
         "delivered_at",
     ]
     list_filter = ["state", "event_name", "business"]
-    search_fields = ["order_id__exact"]
+    search_fields = ["order_id"]
     search_help_text = _("The order's number, exactly as the shop shows it.")
     show_full_result_count = False
     inlines = [DeliveryAttemptInline]
@@ -112,6 +113,14 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
             },
         ),
     ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Conversion], search_term: str
+    ) -> tuple[QuerySet[Conversion], bool]:
+        """By the order's number; by its key too, since a collation may fold case."""
+        if term := search_term.strip():
+            queryset = queryset.filter(order_id=term, key=key_of(term))
+        return queryset, False
 
     @admin.display(description=_("why"))
     def why(self, conversion: Conversion) -> StrOrPromise:

@@ -13,7 +13,7 @@ from connectly_tracking.models import Attribution, Conversion, Reason, State
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order, Product
 
-from .conftest import make_purchase
+from .conftest import make_purchase, table_refused
 
 pytestmark = pytest.mark.django_db
 
@@ -113,11 +113,9 @@ def test_a_database_that_refuses_our_row_costs_the_order_nothing(
     configure(STRICT=strict)
     with transaction.atomic():
         order = place()
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE connectly_tracking_conversion RENAME TO gone")
-        order_completed.send(sender=Order, order=order)
+        with table_refused("connectly_tracking_conversion"):
+            order_completed.send(sender=Order, order=order)
         assert Order.objects.filter(pk=order.pk).exists()
-        transaction.set_rollback(True)
     assert f"order_not_recorded order_id={order.number} error=" in caplog.text
 
 

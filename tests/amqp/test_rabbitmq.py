@@ -1,0 +1,66 @@
+"""The nudge and the worker over RabbitMQ; ``CI_AMQP_URL`` names the server."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kombu import Connection
+
+from connectly_tracking import outbox, wakeup
+from example_project import celery_app
+from example_project.demo.supervisor import Supervisor
+
+from ..conftest import broker_at, make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from connectly_tracking.sandbox import Sandbox
+
+URL = os.environ["CI_AMQP_URL"]
+
+
+@pytest.fixture
+def queue(configure: Any) -> Iterator[str]:
+    """A queue of this test's own on a server that others may use, too."""
+    name = f"connectly-test-{uuid.uuid4().hex}"
+    configure(QUEUE=name)
+    with broker_at(URL):
+        yield name
+        wakeup.hang_up()
+    with Connection(URL) as connection:
+        connection.default_channel.queue_delete(name)
+
+
+def test_a_nudge_reaches_the_queue(queue: str) -> None:
+    for _ in range(3):
+        wakeup.wake()
+    with Connection(URL) as connection:
+        declared = connection.default_channel.queue_declare(queue, passive=True)
+    assert declared.message_count == 3
+
+
+def test_an_order_is_delivered_by_a_worker_on_rabbitmq(
+    transactional_db: None,
+    queue: str,
+    sandbox: Sandbox,
+    process_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    celery = [sys.executable, "-m", "celery", "-A", "example_project", "worker"]
+    options = ["-Q", queue, "-c", "1", "--without-gossip", "--without-mingle"]
+    with Supervisor(tmp_path, threading.Event()) as supervisor:
+        supervisor.environ = process_env | {"REDIS_URL": "", "CELERY_BROKER_URL": URL}
+        child = supervisor.start("worker", [*celery, *options])
+        name = f"celery@{os.uname().nodename}"
+        supervisor.until_up(
+            child, lambda: celery_app.control.ping(destination=[name], timeout=0.5)
+        )
+        outbox.record(make_purchase(), attribution=make_click())
+        sandbox.wait_for(lambda s: len(s.events) == 1, timeout=30)
