@@ -256,10 +256,11 @@ class TestRules:
                 1746480000000,
                 "payload.event_time must be in seconds, not milliseconds",
             ),
-            (
+            pytest.param(
                 "payload__event_time",
                 int(time.time()) + 3600,
                 "payload.event_time is in the future",
+                id="in the future",  # two workers must call it the same
             ),
             ("event_id", "x", 'unknown key "event_id"; known here: cnct_tracking_id'),
             ("attribution__source", "x", 'unknown key "attribution.source"'),

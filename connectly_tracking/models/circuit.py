@@ -7,13 +7,6 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .clock import DbNow
-
-
-class CircuitQuerySet(models.QuerySet["Circuit"]):
-    def due_for_probe(self) -> CircuitQuerySet:
-        return self.filter(paused_until__lte=DbNow())
-
 
 class Circuit(models.Model):
     """One row per business that was ever paused. No row, or no pause: it flows."""
@@ -47,8 +40,6 @@ class Circuit(models.Model):
         ),
     )
     changed_at = models.DateTimeField(_("changed at"))
-
-    objects = CircuitQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("circuit")
