@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core import checks
@@ -15,9 +15,6 @@ from django.utils.module_loading import import_string
 from .conf import DEFAULT_BUSINESS, NAMES, VALIDATORS, conf
 from .middleware import AttributionMiddleware
 from .models import Attribution, Conversion
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: One id per setting, for good: a new setting takes the next number.
 SETTING_IDS: Final = {
@@ -51,7 +48,7 @@ def register() -> None:
     checks.register(check_credentials, checks.Tags.security)
     checks.register(check_credentials_deployed, checks.Tags.security, deploy=True)
     checks.register(check_middleware, checks.Tags.compatibility)
-    checks.register(check_databases, checks.Tags.database)
+    checks.register(check_databases, checks.Tags.compatibility)
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -73,7 +70,17 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         if name not in {"BUSINESS_ID", "API_KEY"} and (fault := _fault_of(name)):
             hint = "See docs/settings.md for what it takes."
             found.append(_error(SETTING_IDS[name], fault, hint))
-    if not found and conf.LEASE < 2 * conf.DEADLINE:
+    if found:
+        return found
+    if DEFAULT_BUSINESS not in conf.BUSINESSES and conf.BUSINESS_RESOLVER is None:
+        found.append(
+            checks.Warning(
+                "There is neither a default business nor a BUSINESS_RESOLVER.",
+                hint="Orders must then name their business, or are refused.",
+                id="connectly_tracking.W006",
+            )
+        )
+    if conf.LEASE < 2 * conf.DEADLINE:
         found.append(
             _error(
                 "E030",
@@ -129,9 +136,7 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
     return []
 
 
-def check_databases(
-    databases: Sequence[str] | None = None, **_: Any
-) -> list[CheckMessage]:
+def check_databases(**_: Any) -> list[CheckMessage]:
     """Our rows must commit with the order, also on SQLite."""
     found: list[CheckMessage] = []
     using = router.db_for_write(Conversion)
@@ -144,7 +149,7 @@ def check_databases(
                 id="connectly_tracking.W005",
             )
         )
-    for alias in {using, router.db_for_write(Attribution)} & set(databases or ()):
+    for alias in sorted({using, router.db_for_write(Attribution)} & set(connections)):
         connection = connections[alias]
         options = connection.settings_dict.get("OPTIONS", {})
         if connection.vendor == "sqlite" and options.get("transaction_mode") is None:

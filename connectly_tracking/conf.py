@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .events import Purchase
 
 DEFAULT_BUSINESS: Final = "default"
+MAX_SECONDS: Final = 100 * 365 * 86400
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -259,7 +260,7 @@ def _seconds(name: str, value: object) -> float:
         not isinstance(value, (int, float))
         or isinstance(value, bool)
         or not math.isfinite(value)
-        or value <= 0
+        or not 0 < value <= MAX_SECONDS
     ):
         raise _fault(name, "must be a timedelta or a number of seconds, more than zero")
     return float(value)

@@ -19,7 +19,16 @@ from .attribution import business_of, is_at_hand, resolve, store
 from .conf import conf
 from .events import Purchase
 from .exceptions import InvalidEvent
-from .models import Conversion, DbNow, EventName, Reason, State, key_of, moment
+from .models import (
+    Conversion,
+    ConversionQuerySet,
+    DbNow,
+    EventName,
+    Reason,
+    State,
+    key_of,
+    moment,
+)
 from .payload import Payload, legible, text_of
 from .wakeup import wake
 from .wire import purchase_body
@@ -37,12 +46,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where an order's click and business are looked for, in this order."""
+    """Where an order's click and business are looked for, in this order.
+
+    ``order`` is what a resolver of businesses gets: the shop's own order where there
+    is one, else the event.
+    """
 
     attribution: Attribution | UUID | str | None = None
     request: HttpRequest | None = None
     user: Any = None
     business: str | None = None
+    order: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """A row as it would be if it were the order's first, and its click."""
+
+    row: Conversion
+    click: Attribution | None = None
 
 
 def record(
@@ -67,7 +89,11 @@ def record(
     instead. Raises what the database raises, after rolling back to where it began.
     """
     source = Source(
-        attribution=attribution, request=request, user=user, business=business
+        attribution=attribution,
+        request=request,
+        user=user,
+        business=business,
+        order=event,
     )
     return record_made(lambda: event, source, using=using)
 
@@ -83,21 +109,25 @@ def record_made(
     query and fail. ``fault`` refuses the event, whatever it says.
     """
     using = using or router.db_for_write(Conversion)
+    draft = None
     try:
         with transaction.atomic(using=using):
             _take_write_lock(using, source)
-            row = _draft(make(), source, fault)
-            if row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
-                _insert(row, using)
+            event = make()
+            draft = _draft(event, source, fault)
+            if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
+                return _insert(draft, using)
+            return _same(draft.row, using).first() or draft.row
     except IntegrityError:
-        # Somebody was first: an earlier signal, or the same one on another connection.
-        with transaction.atomic(using=using):
-            return _merge(row, using)
-    return row
+        if draft is None:
+            raise  # the shop's own
+    # Somebody was first: an earlier signal, or the same one on another connection.
+    with transaction.atomic(using=using):
+        return _merge(draft.row, using)
 
 
-def _draft(event: Purchase, source: Source, fault: InvalidEvent | None) -> Conversion:
-    """The row as it would be if it were the order's first; nothing is written yet."""
+def _draft(event: Purchase, source: Source, fault: InvalidEvent | None) -> _Draft:
+    """Reads, but writes nothing yet."""
     try:
         if fault:
             raise fault
@@ -105,10 +135,10 @@ def _draft(event: Purchase, source: Source, fault: InvalidEvent | None) -> Conve
     except InvalidEvent as exc:
         if conf.STRICT:
             raise
-        return _refused(event, source, exc)
+        return _Draft(row=_refused(event, source, exc))
 
 
-def _checked(event: Purchase, source: Source) -> Conversion:
+def _checked(event: Purchase, source: Source) -> _Draft:
     if not isinstance(event, Purchase):
         raise InvalidEvent("purchase", f"is a {type(event).__name__}; pass a Purchase")
     payload = Payload.from_purchase(
@@ -124,27 +154,27 @@ def _checked(event: Purchase, source: Source) -> Conversion:
     click = found.click
     row = Conversion(
         event_name=EventName.PURCHASE,
-        business=_business(source, click, event),
+        business=_business(source, click),
         key=key_of(payload.order_id),
         order_id=payload.order_id,
         event_time=event_time,
         recorded_at=timezone.now(),
-        attribution=click,
     )
     if click is not None:
+        row.attribution_id = click.pk
         row.sendout_id, row.ad_id = click.sendout_id, click.ad_id
         row.clicked_at = click.captured_at
     if click is None or found.reason is not None:
         # Small, since it is nobody's business what a customer bought without a click.
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
-        return row
+        return _Draft(row=row, click=click)
     row.body = purchase_body(payload, click.landing)
     row.value, row.currency = payload.value, payload.currency
     if conf.SEND:
         row.state, row.due_at = State.PENDING, DbNow()
     else:
         row.state, row.reason = State.SKIPPED, Reason.SENDING_OFF
-    return row
+    return _Draft(row=row, click=click)
 
 
 def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
@@ -152,7 +182,7 @@ def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
     order_id = legible(given)
     return Conversion(
         event_name=EventName.PURCHASE,
-        business=_known(source.business) or business_of(source.request, event),
+        business=_known(source.business) or business_of(source.request, source.order),
         # An order without an id is like no other.
         key=key_of((text_of(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,
@@ -163,45 +193,60 @@ def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
     )
 
 
-def _business(source: Source, click: Attribution | None, event: Purchase) -> str:
-    if source.business is not None and not _known(source.business):
+def _business(source: Source, click: Attribution | None) -> str:
+    alias = source.business
+    if alias is None and click is not None:
+        alias = click.business
+    if alias is None:
+        alias = business_of(source.request, source.order)
+    if not _known(alias):
         names = ", ".join(conf.BUSINESSES)
         raise InvalidEvent("business", f"is none of those in the settings: {names}")
-    return (
-        source.business
-        or (click.business if click else "")
-        or business_of(source.request, event)
-    )
+    return alias
 
 
 def _known(alias: object) -> str:
     return alias if isinstance(alias, str) and alias in conf.BUSINESSES else ""
 
 
-def _insert(row: Conversion, using: str) -> None:
-    if row.attribution is not None and row.attribution._state.adding:
-        store(row.attribution)  # a click that only the session had so far
-    row.save(force_insert=True, using=using)
+def _insert(draft: _Draft, using: str) -> Conversion:
+    row, click = draft.row, draft.click
+    if click is not None and click._state.adding:
+        store(click)  # a click that only the session had so far
+    if connections[using].vendor == "mysql":
+        # A duplicate's error leaves a shared lock there, and two orders that hold one
+        # and want to read the row for update end each other's transaction.
+        Conversion.objects.using(using).bulk_create(
+            [row], update_conflicts=True, update_fields=["key"]
+        )
+        row = _merge(row, using)
+    else:
+        row.save(force_insert=True, using=using)
     _follow(row, using)
+    return row
 
 
 def _merge(draft: Conversion, using: str) -> Conversion:
     """The row that was there first; mended where only this draft can be sent."""
-    same = Conversion.objects.using(using).filter(
-        event_name=draft.event_name, business=draft.business, key=draft.key
-    )
+    same = _same(draft, using)
     # Locked, since a snapshot of MySQL's would not show what has just been committed.
     row = same.select_for_update().get()
-    if draft.body:
+    if draft.body and row.is_mendable:
         fields = {
             field.attname: getattr(draft, field.attname)
             for field in Conversion._meta.concrete_fields
             if not field.primary_key and field.attname not in {"key", "recorded_at"}
         }
-        if same.mendable().update(**fields):
-            row.refresh_from_db(using=using)
-            _follow(row, using)
+        same.update(**fields)
+        row.refresh_from_db(using=using)
+        _follow(row, using)
     return row
+
+
+def _same(draft: Conversion, using: str) -> ConversionQuerySet:
+    return Conversion.objects.using(using).filter(
+        event_name=draft.event_name, business=draft.business, key=draft.key
+    )
 
 
 def _follow(row: Conversion, using: str) -> None:
@@ -216,7 +261,11 @@ def _take_write_lock(using: str, source: Source) -> None:
     another one writes, so ours begins with a write, if only of nothing.
     """
     connection = connections[using]
-    if connection.vendor != "sqlite" or is_at_hand(source.attribution, source.request):
+    options = connection.settings_dict.get("OPTIONS", {})
+    if connection.vendor != "sqlite" or options.get("transaction_mode"):
         return
-    if connection.settings_dict["OPTIONS"].get("transaction_mode") is None:
+    # Inside the order's transaction the shop has mostly written by now.
+    is_ours = len(connection.savepoint_ids) == 0
+    reads_nothing = is_at_hand(source.attribution, source.request)
+    if is_ours or not reads_nothing:
         Conversion.objects.using(using).filter(pk=0).update(attempts=0)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError
+from django.db import DatabaseError, connections, router
 
 from . import attribution, outbox
 from .conf import conf
 from .exceptions import InvalidEvent
+from .models import Conversion
 from .payload import legible
 from .signals import order_completed
 
@@ -28,8 +29,11 @@ def connect() -> None:
     user_logged_in.connect(on_user_logged_in, dispatch_uid=f"{__name__}.login")
 
 
-def on_user_logged_in(request: HttpRequest, user: Any, **_: Any) -> None:
-    attribution.attach(request, user)
+def on_user_logged_in(
+    *, user: Any, request: HttpRequest | None = None, **_: Any
+) -> None:
+    if request is not None:
+        attribution.attach(request, user)
 
 
 def on_order_completed(
@@ -45,10 +49,19 @@ def on_order_completed(
     business: str | None = None,
     **unknown: object,
 ) -> None:
-    """Record the order. Raises under STRICT only, and never for the database's sake."""
+    """Record the order.
+
+    Raises under STRICT, and where the database has ended the order's own transaction
+    (a deadlock): to swallow that would let the shop believe that the order exists.
+    """
     source = outbox.Source(
-        attribution=attribution, request=request, user=user, business=business
+        attribution=attribution,
+        request=request,
+        user=user,
+        business=business,
+        order=purchase if order is None else order,
     )
+    was_whole = not _is_doomed(using)
     event: Any = purchase
     try:
         fault = _fault(order, purchase, unknown)
@@ -63,6 +76,8 @@ def on_order_completed(
     except Exception as exc:
         if _is_strict() and not isinstance(exc, DatabaseError):
             raise
+        if was_whole and _is_doomed(using):
+            raise  # the database has ended the order's transaction: nothing was kept
         # The order stands; what is said here is what a backfill needs. Not the error's
         # own words, since a database may quote values in them.
         order_id = legible(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
@@ -97,6 +112,15 @@ def _is_strict() -> bool:
         return conf.STRICT
     except ImproperlyConfigured:
         return False
+
+
+def _is_doomed(using: str | None) -> bool:
+    """Whether the transaction we were called in can only be rolled back."""
+    alias = using or router.db_for_write(Conversion)
+    if alias not in connections:
+        return False
+    connection = connections[alias]
+    return connection.in_atomic_block and connection.needs_rollback
 
 
 def _pk(order: object) -> str:

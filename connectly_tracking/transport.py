@@ -80,7 +80,8 @@ class _Watched:
 
     def connect(self) -> None:
         exchange.connecting = True
-        self.timeout = max(min(self.timeout, exchange.remaining), 0.001)
+        patience = vars(self)["timeout"]
+        vars(self)["timeout"] = max(min(patience, exchange.remaining), 0.001)
         super().connect()  # type: ignore[misc]
         exchange.connecting = False
 

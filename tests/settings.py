@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 
 # A file and not memory: threads and other processes must see it too.
-os.environ.setdefault(
-    "DATABASE_URL", f"sqlite:///{Path(tempfile.mkdtemp(prefix='connectly-'), 'db')}"
-)
+if "DATABASE_URL" not in os.environ:
+    _directory = tempfile.TemporaryDirectory(prefix="connectly-")  # goes with us
+    os.environ["DATABASE_URL"] = f"sqlite:///{_directory.name}/db"
 
 from example_project.settings import *  # noqa: F403
 from example_project.settings import DATABASES

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.http import HttpResponse
@@ -14,12 +15,12 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
-from connectly_tracking import attribution
+from connectly_tracking import attribution, outbox
 from connectly_tracking.attribution import session as sessions
 from connectly_tracking.models import Attribution
 from connectly_tracking.signals import attribution_captured
 
-from .conftest import LANDING, TAGGED, table_refused
+from .conftest import LANDING, TAGGED, make_purchase, table_refused
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -368,9 +369,45 @@ def test_markup_and_format_strings_are_kept_as_text(client: Client, value: str) 
     assert Attribution.objects.get().sendout_id == value
 
 
-def test_a_resolver_that_fails_costs_the_click_and_not_the_page(
+def test_a_resolver_that_fails_costs_neither_the_click_nor_the_page(
     client: Client, configure: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(BUSINESS_RESOLVER=lambda request, order: 1 / 0)
     assert client.get(TAGGED).status_code == 200
-    assert "landing_not_kept error=ZeroDivisionError" in caplog.text
+    assert "resolver_failed error=ZeroDivisionError" in caplog.text
+    assert Attribution.objects.get().business == "default"
+
+
+def test_a_click_is_recalled_as_none_where_the_table_does_not_answer(
+    client: Client, rf: RequestFactory
+) -> None:
+    long = dict.fromkeys(IDS, "x" * 1024)
+    request = rf.get(tagged(**long))
+    request.session = SessionStore()
+    attribution.land(request)
+
+    def fail(execute: Any, sql: str, *rest: Any) -> Any:
+        if "connectly_tracking_attribution" in sql:
+            return execute("SELECT no_such_column", (), *rest[1:])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(fail):
+        assert attribution.recall(request) is None
+    assert Attribution.objects.count() == 1
+
+
+def test_a_prefetched_click_whose_order_came_first_is_the_users_at_login(
+    rf: RequestFactory,
+) -> None:
+    request = rf.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    request.session = SessionStore()
+    attribution.land(request)
+    outbox.record(make_purchase(), request=request)
+    user = User.objects.create(username="ada")
+    attribution.attach(request, user)
+    assert Attribution.objects.get().user == user
+
+
+def test_a_login_without_a_request_is_none_of_ours(db: None) -> None:
+    user = User.objects.create(username="ada")
+    user_logged_in.send(sender=User, user=user)

@@ -11,6 +11,7 @@ from connectly_tracking import checks
 from connectly_tracking.conf import NAMES
 from connectly_tracking.middleware import AttributionMiddleware
 
+BUSINESS_ID = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
 OURS = "connectly_tracking.middleware.AttributionMiddleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 
@@ -62,6 +63,15 @@ def test_every_setting_has_an_id_of_its_own() -> None:
         ({"BUSINESS_ID": None, "API_KEY": None}, ["W001", "W001"]),
         ({"BUSINESSES": {"br": {"API_KEY": "k"}}}, ["W001"]),
         ({"BUSINESSES": {"br": {"BUSINESS_ID": 7, "API_KEY": "k"}}}, ["E002"]),
+        (
+            {
+                "BUSINESS_ID": None,
+                "API_KEY": None,
+                "BUSINESSES": {"br": {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "k"}},
+            },
+            ["W006"],
+        ),
+        ({"ATTRIBUTION_WINDOW": 1e15}, ["E008"]),
         ({"SENT": True}, ["W002"]),
         ({"API_KEY": lambda: 1 / 0}, []),
         ({"BATCH": 0, "THREADS": 0, "nonsense": 1}, ["E016", "E017", "W002"]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 
 from connectly_tracking import outbox
 from connectly_tracking.models import Conversion, State
@@ -49,10 +50,33 @@ def test_deliver_keeps_to_its_limit(db: None, sandbox: Sandbox) -> None:
     assert sandbox.received_count == 2
 
 
-def test_deliver_in_a_loop_ends_with_its_limit(db: None, sandbox: Sandbox) -> None:
+def test_deliver_in_a_loop_ends_with_its_limit(
+    transactional_db: None, sandbox: Sandbox
+) -> None:
     record(3)
     said = run("connectly_deliver", loop=True, limit=3, interval=0.01)
     assert said.splitlines()[-1] == "in all: claimed 3, delivered 3"
+
+
+def test_a_loop_outlives_a_database_that_fails(
+    transactional_db: None, sandbox: Sandbox
+) -> None:
+    record(2)
+    failures = [1, 1]
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if failures:
+            failures.pop()
+            raise OperationalError("gone for a moment")
+        return execute(sql, params, many, context)
+
+    errors = io.StringIO()
+    with connection.execute_wrapper(fail):
+        said = run(
+            "connectly_deliver", loop=True, limit=2, interval=0.01, stderr=errors
+        )
+    assert errors.getvalue().count("OperationalError; going on") == 2
+    assert "in all: claimed 2, delivered 2" in said
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
+from django.db import DataError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -388,6 +388,81 @@ def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) ->
     unfinished, finished = DeliveryAttempt.objects.order_by("started_at")
     assert (unfinished.outcome, unfinished.finished_at) == ("unknown", None)
     assert finished.outcome == "confirmed"
+
+
+def test_a_group_that_the_database_refuses_is_settled_row_by_row(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = record(3)
+    sandbox.behave("400:no \N{PARTY POPPER}", order_id=rows[1].order_id)
+
+    def latin(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "\N{PARTY POPPER}" in repr(params):  # as a latin1 column answers
+            raise DataError("Incorrect string value")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(latin):
+        deliver()
+    states = [fresh(row).state for row in rows]
+    assert states == [State.DELIVERED, State.REJECTED, State.DELIVERED]
+    assert "no \\u" in rows[1].delivery_attempts.get().detail.lower()
+    assert "result_not_settled" not in caplog.text
+
+
+def test_a_result_that_cannot_be_written_is_logged_and_sent_again(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    (row,) = record()
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "delivered_at" in sql and sql.startswith("UPDATE"):
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        deliver()
+    assert f"result_not_settled conversion={row.pk} error=Operational" in caplog.text
+    assert fresh(row).state == State.SENDING
+    Conversion.objects.update(due_at=DbNow(-1))
+    assert deliver() == {State.DELIVERED: 1}
+
+
+def test_a_row_that_is_delivered_already_is_told_of_once(
+    sandbox: Sandbox, heard: list[tuple[str, Any]]
+) -> None:
+    (row,) = record()
+
+    def overtake(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and "deliveryattempt" in sql:
+            Conversion.objects.filter(pk=row.pk).mark_delivered()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(overtake):
+        deliver()
+    assert fresh(row).state == State.DELIVERED
+    assert heard == []
+
+
+def test_a_probe_without_an_answer_ends_no_pause(
+    sandbox: Sandbox, heard: list[tuple[str, Any]]
+) -> None:
+    record(2)
+    sandbox.behave(["401", "reset-after"])
+    deliver()
+    Circuit.objects.update(paused_until=DbNow())
+    deliver()
+    assert [name for name, _ in heard] == ["paused"]
+    assert Circuit.objects.get().paused_until is not None
+
+
+def test_spent_time_ends_the_work_between_two_businesses(
+    sandbox: Sandbox, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own, "mx": own})
+    for business in ("default", "br", "mx"):
+        record(business=business)
+    assert deliver(seconds=0).claimed == 1
 
 
 def test_the_key_is_in_no_log_row_or_answer(

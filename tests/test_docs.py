@@ -19,7 +19,7 @@ def test_each_setting_has_a_property_a_check_a_heading_and_a_test() -> None:
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs/settings.md").read_text(), re.M)
     tested = {
         name
-        for mark in test_conf.test_what_is_given_is_read.pytestmark  # type: ignore[attr-defined]
+        for mark in test_conf.test_what_is_given_is_read.pytestmark
         for name, *_ in mark.args[1]
     } | {"API_KEY"}
     assert set(NAMES) == set(headings) == set(checks.SETTING_IDS) == tested

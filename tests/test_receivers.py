@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, Reason, State
@@ -29,6 +29,43 @@ def test_an_order_goes_through_the_adapter(click: Attribution) -> None:
     row = Conversion.objects.get()
     assert (row.order_id, row.state) == (order.number, State.PENDING)
     assert row.value == order.total
+
+
+def test_a_resolver_gets_the_shops_own_order(configure: Any) -> None:
+    seen: list[object] = []
+
+    def resolver(request: object, order: object) -> str:
+        seen.append(order)
+        return "default"
+
+    configure(BUSINESS_RESOLVER=resolver)
+    order = place()
+    order_completed.send(sender=Order, order=order)
+    assert seen == [order]
+
+
+def test_a_transaction_that_the_database_ended_is_not_passed_over(
+    configure: Any,
+) -> None:
+    configure(ORDER_ADAPTER=lambda order: order.no_such_field)
+
+    def fail(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("ROLLBACK TO"):  # as after a deadlock of MySQL's
+            raise OperationalError("SAVEPOINT does not exist")
+        return execute(sql, *rest)
+
+    with pytest.raises(AttributeError), transaction.atomic(durable=False):
+        order = place()
+        with connection.execute_wrapper(fail):
+            order_completed.send(sender=Order, order=order)
+    assert not Order.objects.exists()
+
+
+def test_a_database_that_does_not_exist_costs_the_order_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    order_completed.send(sender=Order, purchase=make_purchase(), using="nowhere")
+    assert "order_not_recorded" in caplog.text
 
 
 def test_a_purchase_needs_no_adapter(click: Attribution, configure: Any) -> None:

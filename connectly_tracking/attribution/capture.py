@@ -59,6 +59,16 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
 
 def recall(request: HttpRequest) -> Attribution | None:
     """The click that this visitor's session holds, or None. Never raises."""
+    try:
+        with _savepoint():
+            return held_by(request)
+    except Exception as exc:  # noqa: BLE001 - as above
+        logger.error("click_not_read error=%s", type(exc).__name__)
+        return None
+
+
+def held_by(request: HttpRequest) -> Attribution | None:
+    """As `recall`, but raises what the database raises."""
     held = session.read(request)
     return None if held is None else held.attribution()
 
@@ -69,14 +79,12 @@ def attach(request: HttpRequest, user: Any) -> None:
         held = session.read(request)
         if held is None:
             return
-        if held.stored:
-            with _savepoint():
-                own = Attribution.objects.filter(pk=held.id, user=None)
-                own.update(user_id=user.pk)
-        elif click := held.attribution():
-            click.user_id = user.pk
+        if not held.stored and (click := held.attribution()):
             store(click)
             session.mark_stored(request, held)
+        with _savepoint():
+            own = Attribution.objects.filter(pk=held.id, user=None)
+            own.update(user_id=user.pk)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("click_not_attached error=%s", type(exc).__name__)
 
@@ -95,6 +103,15 @@ def business_of(request: HttpRequest | None, order: Any = None) -> str:
     return (resolver(request, order) if resolver else None) or DEFAULT_BUSINESS
 
 
+def _landing_business(request: HttpRequest) -> str:
+    try:
+        alias = business_of(request)
+    except Exception as exc:  # noqa: BLE001 - the shop's code must not cost the click
+        logger.error("resolver_failed error=%s", type(exc).__name__)
+        return DEFAULT_BUSINESS
+    return alias
+
+
 def _keep(
     request: HttpRequest,
     landing: Landing | None,
@@ -111,7 +128,7 @@ def _keep(
         return
     click = Attribution.from_landing(
         landing,
-        business=business_of(request),
+        business=_landing_business(request),
         user_id=session.user_id(request),
         refused=_summary(refused),
         captured_at=timezone.now(),

@@ -7,18 +7,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from django.db import router
+
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..landing import META_CTWA
 from ..models import Attribution, Reason
 from . import session
-from .capture import recall
+from .capture import held_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from django.http import HttpRequest
+
+    from ..models import AttributionQuerySet
 
 #: A click may come so much after the order: two clocks, and a page that opens late.
 GRACE: Final = timedelta(minutes=5)
@@ -70,7 +74,7 @@ def _candidates(
     """In the order of trust; each is looked up only where those before it fail."""
     if attribution is not None:
         yield _explicit(attribution)
-    if request is not None and (click := recall(request)):
+    if request is not None and (click := held_by(request)):
         yield click
     if user is None:
         user = getattr(request, "user", None)
@@ -78,15 +82,20 @@ def _candidates(
         raise InvalidEvent("user", "is no user; pass the user object")
     if user is not None and user.is_authenticated:
         until = event_time + GRACE
-        if click := Attribution.objects.best_for(user.pk, until=until):
+        if click := _stored().best_for(user.pk, until=until):
             yield click
+
+
+def _stored() -> AttributionQuerySet:
+    """Where they are written: a replica may not know the click of a minute ago."""
+    return Attribution.objects.using(router.db_for_write(Attribution))
 
 
 def _explicit(attribution: Attribution | UUID | str) -> Attribution:
     if isinstance(attribution, Attribution):
         return attribution
     try:
-        return Attribution.objects.get(pk=UUID(str(attribution)))
+        return _stored().get(pk=UUID(str(attribution)))
     except (ValueError, Attribution.DoesNotExist):
         raise InvalidEvent(
             "attribution", "is no click; pass an Attribution or its id"

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth import SESSION_KEY as AUTH_SESSION_KEY
 from django.contrib.auth import get_user_model
+from django.db import router
 
 from ..landing import PARAMETERS, Landing
 from ..models import Attribution, moment
@@ -61,7 +62,8 @@ class Held:
     def attribution(self) -> Attribution | None:
         """The click as a model; one query where the values are not held here."""
         if self.landing is None:
-            return Attribution.objects.filter(pk=self.id).first()
+            stored = Attribution.objects.using(router.db_for_write(Attribution))
+            return stored.filter(pk=self.id).first()
         click = Attribution.from_landing(
             self.landing,
             id=self.id,

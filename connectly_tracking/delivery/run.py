@@ -17,7 +17,7 @@ from ..models import Conversion
 from . import pause
 from .claim import claim, is_any_due
 from .send import send
-from .settle import release, settle
+from .settle import Settled, release, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,10 +60,6 @@ def deliver(
     businesses = _usable_businesses() if conf.SEND else {}
     has_roused = False
     while businesses and not stop() and is_any_due(businesses, using=using):
-        if time.monotonic() >= ends_at:
-            if rouse:
-                rouse()
-            break
         progress = 0
         for batch, is_probe in _claims(businesses, limit, total, using):
             if rouse and not has_roused and len(batch.rows) == conf.BATCH:
@@ -74,7 +70,13 @@ def deliver(
             progress += tally.claimed
             if report:
                 report(tally)
+            if stop() or time.monotonic() >= ends_at:
+                break
         if not progress:
+            break
+        if time.monotonic() >= ends_at:
+            if rouse:
+                rouse()
             break
     return total
 
@@ -102,7 +104,7 @@ def _work(
     stop: Callable[[], bool],
     using: str,
 ) -> Tally:
-    tally = Tally()
+    settled = Settled()
     client = Client(
         base_url=conf.BASE_URL,
         business_id=business.business_id,
@@ -116,9 +118,10 @@ def _work(
     sent = send(
         batch,
         client,
-        partial(settle, token=batch.token, tally=tally, using=using),
+        partial(settle, token=batch.token, settled=settled, using=using),
         stop=stop,
     )
+    tally = Tally(settled.states)
     if sent.unsent:
         release(sent.unsent, batch.token, using=using)
         tally["released"] += len(sent.unsent)
@@ -130,8 +133,10 @@ def _work(
             batch.business,
             sent.stopped_by.status_code,
         )
-    elif is_probe:
+    elif is_probe and settled.has_answer:
         pause.resume(batch.business, using=using)
+    # Last, since a listener may take its time while leases run.
+    settled.tell(using=using)
     return tally
 
 

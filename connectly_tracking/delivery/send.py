@@ -72,10 +72,11 @@ class _Gate:
         self.closed_by: Verdict | None = None
 
     def is_open(self) -> bool:
-        return self.closed_by is None and time.monotonic() < self._last_start
+        return time.monotonic() < self._last_start
 
-    def close(self, verdict: Verdict) -> None:
+    def close(self, verdict: Verdict | None = None) -> None:
         self.closed_by = self.closed_by or verdict
+        self._last_start = float("-inf")
 
 
 windows = Windows()
@@ -93,8 +94,22 @@ def send(
 
     No POST starts so late that it could outlive the lease.
     """
-    threads = conf.THREADS
     gate = _Gate(batch.claimed_at + 0.9 * conf.LEASE - conf.DEADLINE)
+    try:
+        unsent = _send(batch, client, gate, settle, stop)
+    finally:
+        gate.close()  # where this ends with an error, what is queued must not start
+    return Sent(unsent=unsent, stopped_by=gate.closed_by)
+
+
+def _send(
+    batch: Batch,
+    client: Client,
+    gate: _Gate,
+    settle: Callable[[Sequence[Result]], None],
+    stop: Callable[[], bool],
+) -> tuple[Claimed, ...]:
+    threads = conf.THREADS
     pool, answers = _pool(threads), SimpleQueue[Result | Claimed]()
     waiting, unsent, done = deque(batch.rows), list[Claimed](), list[Result]()
     flying, settle_at = 0, 0.0
@@ -107,7 +122,7 @@ def send(
             pool.submit(_post, client, waiting.popleft(), gate, answers)
             flying += 1
         if not flying:
-            break
+            return (*unsent, *waiting)
         answer = _next(answers, settle_at - time.monotonic() if done else None)
         if isinstance(answer, Result):
             settle_at = settle_at if done else time.monotonic() + PATIENCE
@@ -121,7 +136,6 @@ def send(
         if done and (_is_urgent(answer) or len(done) >= GROUP or not flying):
             settle(done)
             done.clear()
-    return Sent(unsent=(*unsent, *waiting), stopped_by=gate.closed_by)
 
 
 def _is_urgent(answer: Result | Claimed | None) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from ..conf import conf
 from ..models import Conversion, DeliveryAttempt, Reason, State, moment
@@ -13,7 +16,6 @@ from ..signals import conversion_delivered, conversion_failed
 from ..verdicts import Outcome
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Sequence
     from uuid import UUID
 
@@ -26,29 +28,82 @@ if TYPE_CHECKING:
 JITTER: Final = 0.2
 MAX_UNCONFIRMED: Final = 8
 
+logger = logging.getLogger(__name__)
+
 _FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
 
 
+@dataclass(slots=True)
+class Settled:
+    """What became of a batch so far."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    delivered: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    has_answer: bool = False
+
+    def note(self, pk: int, state: State) -> None:
+        self.states[state] += 1
+        if state == State.DELIVERED:
+            self.delivered.append(pk)
+        elif state == State.REJECTED:
+            self.failed.append(pk)
+
+    def tell(self, *, using: str) -> None:
+        """Let listeners know, whatever they do with it."""
+        _tell(conversion_delivered, self.delivered, using)
+        _tell(conversion_failed, self.failed, using)
+
+
 def settle(
-    results: Sequence[Result], token: UUID, tally: Counter[str], *, using: str
+    results: Sequence[Result], token: UUID, settled: Settled, *, using: str
 ) -> None:
-    """Settle a group of results in one transaction, then tell who listens."""
-    delivered = [result.row.pk for result in results if _is_confirmed(result)]
-    failed: list[int] = []
+    """Settle a group of results in one transaction.
+
+    Where the database refuses the group, each by itself: one that cannot be written
+    must not send its neighbours out again.
+    """
+    settled.has_answer |= any(result.verdict.status_code for result in results)
+    try:
+        _settle_group(results, token, settled, using)
+    except DatabaseError as exc:
+        if not connections[using].in_atomic_block:
+            connections[using].close_if_unusable_or_obsolete()
+        if len(results) > 1:
+            for result in results:
+                settle([result], token, settled, using=using)
+        elif (plain := _in_ascii(results[0])) != results[0]:
+            settle([plain], token, settled, using=using)
+        else:
+            # Its lease ends, and it is sent again with the same bytes.
+            pk, error = results[0].row.pk, type(exc).__name__
+            logger.error("result_not_settled conversion=%s error=%s", pk, error)
+
+
+def _settle_group(
+    results: Sequence[Result], token: UUID, settled: Settled, using: str
+) -> None:
+    rows, reached = Conversion.objects.using(using), list[tuple[int, State]]()
     with transaction.atomic(using=using):
-        rows = Conversion.objects.using(using)
-        if delivered:
-            rows.filter(pk__in=delivered).mark_delivered()
-            tally[State.DELIVERED] += len(delivered)
+        confirmed = [result.row.pk for result in results if _is_confirmed(result)]
+        if confirmed:
+            ours = rows.filter(pk__in=confirmed).exclude(state=State.DELIVERED)
+            fresh = list(ours.values_list("pk", flat=True))
+            rows.filter(pk__in=fresh).mark_delivered()
+            reached += [(pk, State.DELIVERED) for pk in fresh]
         for result in results:
             if not _is_confirmed(result):
                 state = _settle_failure(result, rows.held_by(token))
-                tally[state] += 1
-                if state == State.REJECTED:
-                    failed.append(result.row.pk)
+                reached += [(result.row.pk, state)] if state else []
         _finish_attempts(results, using)
-    _tell(conversion_delivered, delivered, using)
-    _tell(conversion_failed, failed, using)
+    for pk, state in reached:
+        settled.note(pk, state)
+
+
+def _in_ascii(result: Result) -> Result:
+    """For a column whose character set lacks what the answer says."""
+    detail = result.verdict.detail.encode("ascii", "backslashreplace").decode()
+    return replace(result, verdict=replace(result.verdict, detail=detail))
 
 
 def release(rows: Sequence[Claimed], token: UUID, *, using: str) -> None:
@@ -71,23 +126,22 @@ def _is_confirmed(result: Result) -> bool:
     return result.verdict.outcome == Outcome.CONFIRMED
 
 
-def _settle_failure(result: Result, held: ConversionQuerySet) -> State:
+def _settle_failure(result: Result, held: ConversionQuerySet) -> State | None:
+    """The state it reached; None where the row is no longer ours."""
     verdict, row = result.verdict, result.row
     mine = held.filter(pk=row.pk)
     match verdict.outcome:
         case Outcome.REFUSED:
-            mine.mark_rejected(Reason.REFUSED)
-            return State.REJECTED
+            return State.REJECTED if mine.mark_rejected(Reason.REFUSED) else None
         case Outcome.UNCONFIRMED if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
-            mine.mark_rejected(Reason.UNCONFIRMED)
-            return State.REJECTED
+            return State.REJECTED if mine.mark_rejected(Reason.UNCONFIRMED) else None
         case Outcome.CONFIGURATION:
-            mine.release()  # the attempt stays to be seen, but does not count
+            # The attempt stays to be seen, but does not count.
+            return State.PENDING if mine.release() else None
         case outcome:
             wait = max(retry_wait(row.attempts), verdict.wait or 0)
             bare = int(outcome == Outcome.UNCONFIRMED)
-            mine.mark_pending(wait, unconfirmed=bare)
-    return State.PENDING
+            return State.PENDING if mine.mark_pending(wait, unconfirmed=bare) else None
 
 
 def _finish_attempts(results: Sequence[Result], using: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .attempt import DeliveryAttempt
-from .attribution import Attribution
+from .attribution import Attribution, AttributionQuerySet
 from .circuit import Circuit
 from .clock import DbNow, moment
 from .conversion import Conversion, ConversionQuerySet, EventName, Reason, State, key_of
 
 __all__ = [
     "Attribution",
+    "AttributionQuerySet",
     "Circuit",
     "Conversion",
     "ConversionQuerySet",

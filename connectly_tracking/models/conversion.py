@@ -100,9 +100,6 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """What is still in the hands of the worker that claimed it under this token."""
         return self.filter(state=State.SENDING, lease_token=token)
 
-    def mendable(self) -> ConversionQuerySet:
-        return self.filter(state=State.SKIPPED, reason__in=MENDABLE)
-
     def prunable(self, before: datetime) -> ConversionQuerySet:
         return self.filter(due_at=None, recorded_at__lt=before)
 
@@ -235,6 +232,11 @@ class Conversion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_name} {self.order_id}"
+
+    @property
+    def is_mendable(self) -> bool:
+        """Whether a later signal that brings what was missing may still change it."""
+        return self.state == State.SKIPPED and self.reason in MENDABLE
 
     @property
     def explanation(self) -> StrOrPromise:

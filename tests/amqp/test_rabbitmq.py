@@ -35,14 +35,16 @@ def queue(configure: Any) -> Iterator[str]:
         yield name
         wakeup.hang_up()
     with Connection(URL) as connection:
-        connection.default_channel.queue_delete(name)
+        channel: Any = connection.default_channel
+        channel.queue_delete(name)
 
 
 def test_a_nudge_reaches_the_queue(queue: str) -> None:
     for _ in range(3):
         wakeup.wake()
     with Connection(URL) as connection:
-        declared = connection.default_channel.queue_declare(queue, passive=True)
+        channel: Any = connection.default_channel
+        declared = channel.queue_declare(queue, passive=True)
     assert declared.message_count == 3
 
 

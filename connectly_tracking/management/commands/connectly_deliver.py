@@ -6,16 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from connectly_tracking.conf import conf
-from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery import Tally, deliver
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
-
-    from connectly_tracking.delivery import Tally
 
 
 class Command(BaseCommand):
@@ -42,19 +40,23 @@ class Command(BaseCommand):
             raise CommandError("--interval must be more than 0.")
         if not conf.SEND:
             raise CommandError("CONNECTLY_TRACKING['SEND'] is False: nothing is sent.")
-        stopped = threading.Event()
+        stopped, total = threading.Event(), Tally()
         with _ended_by(stopped):
-            total = deliver(
-                limit=limit, stop=stopped.is_set, report=self._report if loop else None
-            )
+            if not loop:
+                total.update(deliver(limit=limit, stop=stopped.is_set))
             while loop and not stopped.is_set() and total.claimed != limit:
+                self._round(limit, total, stopped)
                 stopped.wait(interval)
-                close_old_connections()
-                rest = None if limit is None else limit - total.claimed
-                total.update(
-                    deliver(limit=rest, stop=stopped.is_set, report=self._report)
-                )
         self.stdout.write(f"in all: {total}" if loop else str(total))
+
+    def _round(self, limit: int | None, total: Tally, stopped: threading.Event) -> None:
+        close_old_connections()
+        rest = None if limit is None else limit - total.claimed
+        try:
+            total.update(deliver(limit=rest, stop=stopped.is_set, report=self._report))
+        except DatabaseError as exc:
+            # A database that is away comes back; a loop that ended does not.
+            self.stderr.write(f"The database failed: {type(exc).__name__}; going on.")
 
     def _report(self, tally: Tally) -> None:
         self.stdout.write(str(tally))
