@@ -67,14 +67,13 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
         "order_id",
         "state",
         "why",
-        "value",
-        "currency",
-        "sendout_id",
-        "ad_id",
+        "amount",
         "event_time",
         "attempts",
         "due_at",
         "delivered_at",
+        "sendout_id",
+        "ad_id",
     ]
     list_filter = ["state", "event_name", "business"]
     search_fields = ["order_id"]
@@ -95,7 +94,7 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
                 ]
             },
         ),
-        (_("Order"), {"fields": ["value", "currency", "event_time"]}),
+        (_("Order"), {"fields": ["amount", "event_time"]}),
         (_("Click"), {"fields": ["attribution", "sendout_id", "ad_id", "clicked_at"]}),
         (
             _("Delivery"),
@@ -121,6 +120,10 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
         if term := search_term.strip():
             queryset = queryset.filter(order_id=term, key=key_of(term))
         return queryset, False
+
+    @admin.display(description=_("value"))
+    def amount(self, conversion: Conversion) -> str:
+        return conversion.amount or "-"
 
     @admin.display(description=_("why"))
     def why(self, conversion: Conversion) -> StrOrPromise:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -112,6 +113,22 @@ def test_the_poll_uses_the_index_whatever_the_history() -> None:
             cursor.execute("ANALYZE connectly_tracking_conversion")
     plan = Conversion.objects.due(["default"]).order_by("due_at")[:64].explain()
     assert "connectly_conversion_due" in plan
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("149.970000", "149.97 USD"),
+        ("5", "5.00 USD"),
+        ("0.123450", "0.12345 USD"),
+        (None, ""),
+    ],
+)
+def test_an_amount_is_shown_as_a_person_writes_it(
+    value: str | None, shown: str
+) -> None:
+    decimal = None if value is None else Decimal(value)
+    assert Conversion(value=decimal, currency="USD").amount == shown
 
 
 def test_every_reason_has_a_sentence_of_its_own() -> None:

@@ -234,6 +234,14 @@ class Conversion(models.Model):
         return f"{self.event_name} {self.order_id}"
 
     @property
+    def amount(self) -> str:
+        """The value with its currency, for a person; empty where there is none."""
+        if self.value is None:
+            return ""
+        whole, _point, places = f"{self.value:f}".partition(".")
+        return f"{whole}.{places.rstrip('0').ljust(2, '0')} {self.currency}"
+
+    @property
     def is_mendable(self) -> bool:
         """Whether a later signal that brings what was missing may still change it."""
         return self.state == State.SKIPPED and self.reason in MENDABLE
