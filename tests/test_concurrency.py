@@ -151,7 +151,7 @@ def test_a_worker_that_is_slow_does_not_keep_others_from_their_rows(
     click = make_click()
     for name in ("slow", "fast"):
         outbox.record(make_purchase(name), attribution=click)
-    sandbox.behave("delay:2", order_id="slow")
+    sandbox.behave("delay:5", order_id="slow")
     began = time.monotonic()
     worker = threading.Thread(target=lambda: at_once(1, lambda _: deliver(limit=1)))
     worker.start()
@@ -159,5 +159,5 @@ def test_a_worker_that_is_slow_does_not_keep_others_from_their_rows(
     deliver()
     took = time.monotonic() - began
     worker.join()
-    assert took < 1.9
+    assert took < 4.5
     assert sandbox.received_count == 2

@@ -34,10 +34,10 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def mute_port() -> Iterator[int]:
-    """A port that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        yield mute.getsockname()[1]
+def mute() -> Iterator[socket.socket]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
 
 
 def elapsed() -> float:
@@ -91,21 +91,26 @@ def test_a_broker_that_refuses_costs_little_and_then_nothing(
     closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with broker_at(f"redis://127.0.0.1:{closed_port}/0"):
-        assert elapsed() < 0.25
+        assert elapsed() < 1
+        assert "wakeup_failed" in caplog.text
         caplog.clear()
-        assert elapsed() < 0.01
+        wakeup.wake()
+        assert wakeup._line.connection is None  # it was not even tried
     assert not caplog.records
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_a_broker_that_says_nothing_costs_a_quarter_of_a_second_once(
-    mute_port: int, scheme: str, caplog: pytest.LogCaptureFixture
+    mute: socket.socket, scheme: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with broker_at(f"{scheme}://127.0.0.1:{mute_port}//"):
-        first, second = elapsed(), elapsed()
-    assert 0.2 < first < 0.5
-    assert second < 0.01
+    with broker_at(f"{scheme}://127.0.0.1:{mute.getsockname()[1]}//"):
+        assert 0.2 < elapsed() < 1
+        wakeup.wake()
     assert caplog.text.count("wakeup_failed") == 1
+    mute.setblocking(False)
+    mute.accept()[0].close()
+    with pytest.raises(BlockingIOError):
+        mute.accept()  # nobody called a second time
 
 
 def test_the_silence_ends(
@@ -121,9 +126,8 @@ def test_the_silence_ends(
 
 def test_a_broker_that_hangs_later_is_given_up_at_once(celery_broker: Redis) -> None:
     wakeup.wake()
-    celery_broker.client_pause(1000)
-    assert 0.2 < elapsed() < 0.5
-    celery_broker.client_unpause()
+    celery_broker.client_pause(1500)
+    assert 0.2 < elapsed() < 1
 
 
 def test_without_a_broker_in_the_settings_nothing_is_tried(
@@ -136,7 +140,8 @@ def test_without_a_broker_in_the_settings_nothing_is_tried(
 
 def test_in_eager_mode_nothing_is_published(celery_broker: Redis) -> None:
     with broker_at("redis://127.0.0.1:1/0", task_always_eager=True):
-        assert elapsed() < 0.01
+        wakeup.wake()
+        assert wakeup._line.connection is None
     assert wakeup._silent_until == 0.0
 
 
