@@ -39,6 +39,9 @@ SETTING_IDS: Final = {
     "CA_BUNDLE": "E019",
     "RETENTION": "E020",
     "QUEUE": "E021",
+    "HOLD": "E023",
+    "MAX_EVENT_AGE": "E024",
+    "PROBE_SCHEDULE": "E025",
 }
 
 
@@ -87,6 +90,16 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 f"CONNECTLY_TRACKING['LEASE'] ({conf.LEASE:g} s) is less than twice "
                 f"DEADLINE ({conf.DEADLINE:g} s).",
                 "A row's lease must outlive its request, or it is sent twice.",
+            )
+        )
+    age = conf.MAX_EVENT_AGE
+    if age is not None and age.total_seconds() <= conf.HOLD:
+        found.append(
+            _error(
+                "E032",
+                f"CONNECTLY_TRACKING['HOLD'] ({conf.HOLD:g} s) is not less than "
+                f"MAX_EVENT_AGE ({age.total_seconds():g} s).",
+                "Each order would expire before it may go; hold for less.",
             )
         )
     return found

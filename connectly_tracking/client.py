@@ -13,11 +13,13 @@ import os
 import re
 import threading
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import requests
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
 
 from . import __version__
 from .transport import TimedAdapter, exchange
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
 
+# Of the network. Whatever else is raised, our own code is at fault.
+_TROUBLE: Final = (requests.RequestException, HTTPError, HTTPException, OSError)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _sessions = threading.local()
 
@@ -66,11 +70,13 @@ class Client:
         exchange.begin(self.deadline)
         try:
             verdict = self._exchange(body)
-        except Exception as exc:  # noqa: BLE001 - whatever it was, the row needs a verdict
+        except _TROUBLE as exc:
             verdict = Verdict(
                 outcome=Outcome.UNKNOWN if exchange.sent else Outcome.NOT_SENT,
                 detail=_words(exc),
             )
+        except Exception as exc:  # noqa: BLE001 - whatever it was, the row needs a verdict
+            verdict = Verdict(outcome=Outcome.INTERNAL, detail=_words(exc))
         # Cleaned first: a key with a NUL between its letters would pass the mask.
         return replace(verdict, detail=self.key.mask(_clean(verdict.detail)))
 

@@ -102,6 +102,18 @@ class Conf:
         return None if seconds is None else timedelta(seconds=seconds)
 
     @property
+    def HOLD(self) -> float:
+        """How long a purchase waits before it may go, so that it can be cancelled."""
+        return _seconds("HOLD", self._get("HOLD", 0), least=0)
+
+    @property
+    def MAX_EVENT_AGE(self) -> timedelta | None:
+        """How old an event may be when it is sent; None: as old as it may get."""
+        age = self._get("MAX_EVENT_AGE", timedelta(days=7))
+        seconds = None if age is None else _seconds("MAX_EVENT_AGE", age)
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    @property
     def RECORD_UNATTRIBUTED(self) -> bool:
         """Whether an order without a click leaves a small row."""
         return self._flag("RECORD_UNATTRIBUTED", default=True)
@@ -134,14 +146,14 @@ class Conf:
     @property
     def RETRY_SCHEDULE(self) -> tuple[float, ...]:
         """The waits between tries; the last repeats, each is varied by 20 %."""
-        name = "RETRY_SCHEDULE"
-        waits = self._get(name, (30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600))
-        if not isinstance(waits, (list, tuple)) or not waits:
-            raise _fault(name, "must be a list of durations, such as [30, 60, 300]")
-        schedule = tuple(_seconds(name, wait) for wait in waits)
-        if list(schedule) != sorted(schedule):
-            raise _fault(name, "must not decrease")
-        return schedule
+        return self._schedule(
+            "RETRY_SCHEDULE", (30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600)
+        )
+
+    @property
+    def PROBE_SCHEDULE(self) -> tuple[float, ...]:
+        """The waits between two tries of a paused business; the last repeats."""
+        return self._schedule("PROBE_SCHEDULE", (30, 60, 120, 300))
 
     @property
     def BATCH(self) -> int:
@@ -231,6 +243,15 @@ class Conf:
     def _clock(self, name: str, default: float) -> float:
         return _seconds(name, self._get(name, default))
 
+    def _schedule(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        waits = self._get(name, default)
+        if not isinstance(waits, (list, tuple)) or not waits:
+            raise _fault(name, "must be a list of durations, such as [30, 60, 300]")
+        schedule = tuple(_seconds(name, wait) for wait in waits)
+        if list(schedule) != sorted(schedule):
+            raise _fault(name, "must not decrease")
+        return schedule
+
     def _callable(self, name: str) -> Callable[..., Any] | None:
         value = self._get(name, None)
         if isinstance(value, str):
@@ -253,16 +274,18 @@ def _fault(name: str, problem: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"CONNECTLY_TRACKING[{name!r}] {problem}.")
 
 
-def _seconds(name: str, value: object) -> float:
+def _seconds(name: str, value: object, *, least: float | None = None) -> float:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if (
         not isinstance(value, (int, float))
         or isinstance(value, bool)
         or not math.isfinite(value)
-        or not 0 < value <= MAX_SECONDS
+        or not (value > 0 or value == least)
+        or value > MAX_SECONDS
     ):
-        raise _fault(name, "must be a timedelta or a number of seconds, more than zero")
+        bound = "more than zero" if least is None else f"{least:g} or more"
+        raise _fault(name, f"must be a timedelta or a number of seconds, {bound}")
     return float(value)
 
 

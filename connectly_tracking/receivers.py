@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_in
@@ -14,9 +15,11 @@ from .conf import conf
 from .exceptions import InvalidEvent
 from .models import Conversion
 from .payload import legible
-from .signals import order_completed
+from .signals import order_cancelled, order_completed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from django.http import HttpRequest
 
     from .events import Purchase
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 def connect() -> None:
     order_completed.connect(on_order_completed, dispatch_uid=f"{__name__}.order")
+    order_cancelled.connect(on_order_cancelled, dispatch_uid=f"{__name__}.cancelled")
     user_logged_in.connect(on_user_logged_in, dispatch_uid=f"{__name__}.login")
 
 
@@ -61,18 +65,47 @@ def on_order_completed(
         business=business,
         order=purchase if order is None else order,
     )
-    was_whole = not _is_doomed(using)
     event: Any = purchase
-    try:
+
+    def make() -> Any:
+        nonlocal event
+        if event is None and order is not None:
+            event = _adapted(order)
+        return event
+
+    def name() -> str:
+        return legible(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
+
+    with _kept_from_the_shop("order_not_recorded", name, using):
         fault = _fault(order, purchase, unknown)
-
-        def make() -> Any:
-            nonlocal event
-            if event is None and order is not None:
-                event = _adapted(order)
-            return event
-
         outbox.record_made(make, source, using=using, fault=fault)
+
+
+def on_order_cancelled(
+    sender: object,
+    *,
+    order_id: Any = None,
+    business: str | None = None,
+    using: str | None = None,
+    signal: object = None,
+    **unknown: object,
+) -> None:
+    """Stop what has not been sent. Raises as `on_order_completed` does."""
+    with _kept_from_the_shop("order_not_cancelled", lambda: legible(order_id), using):
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            raise InvalidEvent("order_cancelled", f"has no argument {names}")
+        outbox.cancel(order_id, business=business, using=using)
+
+
+@contextmanager
+def _kept_from_the_shop(
+    what: str, name: Callable[[], str], using: str | None
+) -> Iterator[None]:
+    """Every trouble is ours to keep, but for the two that the receivers speak of."""
+    was_whole = not _is_doomed(using)
+    try:
+        yield
     except Exception as exc:
         if _is_strict() and not isinstance(exc, DatabaseError):
             raise
@@ -80,10 +113,8 @@ def on_order_completed(
             raise  # the database has ended the order's transaction: nothing was kept
         # The order stands; what is said here is what a backfill needs. Not the error's
         # own words, since a database may quote values in them.
-        order_id = legible(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
-        error = type(exc).__name__
-        logger.error("order_not_recorded order_id=%s error=%s", order_id, error)
-        logger.debug("order_not_recorded order_id=%s", order_id, exc_info=True)
+        logger.error("%s order_id=%s error=%s", what, name(), type(exc).__name__)
+        logger.debug("%s order_id=%s", what, name(), exc_info=True)
 
 
 def _fault(

@@ -8,16 +8,21 @@ from django.dispatch import Signal
 # or purchase (a Purchase); optionally request, user, attribution, business, using.
 order_completed = Signal()
 
+# Sent by the shop where an order is cancelled. Arguments: order_id (as Purchase was
+# given it); optionally business, using.
+order_cancelled = Signal()
+
 # Sent after a click was kept. Arguments: request, attribution (an Attribution).
 attribution_captured = Signal()
 
 # Sent by the worker after Connectly confirmed. Arguments: conversion.
 conversion_delivered = Signal()
 
-# Sent by the worker when a conversion is given up. Arguments: conversion.
+# Sent by the worker when a conversion is rejected or expires. Arguments: conversion.
 conversion_failed = Signal()
 
-# Sent by the worker when a business is paused. Arguments: business, reason, detail.
+# Sent by the worker when a business is paused, or for another reason than before.
+# Arguments: business, reason (a code of Circuit.Reason), detail (the answer's words).
 delivery_paused = Signal()
 
 # Sent by the worker when a paused business flows again. Arguments: business.

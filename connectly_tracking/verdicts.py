@@ -41,6 +41,8 @@ class Outcome(StrEnum):
     """No connection: the request never left."""
     UNKNOWN = "unknown"
     """It left, and no whole answer came back."""
+    INTERNAL = "internal"
+    """Our own code failed with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,6 +201,7 @@ def test_a_row_that_is_never_confirmed_is_given_up_after_eight(
     for _ in range(8):
         assert fresh(row).state == State.PENDING
         Conversion.objects.update(due_at=DbNow())
+        Circuit.objects.update(paused_until=DbNow())  # open after five
         deliver()
     row = fresh(row)
     assert (row.state, row.reason) == (State.REJECTED, Reason.UNCONFIRMED)

@@ -253,4 +253,5 @@ def test_the_outcomes_are_stored_by_these_words():
         "unavailable",
         "not_sent",
         "unknown",
+        "internal",
     ]

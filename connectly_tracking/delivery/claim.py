@@ -1,22 +1,77 @@
-"""Takes what is due, in one short transaction, so that no two workers hold a row."""
+"""Takes what is due, in one short transaction, so that no two workers hold a row.
+
+What must not be sent any more is ended here. What may have stopped a worker is taken
+alone: if it does so again, nothing else is held up.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.db import connections, transaction
 from django.utils import timezone
 
-from ..models import Conversion, DeliveryAttempt
+from ..conf import conf
+from ..models import (
+    Conversion,
+    ConversionQuerySet,
+    DeliveryAttempt,
+    Reason,
+    State,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
-_COLUMNS: Final = ("pk", "body", "attempts", "unconfirmed")
+MAX_CRASHES: Final = 5
+#: With MAX_EVENT_AGE None; nothing waits for ever.
+MAX_AGE: Final = timedelta(days=30)
+SLICE: Final = 500  # rows that are ended in one transaction
+
+_COLUMNS: Final = (
+    "pk",
+    "body",
+    "state",
+    "attempts",
+    "unconfirmed",
+    "crashes",
+    "event_time",
+    "replayed_at",
+    "cancelled_at",
+)
+
+_ENDS: Final[Mapping[Reason, tuple[State, Callable[[ConversionQuerySet], int]]]] = {
+    Reason.CANCELLED: (State.SKIPPED, ConversionQuerySet.mark_cancelled),
+    Reason.EXPIRED: (State.EXPIRED, ConversionQuerySet.mark_expired),
+    Reason.INTERNAL: (State.REJECTED, ConversionQuerySet.mark_worn_out),
+}
+
+
+class _Row(NamedTuple):
+    pk: int
+    body: str
+    state: str
+    attempts: int
+    unconfirmed: int
+    crashes: int
+    event_time: datetime | None
+    replayed_at: datetime | None
+    cancelled_at: datetime | None
+
+    @property
+    def was_left_behind(self) -> bool:
+        """Its worker took it and was never heard of again."""
+        return self.state == State.SENDING
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.was_left_behind or self.crashes > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +82,22 @@ class Claimed:
     body: str
     attempts: int
     unconfirmed: int
+    crashes: int
     attempt_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Rows held under one token. ``claimed_at``: monotonic, before the claim."""
+    """Rows held under one token. ``claimed_at``: monotonic, before the claim.
+
+    ``ended``: rows that were due, but are not to be sent any more, and their states.
+    """
 
     business: str
     token: UUID
-    rows: tuple[Claimed, ...]
     claimed_at: float
+    rows: tuple[Claimed, ...] = ()
+    ended: tuple[tuple[int, State], ...] = ()
 
 
 def is_any_due(businesses: Collection[str], *, using: str) -> bool:
@@ -52,46 +112,94 @@ def claim(business: str, limit: int, *, lease: float, using: str) -> Batch | Non
     The attempts are written with the claim: one that is left unfinished says that
     nobody knows what came of it.
     """
-    claimed_at = time.monotonic()
-    token = uuid.uuid4()
-    due = Conversion.objects.using(using).due([business]).order_by("due_at")
-    if connections[using].features.has_select_for_update_skip_locked:
-        with transaction.atomic(using=using):
-            locked = due.select_for_update(skip_locked=True)
-            rows = list(locked.values_list(*_COLUMNS)[:limit])
-            held = Conversion.objects.using(using).filter(
-                pk__in=[row[0] for row in rows]
-            )
-            if rows:
-                held.mark_sending(token, lease)
-            claimed = _attempted(rows, using)
-    else:
-        ids = list(due.values_list("pk", flat=True)[:limit])
-        with transaction.atomic(using=using):
-            # Begins with the write, as SQLite wants it, and takes what is still due.
-            mine = Conversion.objects.using(using).filter(pk__in=ids)
-            taken = ids and mine.due([business]).mark_sending(token, lease)
-            found = mine.held_by(token).values_list(*_COLUMNS) if taken else []
-            claimed = _attempted(
-                ((pk, body, tried - 1, bare) for pk, body, tried, bare in found), using
-            )
-    if not claimed:
-        return None
-    return Batch(business=business, token=token, rows=claimed, claimed_at=claimed_at)
+    batch = Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
+    conversions = Conversion.objects.using(using)
+    with transaction.atomic(using=using):
+        due = _lock(conversions.due([business]).order_by("due_at"))
+        found = [_Row(*row) for row in due.values_list(*_COLUMNS)[:limit]]
+        if not found:
+            return None
+        live, ended = _parted(found, conversions)
+        # The oldest decides, so that neither kind waits for the other to run dry.
+        if live and live[0].is_suspect:
+            mine, crashes = live[:1], int(live[0].was_left_behind)
+        else:
+            mine, crashes = [row for row in live if not row.is_suspect], 0
+        if mine:
+            held = conversions.filter(pk__in=[row.pk for row in mine])
+            held.mark_sending(batch.token, lease, crashes=crashes)
+        return replace(batch, rows=_attempted(mine, crashes, using), ended=ended)
 
 
-def _attempted(
-    rows: Iterable[tuple[int, str, int, int]], using: str
-) -> tuple[Claimed, ...]:
+def expire(business: str, *, using: str) -> list[int]:
+    """End what has become too old while the business is paused. Returns which rows."""
+    conversions = Conversion.objects.using(using)
+    with transaction.atomic(using=using):
+        due = _lock(conversions.due([business]).order_by("due_at"))
+        old = due.filter(event_time__lt=_oldest())
+        found = [_Row(*row) for row in old.values_list(*_COLUMNS)[:SLICE]]
+        gone = [row.pk for row in found if _is_too_old(row)]
+        if gone:
+            conversions.filter(pk__in=gone).mark_expired()
+    return gone
+
+
+def _lock(due: ConversionQuerySet) -> ConversionQuerySet:
+    features = connections[due.db].features
+    if not features.has_select_for_update:
+        # SQLite locks as a whole, by a write, and would not let a reader become a
+        # writer while another one writes.
+        due.filter(pk=0).update(attempts=0)
+    return due.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+
+
+def _parted(
+    found: Sequence[_Row], conversions: ConversionQuerySet
+) -> tuple[list[_Row], tuple[tuple[int, State], ...]]:
+    """What may be sent; and what may not, which is ended."""
+    fates = [(row, _fate(row)) for row in found]
+    ended = list[tuple[int, State]]()
+    for reason, (state, mark) in _ENDS.items():
+        if gone := [row.pk for row, fate in fates if fate == reason]:
+            mark(conversions.filter(pk__in=gone))
+            ended += [(pk, state) for pk in gone]
+    return [row for row, fate in fates if fate is None], tuple(ended)
+
+
+def _fate(row: _Row) -> Reason | None:
+    """Why it is not to be sent any more, if so."""
+    if row.cancelled_at is not None:
+        return Reason.CANCELLED
+    if _is_too_old(row):
+        return Reason.EXPIRED
+    if row.was_left_behind and row.crashes >= MAX_CRASHES:
+        return Reason.INTERNAL
+    return None
+
+
+def _oldest() -> datetime:
+    """The time before which an event is too old."""
+    age = conf.MAX_EVENT_AGE
+    return timezone.now() - (MAX_AGE if age is None else age)
+
+
+def _is_too_old(row: _Row) -> bool:
+    # A person who sends it again decides that it is worth sending.
+    times = [at for at in (row.event_time, row.replayed_at) if at is not None]
+    return bool(times) and max(times) < _oldest()
+
+
+def _attempted(rows: Sequence[_Row], crashes: int, using: str) -> tuple[Claimed, ...]:
     claimed = tuple(
         Claimed(
-            pk=pk,
-            body=body,
-            attempts=attempts + 1,
-            unconfirmed=unconfirmed,
+            pk=row.pk,
+            body=row.body,
+            attempts=row.attempts + 1,
+            unconfirmed=row.unconfirmed,
+            crashes=row.crashes + crashes,
             attempt_id=uuid.uuid4(),
         )
-        for pk, body, attempts, unconfirmed in rows
+        for row in rows
     )
     now = timezone.now()
     DeliveryAttempt.objects.using(using).bulk_create(

@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 
 from ..client import Client
 from ..conf import conf
-from ..models import Conversion
-from . import pause
-from .claim import claim, is_any_due
-from .send import send
+from ..models import Conversion, State
+from .breaker import Breaker, circuits, fingerprint_of, take_probe
+from .claim import Batch, claim, expire, is_any_due
+from .send import send, windows
 from .settle import Settled, release, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..conf import Business
-    from .claim import Batch
+    from .send import Result
+
+RELEASED: Final = "released"
 
 logger = logging.getLogger(__name__)
 
@@ -54,57 +58,84 @@ def deliver(
     so. ``rouse`` is called to get help from another worker, ``report`` after each
     batch.
     """
-    total = Tally()
-    ends_at = time.monotonic() + (float("inf") if seconds is None else seconds)
+    total, ends_at = Tally(), time.monotonic() + (seconds or 0)
     using = router.db_for_write(Conversion)
     businesses = _usable_businesses() if conf.SEND else {}
-    has_roused = False
-    while businesses and not stop() and is_any_due(businesses, using=using):
-        progress = 0
-        for batch, is_probe in _claims(businesses, limit, total, using):
+    rest = partial(_rest, limit, total)
+
+    def is_over() -> bool:
+        return stop() or (seconds is not None and time.monotonic() >= ends_at)
+
+    has_roused, moves = False, True
+    while moves and not stop() and is_any_due(businesses, using=using):
+        moves = False
+        for batch, breaker in _batches(businesses.values(), rest, using):
             if rouse and not has_roused and len(batch.rows) == conf.BATCH:
                 rouse()
                 has_roused = True
-            tally = _work(batch, businesses[batch.business], is_probe, stop, using)
+            tally = _work(batch, businesses[batch.business], breaker, stop, using)
             total.update(tally)
-            progress += tally.claimed
+            # What was only given back would be taken again at once, for ever.
+            moves |= tally.claimed > tally[RELEASED]
             if report:
                 report(tally)
-            if stop() or time.monotonic() >= ends_at:
-                break
-        if not progress:
-            break
-        if time.monotonic() >= ends_at:
-            if rouse:
-                rouse()
-            break
+            if is_over():
+                if rouse:
+                    rouse()  # somebody else may go on
+                return total
     return total
 
 
-def _claims(
-    businesses: dict[str, Business], limit: int | None, total: Tally, using: str
-) -> Iterator[tuple[Batch, bool]]:
+def _rest(limit: int | None, total: Tally) -> int:
+    """How many rows the next batch may have."""
+    return conf.BATCH if limit is None else min(conf.BATCH, limit - total.claimed)
+
+
+def _batches(
+    businesses: Iterable[Business], rest: Callable[[], int], using: str
+) -> Iterator[tuple[Batch, Breaker]]:
     """A batch of each business that flows; of a paused one, a probe when it is time."""
-    paused = pause.circuits(using=using)
-    for alias, business in businesses.items():
-        size = conf.BATCH if limit is None else min(conf.BATCH, limit - total.claimed)
-        circuit = paused.get(alias)
-        if circuit is not None:
-            mark = pause.fingerprint_of(business, conf.BASE_URL)
-            probes = pause.take_probe(circuit, mark, lease=conf.LEASE, using=using)
-            size = min(size, 1) if probes else 0
+    known = circuits(using=using)
+    for business in businesses:
+        alias, circuit = business.alias, known.get(business.alias)
+        windows.heed(alias, circuit.changed_at if circuit else None)
+        breaker = Breaker(
+            business=alias,
+            fingerprint=fingerprint_of(business, conf.BASE_URL),
+            using=using,
+        )
+        size = rest()
+        if circuit is not None and circuit.paused_until is not None:
+            if gone := expire(alias, using=using):
+                yield _ended(alias, gone), breaker
+            if not is_any_due([alias], using=using) or not take_probe(
+                circuit, breaker.fingerprint, using=using
+            ):
+                continue
+            size = min(size, 1)
+            breaker = replace(breaker, is_probe=True, probes=circuit.probes + 1)
         if size > 0 and (batch := claim(alias, size, lease=conf.LEASE, using=using)):
-            yield batch, circuit is not None
+            yield batch, breaker
+
+
+def _ended(alias: str, gone: Sequence[int]) -> Batch:
+    """A batch of which nothing is to be sent."""
+    ended = tuple((pk, State.EXPIRED) for pk in gone)
+    return Batch(
+        business=alias, token=uuid4(), claimed_at=time.monotonic(), ended=ended
+    )
 
 
 def _work(
     batch: Batch,
     business: Business,
-    is_probe: bool,
+    breaker: Breaker,
     stop: Callable[[], bool],
     using: str,
 ) -> Tally:
     settled = Settled()
+    for pk, state in batch.ended:
+        settled.note(pk, state)
     client = Client(
         base_url=conf.BASE_URL,
         business_id=business.business_id,
@@ -115,26 +146,17 @@ def _work(
         proxies=conf.PROXIES,
         ca_bundle=conf.CA_BUNDLE,
     )
-    sent = send(
-        batch,
-        client,
-        partial(settle, token=batch.token, settled=settled, using=using),
-        stop=stop,
-    )
+
+    def write(results: Sequence[Result]) -> bool:
+        wait = breaker.longest_wait
+        settle(results, batch.token, settled, longest_wait=wait, using=using)
+        return breaker.note([result.verdict for result in results])
+
+    unsent = send(batch, client, write, stop=stop)
     tally = Tally(settled.states)
-    if sent.unsent:
-        release(sent.unsent, batch.token, using=using)
-        tally["released"] += len(sent.unsent)
-    if sent.stopped_by:
-        mark = pause.fingerprint_of(business, conf.BASE_URL)
-        pause.pause(batch.business, sent.stopped_by, mark, using=using)
-        logger.error(
-            "delivery_paused business=%s status=%s",
-            batch.business,
-            sent.stopped_by.status_code,
-        )
-    elif is_probe and settled.has_answer:
-        pause.resume(batch.business, using=using)
+    if unsent:
+        release(unsent, batch.token, using=using)
+        tally[RELEASED] += len(unsent)
     # Last, since a listener may take its time while leases run.
     settled.tell(using=using)
     return tally

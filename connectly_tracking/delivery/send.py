@@ -16,18 +16,20 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from ..conf import conf
-from ..verdicts import Outcome
+from ..verdicts import Outcome, Verdict
 from .claim import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..client import Client
-    from ..verdicts import Verdict
     from .claim import Batch
 
 GROUP: Final = 16  # results that are settled together
 PATIENCE: Final = 0.1  # seconds that a result waits for others
+
+#: These concern every event: nothing more may start, before it is even written down.
+_STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +42,24 @@ class Result:
     finished_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """What is left of a batch: rows never sent, and the verdict that stopped it."""
-
-    unsent: tuple[Claimed, ...]
-    stopped_by: Verdict | None
-
-
 class Windows:
     """How many requests may be under way, by business; grows from 1 to THREADS."""
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
+        self._pauses: dict[str, datetime | None] = {}
 
     def size(self, business: str) -> int:
         return self._sizes.get(business, 1)
 
-    def note(self, business: str, outcome: Outcome) -> None:
-        if outcome == Outcome.CONFIRMED:
-            self._sizes[business] = min(self.size(business) + 1, conf.THREADS)
-        elif outcome == Outcome.CONFIGURATION:
+    def grow(self, business: str) -> None:
+        self._sizes[business] = min(self.size(business) + 1, conf.THREADS)
+
+    def heed(self, business: str, changed_at: datetime | None) -> None:
+        """Begin with 1 again after any pause, also one that other workers saw."""
+        if self._pauses.get(business) != changed_at:
             self._sizes.pop(business, None)
+        self._pauses[business] = changed_at
 
 
 class _Gate:
@@ -69,13 +67,11 @@ class _Gate:
 
     def __init__(self, last_start: float) -> None:
         self._last_start = last_start
-        self.closed_by: Verdict | None = None
 
     def is_open(self) -> bool:
         return time.monotonic() < self._last_start
 
-    def close(self, verdict: Verdict | None = None) -> None:
-        self.closed_by = self.closed_by or verdict
+    def close(self) -> None:
         self._last_start = float("-inf")
 
 
@@ -86,27 +82,27 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 def send(
     batch: Batch,
     client: Client,
-    settle: Callable[[Sequence[Result]], None],
+    settle: Callable[[Sequence[Result]], bool],
     *,
     stop: Callable[[], bool],
-) -> Sent:
+) -> tuple[Claimed, ...]:
     """Post the rows; hand the results to ``settle`` in this thread, in small groups.
 
-    No POST starts so late that it could outlive the lease.
+    No POST starts so late that it could outlive the lease, and none after ``settle``
+    said that the business does not flow. Returns the rows that were never sent.
     """
     gate = _Gate(batch.claimed_at + 0.9 * conf.LEASE - conf.DEADLINE)
     try:
-        unsent = _send(batch, client, gate, settle, stop)
+        return _send(batch, client, gate, settle, stop)
     finally:
         gate.close()  # where this ends with an error, what is queued must not start
-    return Sent(unsent=unsent, stopped_by=gate.closed_by)
 
 
 def _send(
     batch: Batch,
     client: Client,
     gate: _Gate,
-    settle: Callable[[Sequence[Result]], None],
+    settle: Callable[[Sequence[Result]], bool],
     stop: Callable[[], bool],
 ) -> tuple[Claimed, ...]:
     threads = conf.THREADS
@@ -118,7 +114,9 @@ def _send(
         # this one settles.
         width = windows.size(batch.business)
         room = 2 * threads - len(done) if width == threads else width
-        while waiting and flying < room and gate.is_open() and not stop():
+        if stop():
+            gate.close()
+        while waiting and flying < room and gate.is_open():
             pool.submit(_post, client, waiting.popleft(), gate, answers)
             flying += 1
         if not flying:
@@ -127,14 +125,16 @@ def _send(
         if isinstance(answer, Result):
             settle_at = settle_at if done else time.monotonic() + PATIENCE
             done.append(answer)
-            windows.note(batch.business, answer.verdict.outcome)
-            if answer.verdict.outcome == Outcome.CONFIGURATION:
-                gate.close(answer.verdict)
+            if answer.verdict.outcome == Outcome.CONFIRMED:
+                windows.grow(batch.business)
+            elif answer.verdict.outcome in _STOPS:
+                gate.close()
         elif answer is not None:
             unsent.append(answer)
         flying -= answer is not None
         if done and (_is_urgent(answer) or len(done) >= GROUP or not flying):
-            settle(done)
+            if not settle(done):
+                gate.close()
             done.clear()
 
 
@@ -164,7 +164,10 @@ def _post(
         answers.put(row)
         return
     started_at = datetime.now(UTC)
-    verdict = client.post(row.body)
+    try:
+        verdict = client.post(row.body)
+    except BaseException as exc:  # noqa: BLE001 - else its batch would wait for ever
+        verdict = Verdict(outcome=Outcome.INTERNAL, detail=type(exc).__name__)
     answers.put(
         Result(
             row=row,

@@ -6,6 +6,7 @@ import logging
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from django.db import DatabaseError, connections, transaction
@@ -14,6 +15,7 @@ from ..conf import conf
 from ..models import Conversion, DeliveryAttempt, Reason, State, moment
 from ..signals import conversion_delivered, conversion_failed
 from ..verdicts import Outcome
+from .claim import MAX_CRASHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,7 @@ MAX_UNCONFIRMED: Final = 8
 
 logger = logging.getLogger(__name__)
 
+_FAILED: Final = frozenset({State.REJECTED, State.EXPIRED})
 _FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
 
 
@@ -40,13 +43,12 @@ class Settled:
     states: Counter[str] = field(default_factory=Counter)
     delivered: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
-    has_answer: bool = False
 
     def note(self, pk: int, state: State) -> None:
         self.states[state] += 1
         if state == State.DELIVERED:
             self.delivered.append(pk)
-        elif state == State.REJECTED:
+        elif state in _FAILED:
             self.failed.append(pk)
 
     def tell(self, *, using: str) -> None:
@@ -56,24 +58,32 @@ class Settled:
 
 
 def settle(
-    results: Sequence[Result], token: UUID, settled: Settled, *, using: str
+    results: Sequence[Result],
+    token: UUID,
+    settled: Settled,
+    *,
+    longest_wait: float | None = None,
+    using: str,
 ) -> None:
     """Settle a group of results in one transaction.
 
-    Where the database refuses the group, each by itself: one that cannot be written
-    must not send its neighbours out again.
+    What is tried again waits by the schedule, and no longer than ``longest_wait``
+    seconds. Where the database refuses the group, each by itself: one that cannot be
+    written must not send its neighbours out again.
     """
-    settled.has_answer |= any(result.verdict.status_code for result in results)
+    again = partial(
+        settle, token=token, settled=settled, longest_wait=longest_wait, using=using
+    )
     try:
-        _settle_group(results, token, settled, using)
+        _settle_group(results, token, settled, longest_wait, using)
     except DatabaseError as exc:
         if not connections[using].in_atomic_block:
             connections[using].close_if_unusable_or_obsolete()
         if len(results) > 1:
             for result in results:
-                settle([result], token, settled, using=using)
+                again([result])
         elif (plain := _in_ascii(results[0])) != results[0]:
-            settle([plain], token, settled, using=using)
+            again([plain])
         else:
             # Its lease ends, and it is sent again with the same bytes.
             pk, error = results[0].row.pk, type(exc).__name__
@@ -81,7 +91,11 @@ def settle(
 
 
 def _settle_group(
-    results: Sequence[Result], token: UUID, settled: Settled, using: str
+    results: Sequence[Result],
+    token: UUID,
+    settled: Settled,
+    longest_wait: float | None,
+    using: str,
 ) -> None:
     rows, reached = Conversion.objects.using(using), list[tuple[int, State]]()
     with transaction.atomic(using=using):
@@ -93,7 +107,7 @@ def _settle_group(
             reached += [(pk, State.DELIVERED) for pk in fresh]
         for result in results:
             if not _is_confirmed(result):
-                state = _settle_failure(result, rows.held_by(token))
+                state = _settle_failure(result, rows.held_by(token), longest_wait)
                 reached += [(result.row.pk, state)] if state else []
         _finish_attempts(results, using)
     for pk, state in reached:
@@ -126,22 +140,35 @@ def _is_confirmed(result: Result) -> bool:
     return result.verdict.outcome == Outcome.CONFIRMED
 
 
-def _settle_failure(result: Result, held: ConversionQuerySet) -> State | None:
+def _settle_failure(
+    result: Result, held: ConversionQuerySet, longest_wait: float | None
+) -> State | None:
     """The state it reached; None where the row is no longer ours."""
     verdict, row = result.verdict, result.row
-    mine = held.filter(pk=row.pk)
+    mine, wait = held.filter(pk=row.pk), retry_wait(row.attempts)
+    soon = wait if longest_wait is None else min(wait, longest_wait)
     match verdict.outcome:
         case Outcome.REFUSED:
             return State.REJECTED if mine.mark_rejected(Reason.REFUSED) else None
         case Outcome.UNCONFIRMED if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
             return State.REJECTED if mine.mark_rejected(Reason.UNCONFIRMED) else None
+        case Outcome.INTERNAL if (
+            longest_wait is None and row.crashes + 1 >= MAX_CRASHES
+        ):
+            return State.REJECTED if mine.mark_rejected(Reason.INTERNAL) else None
         case Outcome.CONFIGURATION:
             # The attempt stays to be seen, but does not count.
-            return State.PENDING if mine.release() else None
-        case outcome:
-            wait = max(retry_wait(row.attempts), verdict.wait or 0)
-            bare = int(outcome == Outcome.UNCONFIRMED)
-            return State.PENDING if mine.mark_pending(wait, unconfirmed=bare) else None
+            moved = mine.release()
+        case Outcome.UNCONFIRMED:
+            moved = mine.mark_pending(wait, unconfirmed=1)
+        case Outcome.INTERNAL:
+            # With a probe everything may fail, and no row be at fault.
+            moved = mine.mark_broken(soon, crashes=int(longest_wait is None))
+        case Outcome.THROTTLED:
+            moved = mine.mark_pending(verdict.wait or 0)
+        case _:
+            moved = mine.mark_pending(soon)
+    return State.PENDING if moved else None
 
 
 def _finish_attempts(results: Sequence[Result], using: str) -> None:

@@ -6,7 +6,9 @@ from .attempt import DeliveryAttempt
 from .attribution import Attribution, AttributionQuerySet
 from .circuit import Circuit
 from .clock import DbNow, moment
-from .conversion import Conversion, ConversionQuerySet, EventName, Reason, State, key_of
+from .conversion import Conversion, key_of
+from .states import EventName, Reason, State
+from .transitions import ConversionQuerySet
 
 __all__ = [
     "Attribution",

@@ -24,6 +24,7 @@ class DeliveryAttempt(models.Model):
         UNAVAILABLE = "unavailable", _("API unavailable")
         NOT_SENT = "not_sent", _("not sent")
         UNKNOWN = "unknown", _("unknown")
+        INTERNAL = "internal", _("error of our own")
 
     # Made here and not by the database, so that a claim need not read it back.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

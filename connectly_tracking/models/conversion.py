@@ -1,14 +1,4 @@
-"""A conversion and its states. The row is the truth; messages are nudges to look at it.
-
-::
-
-    · ───────► pending ◄──────► sending ───► delivered
-    │             ▲                │
-    └─► skipped ──┘                └───────► rejected
-                     (expired: too old to be sent)
-
-Every arrow is one conditional UPDATE; a count of 0 means that someone else did it.
-"""
+"""A conversion. The row is the truth; messages are nudges to look at it."""
 
 from __future__ import annotations
 
@@ -20,132 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS
 from .attribution import Attribution
-from .clock import DbNow
+from .states import MENDABLE, EventName, Reason, State
+from .transitions import ConversionQuerySet
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import datetime
-    from uuid import UUID
-
     from django_stubs_ext import StrOrPromise
-
-
-class EventName(models.TextChoices):
-    PURCHASE = "Purchase", _("purchase")
-    VIEW_CONTENT = "ViewContent", _("content view")
-
-
-class State(models.TextChoices):
-    PENDING = "pending", _("pending")
-    """Waits for `due_at`."""
-    SENDING = "sending", _("sending")
-    """A worker holds it until `due_at`, the end of its lease."""
-    DELIVERED = "delivered", _("delivered")
-    """Connectly confirmed it."""
-    REJECTED = "rejected", _("rejected")
-    """Refused for good; Connectly may have counted it all the same."""
-    EXPIRED = "expired", _("expired")
-    """Too old to be sent."""
-    SKIPPED = "skipped", _("skipped")
-    """Not to be sent, for the reason given."""
-
-
-class Reason(models.TextChoices):
-    """Why a conversion is where it is, in words that a marketer understands."""
-
-    NOT_ATTRIBUTED = "not_attributed", _("No click on a WhatsApp ad is known for it.")
-    INCOMPLETE_CLICK = (
-        "incomplete_click",
-        _("The link that was clicked lacked some of Connectly's parameters."),
-    )
-    OTHER_SOURCE = (
-        "other_source",
-        _("The click came from a source that Connectly does not credit."),
-    )
-    OUTSIDE_WINDOW = (
-        "outside_window",
-        _("The click is older than the attribution window."),
-    )
-    CLICK_AFTER_ORDER = (
-        "click_after_order",
-        _("The click came after the order was placed."),
-    )
-    INVALID = "invalid", _("The order could not be reported as the shop passed it.")
-    SENDING_OFF = "sending_off", _("Sending was switched off when it was recorded.")
-    REFUSED = "refused", _("Connectly or Meta refused it.")
-    UNCONFIRMED = (
-        "unconfirmed",
-        _("The API answered again and again without confirming it."),
-    )
-    INTERNAL = "internal", _("It could not be sent because of an error of our own.")
-
-
-#: A later signal may mend a row that was skipped for one of these.
-MENDABLE = (
-    Reason.NOT_ATTRIBUTED,
-    Reason.INCOMPLETE_CLICK,
-    Reason.OTHER_SOURCE,
-    Reason.OUTSIDE_WINDOW,
-    Reason.CLICK_AFTER_ORDER,
-    Reason.INVALID,
-)
-
-
-class ConversionQuerySet(models.QuerySet["Conversion"]):
-    def due(self, businesses: Collection[str]) -> ConversionQuerySet:
-        """What may be claimed now: waiting, or left behind by a worker that died."""
-        return self.filter(business__in=businesses, due_at__lte=DbNow())
-
-    def held_by(self, token: UUID) -> ConversionQuerySet:
-        """What is still in the hands of the worker that claimed it under this token."""
-        return self.filter(state=State.SENDING, lease_token=token)
-
-    def prunable(self, before: datetime) -> ConversionQuerySet:
-        return self.filter(due_at=None, recorded_at__lt=before)
-
-    def mark_sending(self, token: UUID, lease: float) -> int:
-        """pending, or sending with its lease over → sending."""
-        return self.update(
-            state=State.SENDING,
-            lease_token=token,
-            due_at=DbNow(lease),
-            attempts=models.F("attempts") + 1,
-        )
-
-    def mark_delivered(self) -> int:
-        """any → delivered: a confirmation wins even with a lost lease."""
-        return self.exclude(state=State.DELIVERED).update(
-            state=State.DELIVERED,
-            reason="",
-            detail="",
-            due_at=None,
-            lease_token=None,
-            delivered_at=DbNow(),
-        )
-
-    def mark_pending(self, wait: float, *, unconfirmed: int = 0) -> int:
-        """sending → pending: to be tried again."""
-        return self.update(
-            state=State.PENDING,
-            lease_token=None,
-            due_at=DbNow(wait),
-            unconfirmed=models.F("unconfirmed") + unconfirmed,
-        )
-
-    def mark_rejected(self, reason: Reason) -> int:
-        """sending → rejected."""
-        return self.update(
-            state=State.REJECTED, reason=reason, due_at=None, lease_token=None
-        )
-
-    def release(self) -> int:
-        """sending → pending: it was not sent, so the attempt does not count."""
-        return self.update(
-            state=State.PENDING,
-            lease_token=None,
-            due_at=DbNow(),
-            attempts=models.F("attempts") - 1,
-        )
 
 
 class Conversion(models.Model):
@@ -193,6 +62,11 @@ class Conversion(models.Model):
     crashes = models.PositiveSmallIntegerField(_("crashes"), default=0)
     delivered_at = models.DateTimeField(_("delivered at"), null=True)
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True)
+    replayed_at = models.DateTimeField(
+        _("replayed at"),
+        null=True,
+        help_text=_("When a person had it sent again; its age counts from then."),
+    )
 
     objects = ConversionQuerySet.as_manager()
 
@@ -244,7 +118,11 @@ class Conversion(models.Model):
     @property
     def is_mendable(self) -> bool:
         """Whether a later signal that brings what was missing may still change it."""
-        return self.state == State.SKIPPED and self.reason in MENDABLE
+        return (
+            self.state == State.SKIPPED
+            and self.reason in MENDABLE
+            and self.cancelled_at is None
+        )
 
     @property
     def explanation(self) -> StrOrPromise:

@@ -1,0 +1,210 @@
+"""One business's circuit: what its answers change, and who may try a paused one.
+
+The circuit is a row, since a broker may lose everything. It is read after every group
+of answers, so that one worker's trouble stops all of them, and written only when it
+changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
+
+from django.db import DatabaseError
+from django.db.models import F, Q
+from django.utils.crypto import salted_hmac
+
+from ..conf import conf
+from ..models import Circuit, Conversion, DbNow
+from ..signals import delivery_paused, delivery_resumed
+from ..verdicts import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.models import QuerySet
+
+    from ..conf import Business
+    from ..verdicts import Verdict
+
+MAX_FAILURES: Final = 5  # in a row, over all workers
+MAX_REFUSALS: Final = 5
+
+_FAILURES: Final = frozenset(
+    {
+        Outcome.UNAVAILABLE,
+        Outcome.NOT_SENT,
+        Outcome.UNKNOWN,
+        Outcome.UNCONFIRMED,
+        Outcome.INTERNAL,
+    }
+)
+_ANSWERS: Final = frozenset({Outcome.CONFIRMED, Outcome.REFUSED})
+
+logger = logging.getLogger(__name__)
+
+
+def circuits(*, using: str) -> dict[str, Circuit]:
+    """All there are: one statement, and a row per business that ever had trouble."""
+    return {circuit.business: circuit for circuit in Circuit.objects.using(using)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """One batch's view of its business's circuit.
+
+    ``is_probe``: the business is paused, and this batch is the one that tries it.
+    """
+
+    business: str
+    fingerprint: str
+    using: str
+    is_probe: bool = False
+    probes: int = 0
+
+    @property
+    def longest_wait(self) -> float | None:
+        """A row that was tried as a probe is there again for the next one; seconds."""
+        return self._probe_wait if self.is_probe else None
+
+    def note(self, verdicts: Sequence[Verdict]) -> bool:
+        """Take in a group of answers, in their order. Whether the business flows."""
+        try:
+            return self._note(verdicts)
+        except DatabaseError as exc:
+            # Nothing is lost by it: the next group is counted again.
+            error = type(exc).__name__
+            logger.error("circuit_not_read business=%s error=%s", self.business, error)
+            return True
+
+    def _note(self, verdicts: Sequence[Verdict]) -> bool:
+        for verdict in verdicts:
+            if verdict.outcome == Outcome.CONFIGURATION:
+                return self._pause(Circuit.Reason.CONFIGURATION, verdict)
+        asked = [it for it in verdicts if it.outcome == Outcome.THROTTLED]
+        if asked:
+            longest = max(asked, key=lambda it: it.wait or 0)
+            return self._pause(Circuit.Reason.THROTTLED, longest, longest.wait)
+        circuit = self._row().first() or Circuit(business=self.business)
+        return self._count(verdicts, circuit)
+
+    def _count(self, verdicts: Sequence[Verdict], circuit: Circuit) -> bool:
+        outcomes = [verdict.outcome for verdict in verdicts]
+        answered = any(outcome in _ANSWERS for outcome in outcomes)
+        failed = len(list(takewhile(_FAILURES.__contains__, reversed(outcomes))))
+        confirmed = Outcome.CONFIRMED in outcomes
+        since = outcomes[::-1].index(Outcome.CONFIRMED) if confirmed else len(outcomes)
+        refused = outcomes[len(outcomes) - since :].count(Outcome.REFUSED)
+
+        changes: dict[str, object] = {}
+        if failed or (answered and circuit.failures):
+            changes["failures"] = failed if answered else F("failures") + failed
+        if refused or (confirmed and circuit.refusals):
+            changes["refusals"] = refused if confirmed else F("refusals") + refused
+        if changes:
+            self._row(make=bool(failed or refused)).update(**changes)
+            circuit = self._row().get()
+
+        if circuit.refusals >= MAX_REFUSALS and not confirmed:
+            return self._pause(Circuit.Reason.REFUSALS, verdicts[-1])
+        if circuit.failures >= MAX_FAILURES:
+            reason = Circuit.Reason.UNAVAILABLE
+            return self._pause(reason, verdicts[-1], self._probe_wait)
+        if self.is_probe and answered:
+            self._resume()
+            return True
+        if self.is_probe:  # which says nothing new about the reason
+            self._row().update(paused_until=DbNow(self._probe_wait))
+        return circuit.paused_until is None
+
+    def _pause(
+        self, reason: Circuit.Reason, verdict: Verdict, wait: float | None = None
+    ) -> bool:
+        """Nothing more of this business until then; False, for whoever asks."""
+        until = DbNow(conf.PROBE_SCHEDULE[-1] if wait is None else wait)
+        words = str(verdict.status_code or verdict.outcome)
+        state = {
+            "paused_until": until,
+            "reason": reason,
+            "detail": f"{words}: {verdict.detail}" if verdict.detail else words,
+            "fingerprint": self.fingerprint,
+        }
+        row = self._row(make=True)
+        flowed = row.filter(paused_until=None)
+        news = flowed.update(**state, probes=0, changed_at=DbNow())
+        if not news:
+            # A pause is made longer by anybody, shorter only by who probes.
+            mine = row if self.is_probe else row.filter(paused_until__lt=until)
+            news = mine.exclude(reason=reason).update(**state)
+            if not news:
+                mine.update(**state)
+        elif reason == Circuit.Reason.UNAVAILABLE:
+            self._bring_forward(until)
+        if news:
+            logger.error("delivery_paused business=%s by=%s", self.business, words)
+            delivery_paused.send_robust(
+                Circuit,
+                business=self.business,
+                reason=str(reason),
+                detail=state["detail"],
+            )
+        return False
+
+    def _resume(self) -> None:
+        """A probe was answered: all flows again, also what waits for a later try."""
+        paused = self._row().exclude(paused_until=None)
+        if paused.update(
+            paused_until=None, reason="", detail="", probes=0, changed_at=DbNow()
+        ):
+            self._bring_forward(DbNow())
+            logger.info("delivery_resumed business=%s", self.business)
+            delivery_resumed.send_robust(Circuit, business=self.business)
+
+    def _bring_forward(self, until: DbNow) -> None:
+        """While a circuit is open its clock holds, not that of each row."""
+        waiting = Conversion.objects.using(self.using).retrying(self.business)
+        waiting.filter(due_at__gt=until).update(due_at=until)
+
+    def _row(self, *, make: bool = False) -> QuerySet[Circuit]:
+        rows = Circuit.objects.using(self.using)
+        if make:
+            # Without a row there was never trouble; two may find that out at once.
+            blank = Circuit(business=self.business, changed_at=DbNow())
+            rows.bulk_create([blank], ignore_conflicts=True)
+        return rows.filter(pk=self.business)
+
+    @property
+    def _probe_wait(self) -> float:
+        schedule = conf.PROBE_SCHEDULE
+        return schedule[min(self.probes, len(schedule) - 1)]
+
+
+def take_probe(circuit: Circuit, fingerprint: str, *, using: str) -> bool:
+    """Whether this worker is the one that may try a paused business now.
+
+    Where the settings have changed it need not wait, unless it was asked to. A probe
+    has a lease of its own, after which another one may follow.
+    """
+    ready = Q(paused_until__lte=DbNow())
+    asked_to_wait = circuit.reason == Circuit.Reason.THROTTLED
+    if circuit.fingerprint != fingerprint and not asked_to_wait:
+        ready |= Q(fingerprint=circuit.fingerprint)
+    return bool(
+        Circuit.objects.using(using)
+        .filter(ready, pk=circuit.pk, probes=circuit.probes)
+        .exclude(paused_until=None)
+        .update(
+            paused_until=DbNow(1.5 * conf.DEADLINE),
+            probes=F("probes") + 1,
+            fingerprint=fingerprint,
+        )
+    )
+
+
+def fingerprint_of(business: Business, base_url: str) -> str:
+    """Tells whether the settings changed, and nothing about them."""
+    parts = (base_url, business.business_id, business.api_key.reveal())
+    salt = "connectly_tracking.delivery.pause"
+    return salted_hmac(salt, "\n".join(parts), algorithm="sha256").hexdigest()

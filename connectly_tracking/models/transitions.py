@@ -1,0 +1,134 @@
+"""The arrows between the states: each one conditional UPDATE, which says how many rows
+it moved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import F
+
+from .clock import DbNow
+from .states import Reason, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+    from uuid import UUID
+
+    from .conversion import Conversion  # noqa: F401 - named in quotes below
+
+FINAL = (State.REJECTED, State.EXPIRED, State.SKIPPED)
+
+
+class ConversionQuerySet(models.QuerySet["Conversion"]):
+    def due(self, businesses: Collection[str]) -> ConversionQuerySet:
+        """What may be claimed now: waiting, or left behind by a worker that died."""
+        return self.filter(business__in=businesses, due_at__lte=DbNow())
+
+    def held_by(self, token: UUID) -> ConversionQuerySet:
+        """What is still in the hands of the worker that claimed it under this token."""
+        return self.filter(state=State.SENDING, lease_token=token)
+
+    def retrying(self, business: str) -> ConversionQuerySet:
+        """What waits for another try because the API was in trouble."""
+        return self.filter(
+            business=business,
+            due_at__gt=DbNow(),
+            state=State.PENDING,
+            attempts__gt=0,
+            unconfirmed=0,
+        )
+
+    def replayable(self) -> ConversionQuerySet:
+        """What a person may send again: final, not delivered, and its click known."""
+        return self.filter(state__in=FINAL).exclude(body="")
+
+    def prunable(self, before: datetime) -> ConversionQuerySet:
+        return self.filter(due_at=None, recorded_at__lt=before)
+
+    def mark_sending(self, token: UUID, lease: float, *, crashes: int = 0) -> int:
+        """pending, or sending with its lease over → sending."""
+        return self.update(
+            state=State.SENDING,
+            lease_token=token,
+            due_at=DbNow(lease),
+            attempts=F("attempts") + 1,
+            crashes=F("crashes") + crashes,
+        )
+
+    def mark_delivered(self) -> int:
+        """any → delivered: a confirmation wins even with a lost lease."""
+        return self.exclude(state=State.DELIVERED).update(
+            state=State.DELIVERED,
+            reason="",
+            detail="",
+            due_at=None,
+            lease_token=None,
+            delivered_at=DbNow(),
+        )
+
+    def mark_pending(self, wait: float, *, unconfirmed: int = 0) -> int:
+        """sending → pending: an answer, or none, after which it is tried again."""
+        return self.update(
+            state=State.PENDING,
+            lease_token=None,
+            due_at=DbNow(wait),
+            unconfirmed=F("unconfirmed") + unconfirmed,
+            crashes=0,
+        )
+
+    def mark_broken(self, wait: float, *, crashes: int) -> int:
+        """sending → pending: our own code failed with it."""
+        return self.update(
+            state=State.PENDING,
+            lease_token=None,
+            due_at=DbNow(wait),
+            crashes=F("crashes") + crashes,
+        )
+
+    def mark_rejected(self, reason: Reason, detail: str = "") -> int:
+        """sending → rejected."""
+        return self._end(State.REJECTED, reason, detail=detail)
+
+    def mark_worn_out(self) -> int:
+        """sending with its lease over → rejected: each worker that took it ended."""
+        return self._end(
+            State.REJECTED, Reason.INTERNAL, detail="Each worker that took it ended."
+        )
+
+    def mark_expired(self) -> int:
+        """pending, or sending with its lease over → expired."""
+        return self._end(State.EXPIRED, Reason.EXPIRED)
+
+    def mark_cancelled(self) -> int:
+        """pending → skipped: nobody has it in hand, so it is stopped in time."""
+        return self._end(State.SKIPPED, Reason.CANCELLED)
+
+    def mark_replayed(self) -> int:
+        """rejected, expired or skipped → pending, as if it had just been recorded."""
+        return self.replayable().update(
+            state=State.PENDING,
+            reason="",
+            detail="",
+            due_at=DbNow(),
+            replayed_at=DbNow(),
+            cancelled_at=None,
+            unconfirmed=0,
+            crashes=0,
+        )
+
+    def release(self) -> int:
+        """sending → pending: it was not sent, so the attempt does not count."""
+        return self.update(
+            state=State.PENDING,
+            lease_token=None,
+            due_at=DbNow(),
+            attempts=F("attempts") - 1,
+        )
+
+    def _end(self, state: State, reason: Reason, **fields: str) -> int:
+        return self.update(
+            state=state, reason=reason, due_at=None, lease_token=None, **fields
+        )

@@ -1,0 +1,131 @@
+"""An order as a row: what it would be if it were the order's first. Writes nothing."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from ..attribution import business_of, resolve
+from ..conf import conf
+from ..events import Purchase
+from ..exceptions import InvalidEvent
+from ..models import Conversion, DbNow, EventName, Reason, State, key_of, moment
+from ..payload import Payload, legible, text_of
+from ..wire import purchase_body
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest
+
+    from ..models import Attribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an order's click and business are looked for, in this order.
+
+    ``order`` is what a resolver of businesses gets: the shop's own order where there
+    is one, else the event.
+    """
+
+    attribution: Attribution | UUID | str | None = None
+    request: HttpRequest | None = None
+    user: Any = None
+    business: str | None = None
+    order: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A row as it would be if it were the order's first, and its click."""
+
+    row: Conversion
+    click: Attribution | None = None
+
+
+def draft_of(event: Purchase, source: Source, fault: InvalidEvent | None) -> Draft:
+    """The row, or the refusal as a row. Under STRICT it raises InvalidEvent."""
+    try:
+        if fault:
+            raise fault
+        return _checked(event, source)
+    except InvalidEvent as exc:
+        if conf.STRICT:
+            raise
+        return Draft(row=_refused(event, source, exc))
+
+
+def _checked(event: Purchase, source: Source) -> Draft:
+    if not isinstance(event, Purchase):
+        raise InvalidEvent("purchase", f"is a {type(event).__name__}; pass a Purchase")
+    payload = Payload.from_purchase(
+        event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
+    )
+    event_time = moment(payload.event_time)
+    found = resolve(
+        event_time=event_time,
+        attribution=source.attribution,
+        request=source.request,
+        user=source.user,
+    )
+    click = found.click
+    row = Conversion(
+        event_name=EventName.PURCHASE,
+        business=_business(source, click),
+        key=key_of(payload.order_id),
+        order_id=payload.order_id,
+        event_time=event_time,
+        recorded_at=timezone.now(),
+    )
+    if click is not None:
+        row.attribution_id = click.pk
+        row.sendout_id, row.ad_id = click.sendout_id, click.ad_id
+        row.clicked_at = click.captured_at
+    if click is None or found.reason is not None:
+        # Small, since it is nobody's business what a customer bought without a click.
+        row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
+        return Draft(row=row, click=click)
+    row.body = purchase_body(payload, click.landing)
+    row.value, row.currency = payload.value, payload.currency
+    if conf.SEND:
+        row.state, row.due_at = State.PENDING, DbNow(conf.HOLD)
+    else:
+        row.state, row.reason = State.SKIPPED, Reason.SENDING_OFF
+    return Draft(row=row, click=click)
+
+
+def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
+    given = getattr(event, "order_id", None)
+    order_id = legible(given)
+    return Conversion(
+        event_name=EventName.PURCHASE,
+        business=_known(source.business) or business_of(source.request, source.order),
+        # An order without an id is like no other.
+        key=key_of((text_of(given) if order_id else None) or uuid.uuid4().hex),
+        order_id=order_id,
+        recorded_at=timezone.now(),
+        state=State.SKIPPED,
+        reason=Reason.INVALID,
+        detail=str(fault),
+    )
+
+
+def _business(source: Source, click: Attribution | None) -> str:
+    alias = source.business
+    if alias is None and click is not None:
+        alias = click.business
+    if alias is None:
+        alias = business_of(source.request, source.order)
+    if not _known(alias):
+        names = ", ".join(conf.BUSINESSES)
+        raise InvalidEvent("business", f"is none of those in the settings: {names}")
+    return alias
+
+
+def _known(alias: object) -> str:
+    return alias if isinstance(alias, str) and alias in conf.BUSINESSES else ""

@@ -1,0 +1,27 @@
+"""Has what was given up sent again, because a person says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import router, transaction
+
+from ..models import Conversion
+from ..wakeup import wake
+
+if TYPE_CHECKING:
+    from ..models import ConversionQuerySet
+
+
+def replay(conversions: ConversionQuerySet) -> int:
+    """Make pending again what is rejected, expired or skipped. Returns how many rows.
+
+    Only what has a body can be sent, so nothing without a click. Of a row that was
+    refused nobody can know whether Connectly counted it all the same: sent again, it
+    goes out with the same order id and the same bytes.
+    """
+    using = router.db_for_write(Conversion)
+    moved = conversions.using(using).mark_replayed()
+    if moved:
+        transaction.on_commit(wake, using=using)
+    return moved

@@ -1,0 +1,314 @@
+"""When a business is paused, who may try it, and what ends the pause."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery import send as sending
+from connectly_tracking.delivery.breaker import Breaker, circuits, take_probe
+from connectly_tracking.models import (
+    Attribution,
+    Circuit,
+    Conversion,
+    DbNow,
+    Reason,
+    State,
+)
+from connectly_tracking.signals import delivery_paused, delivery_resumed
+from connectly_tracking.verdicts import Outcome, Verdict
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+
+
+def record(count: int, name: str = "ORD") -> list[Conversion]:
+    click = Attribution.objects.first() or make_click()
+    return [
+        outbox.record(make_purchase(f"{name}-{number}"), attribution=click)
+        for number in range(count)
+    ]
+
+
+def states() -> dict[str, int]:
+    found = list(Conversion.objects.values_list("state", flat=True))
+    return {state: found.count(state) for state in set(found)}
+
+
+def note(*outcomes: Outcome, **given: Any) -> bool:
+    breaker = Breaker(business="default", fingerprint="f", using="default", **given)
+    return breaker.note([Verdict(outcome=it, detail="words") for it in outcomes])
+
+
+def circuit() -> Circuit:
+    return Circuit.objects.get()
+
+
+def paused_for() -> float:
+    until = circuit().paused_until
+    assert until is not None
+    return (until - timezone.now()).total_seconds()
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    said: list[str] = []
+
+    def paused(sender: Any, *, reason: str, **_: Any) -> None:
+        said.append(reason)
+
+    def resumed(sender: Any, **_: Any) -> None:
+        said.append("resumed")
+
+    delivery_paused.connect(paused)
+    delivery_resumed.connect(resumed)
+    yield said
+    delivery_paused.disconnect(paused)
+    delivery_resumed.disconnect(resumed)
+
+
+FAILURES = [
+    Outcome.UNAVAILABLE,
+    Outcome.NOT_SENT,
+    Outcome.UNKNOWN,
+    Outcome.UNCONFIRMED,
+    Outcome.INTERNAL,
+]
+
+
+def test_five_failures_in_a_row_pause_the_business(heard: list[str]) -> None:
+    for outcome in FAILURES[:4]:
+        assert note(outcome)
+    assert not note(FAILURES[4])
+    assert (circuit().reason, circuit().failures) == ("unavailable", 5)
+    assert circuit().detail == "internal: words"
+    assert 25 < paused_for() <= 30
+    assert heard == ["unavailable"]
+
+
+@pytest.mark.parametrize("answer", [Outcome.CONFIRMED, Outcome.REFUSED])
+def test_an_answer_in_between_begins_the_count_anew(answer: Outcome) -> None:
+    for _ in range(4):
+        note(Outcome.UNKNOWN)
+    note(Outcome.UNKNOWN, answer, Outcome.UNKNOWN, Outcome.UNKNOWN)
+    assert circuit().failures == 2
+    assert note(Outcome.UNKNOWN, Outcome.UNKNOWN)
+    assert not note(Outcome.UNKNOWN)
+
+
+def test_while_all_is_well_nothing_is_written_and_no_row_is_made() -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert note(*[Outcome.CONFIRMED] * 16)
+    assert len(queries) == 1
+    assert not Circuit.objects.exists()
+
+
+def test_one_workers_pause_stops_the_others_at_their_next_answers() -> None:
+    assert note(Outcome.CONFIRMED)
+    note(Outcome.CONFIGURATION)
+    assert not note(Outcome.CONFIRMED)
+    assert circuit().reason == "configuration"  # and only a probe ends it
+
+
+def test_five_refusals_in_a_row_pause_the_business(heard: list[str]) -> None:
+    assert note(*[Outcome.REFUSED] * 4)
+    assert note(Outcome.CONFIRMED)
+    assert note(*[Outcome.REFUSED] * 4)
+    assert note(Outcome.UNAVAILABLE)  # says nothing about the events
+    assert not note(Outcome.REFUSED)
+    assert heard == ["refusals"]
+    assert 290 < paused_for() <= 300
+
+
+def test_a_throttled_business_waits_as_long_as_it_was_asked_to(
+    heard: list[str],
+) -> None:
+    breaker = Breaker(business="default", fingerprint="f", using="default")
+    asked = [
+        Verdict(outcome=Outcome.THROTTLED, status_code=429, wait=wait)
+        for wait in (4.0, 90.0, 30.0)
+    ]
+    assert not breaker.note(asked)
+    assert 85 < paused_for() <= 90
+    assert not breaker.note(asked[:1])
+    assert 85 < paused_for() <= 90  # the longer one holds
+    assert heard == ["throttled"]
+
+
+def test_a_probe_that_fails_waits_longer_each_time(configure: Any) -> None:
+    note(*[Outcome.UNAVAILABLE] * 5)
+    for probes, wait in [(1, 60), (2, 120), (3, 300), (9, 300)]:
+        assert not note(Outcome.UNKNOWN, is_probe=True, probes=probes)
+        assert wait - 5 < paused_for() <= wait
+
+
+def test_a_probe_that_is_answered_ends_the_pause(heard: list[str]) -> None:
+    note(*[Outcome.UNAVAILABLE] * 5)
+    assert note(Outcome.CONFIRMED, is_probe=True, probes=1)
+    row = circuit()
+    assert (row.paused_until, row.reason, row.failures, row.probes) == (None, "", 0, 0)
+    assert heard == ["unavailable", "resumed"]
+
+
+def test_a_refused_probe_ends_an_outage_but_not_a_pause_for_refusals() -> None:
+    note(*[Outcome.UNAVAILABLE] * 5)
+    assert note(Outcome.REFUSED, is_probe=True, probes=1)
+    note(*[Outcome.REFUSED] * 4)
+    assert not note(Outcome.REFUSED, is_probe=True, probes=1)
+    assert circuit().reason == "refusals"
+
+
+def test_a_late_answer_of_somebody_else_ends_no_pause() -> None:
+    note(Outcome.THROTTLED)
+    assert not note(Outcome.CONFIRMED)
+    assert circuit().paused_until is not None
+
+
+def test_a_worse_reason_is_told_but_the_same_one_only_once(heard: list[str]) -> None:
+    note(*[Outcome.UNAVAILABLE] * 5)
+    note(*[Outcome.UNAVAILABLE] * 3)
+    note(Outcome.CONFIGURATION, is_probe=True, probes=1)
+    note(Outcome.CONFIGURATION, is_probe=True, probes=2)
+    assert heard == ["unavailable", "configuration"]
+
+
+def test_one_worker_takes_the_probe_and_when_it_dies_another_may(
+    configure: Any,
+) -> None:
+    configure(DEADLINE=10)
+    note(*[Outcome.UNAVAILABLE] * 5)
+    assert not take_probe(circuit(), "f", using="default")  # too early
+    Circuit.objects.update(paused_until=DbNow())
+    seen = circuit()
+    assert take_probe(seen, "f", using="default")
+    assert not take_probe(seen, "f", using="default")  # read before the other took it
+    assert not take_probe(circuit(), "f", using="default")
+    assert 10 < paused_for() <= 15
+    Circuit.objects.update(paused_until=DbNow(-1))
+    assert take_probe(circuit(), "f", using="default")
+
+
+def test_changed_settings_are_tried_at_once_unless_asked_to_wait() -> None:
+    note(Outcome.CONFIGURATION)
+    assert not take_probe(circuit(), "f", using="default")
+    assert take_probe(circuit(), "other", using="default")
+    Circuit.objects.all().delete()
+    note(Outcome.THROTTLED)
+    assert not take_probe(circuit(), "other", using="default")
+
+
+def test_an_outage_costs_a_handful_of_requests_and_all_is_sent_after_it(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    record(50)
+    sandbox.behave("500")
+    deliver()
+    assert sandbox.received_count == 5
+    for _ in range(4):
+        deliver()
+    assert sandbox.received_count == 5
+    Circuit.objects.update(paused_until=DbNow())
+    deliver()
+    deliver()
+    assert sandbox.received_count == 6  # the probe
+    sandbox.clear()
+    Circuit.objects.update(paused_until=DbNow())
+    deliver()
+    assert states() == {State.DELIVERED: 50}
+
+
+def test_what_failed_before_the_pause_is_due_with_the_first_probe() -> None:
+    (row,) = record(1)
+    Conversion.objects.update(attempts=7, due_at=DbNow(21_600))
+    (held,) = record(1, "HELD")
+    Conversion.objects.filter(pk=held.pk).update(due_at=DbNow(3600))
+    note(*[Outcome.UNAVAILABLE] * 5)
+    row.refresh_from_db()
+    held.refresh_from_db()
+    circuit_until = circuit().paused_until
+    assert row.due_at is not None
+    assert held.due_at is not None
+    assert circuit_until is not None
+    assert abs((row.due_at - circuit_until).total_seconds()) < 5
+    assert (held.due_at - timezone.now()).total_seconds() > 3000  # never tried
+
+
+def test_the_row_that_was_the_probe_is_there_for_the_next_one(
+    sandbox: Sandbox,
+) -> None:
+    (row,) = record(1)
+    Conversion.objects.update(attempts=6)
+    note(*[Outcome.UNAVAILABLE] * 5)
+    Circuit.objects.update(paused_until=DbNow())
+    sandbox.behave("503")
+    deliver()
+    row.refresh_from_db()
+    assert row.due_at is not None
+    assert (row.due_at - timezone.now()).total_seconds() <= 60
+    assert row.state == State.PENDING
+
+
+def test_a_pause_seen_by_others_makes_this_process_begin_slowly_again(
+    sandbox: Sandbox,
+) -> None:
+    record(3)
+    deliver()
+    assert sending.windows.size("default") == 4
+    note(Outcome.CONFIGURATION)
+    note(Outcome.CONFIRMED, is_probe=True, probes=1)
+    record(1, "LATER")
+    deliver()
+    assert sending.windows.size("default") == 2
+
+
+def test_a_row_that_is_too_old_expires_while_its_business_is_paused(
+    sandbox: Sandbox,
+) -> None:
+    old, young = record(2)
+    sandbox.behave("401")
+    deliver()
+    Conversion.objects.filter(pk=old.pk).update(
+        event_time=timezone.now() - timedelta(days=8)
+    )
+    assert deliver() == {State.EXPIRED: 1}
+    old.refresh_from_db()
+    young.refresh_from_db()
+    assert (old.state, old.reason) == (State.EXPIRED, Reason.EXPIRED)
+    assert young.state == State.PENDING
+    assert sandbox.received_count == 1  # the one that found out
+
+
+def test_a_database_that_fails_loses_no_answer(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(2)
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "circuit" in sql and "WHERE" in sql:
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        deliver()
+    assert states() == {State.DELIVERED: 2}
+    assert "circuit_not_read business=default error=OperationalError" in caplog.text
+
+
+def test_the_circuits_are_read_with_one_statement() -> None:
+    note(Outcome.CONFIGURATION)
+    with CaptureQueriesContext(connection) as queries:
+        assert set(circuits(using="default")) == {"default"}
+    assert len(queries) == 1

@@ -1,0 +1,179 @@
+"""What is taken together, what alone, and what is ended instead."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery.claim import MAX_CRASHES, Batch, claim
+from connectly_tracking.models import (
+    Attribution,
+    Conversion,
+    DbNow,
+    Reason,
+    State,
+)
+from connectly_tracking.signals import conversion_failed
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+
+
+def record(count: int = 1, name: str = "ORD") -> list[Conversion]:
+    click = Attribution.objects.first() or make_click()
+    return [
+        outbox.record(make_purchase(f"{name}-{number}"), attribution=click)
+        for number in range(count)
+    ]
+
+
+def take(limit: int = 64) -> Batch:
+    batch = claim("default", limit, lease=60, using="default")
+    assert batch is not None
+    return batch
+
+
+def leave_behind() -> None:
+    """As if the worker that holds them had died, and the lease were over."""
+    Conversion.objects.filter(state=State.SENDING).update(due_at=DbNow(-1))
+
+
+def grow_old(*rows: Conversion, days: float) -> None:
+    Conversion.objects.filter(pk__in=[row.pk for row in rows]).update(
+        event_time=timezone.now() - timedelta(days=days)
+    )
+
+
+def fresh(row: Conversion) -> Conversion:
+    return Conversion.objects.get(pk=row.pk)
+
+
+@pytest.fixture
+def failed() -> Iterator[list[Conversion]]:
+    said: list[Conversion] = []
+
+    def listen(sender: Any, *, conversion: Conversion, **_: Any) -> None:
+        said.append(conversion)
+
+    conversion_failed.connect(listen)
+    yield said
+    conversion_failed.disconnect(listen)
+
+
+def test_what_a_worker_left_behind_is_taken_alone() -> None:
+    record(3)
+    assert len(take().rows) == 3
+    leave_behind()
+    for _ in range(3):
+        (row,) = take().rows
+        assert (row.attempts, row.crashes) == (2, 1)
+    assert claim("default", 64, lease=60, using="default") is None
+
+
+def test_those_that_wait_do_not_wait_for_the_suspects_nor_these_for_them() -> None:
+    record(2, "LEFT")
+    take()
+    leave_behind()
+    record(3, "NEW")
+    sizes = [len(take().rows) for _ in range(3)]
+    assert sizes == [1, 1, 3]
+    assert claim("default", 64, lease=60, using="default") is None
+
+
+def test_a_row_that_stops_its_worker_each_time_is_rejected(
+    sandbox: Sandbox, failed: list[Conversion]
+) -> None:
+    killer, *others = record(4)
+    take()
+    leave_behind()
+    Conversion.objects.exclude(pk=killer.pk).update(due_at=DbNow(3600))
+    for crash in range(1, MAX_CRASHES + 1):
+        (row,) = take().rows
+        assert row.crashes == crash
+        leave_behind()
+        Conversion.objects.exclude(pk=killer.pk).update(due_at=DbNow(3600))
+    Conversion.objects.exclude(pk=killer.pk).update(due_at=DbNow())
+    assert deliver() == {State.DELIVERED: 3, State.REJECTED: 1}
+    assert (fresh(killer).state, fresh(killer).reason) == (
+        State.REJECTED,
+        Reason.INTERNAL,
+    )
+    assert "worker" in fresh(killer).detail
+    assert {fresh(row).state for row in others} == {State.DELIVERED}
+    assert [row.pk for row in failed] == [killer.pk]
+
+
+def test_a_row_with_an_answer_is_no_suspect_any_more(sandbox: Sandbox) -> None:
+    row, _other = record(2)
+    take()
+    leave_behind()
+    sandbox.behave("500", order_id=row.order_id)
+    deliver()
+    assert fresh(row).crashes == 0
+    Conversion.objects.filter(pk=row.pk).update(due_at=DbNow())
+    record(1, "NEW")
+    assert len(take().rows) == 2
+
+
+def test_a_suspect_that_was_given_back_is_still_taken_alone() -> None:
+    record(1, "LEFT")
+    take()
+    leave_behind()
+    batch = take()
+    Conversion.objects.all().held_by(batch.token).release()
+    record(1, "NEW")
+    (row,) = take().rows
+    assert (row.attempts, row.crashes) == (2, 1)
+
+
+def test_an_event_that_is_too_old_expires_and_is_never_sent(
+    sandbox: Sandbox, failed: list[Conversion]
+) -> None:
+    old, young = record(2)
+    grow_old(old, days=7.01)
+    grow_old(young, days=6.99)
+    assert deliver() == {State.EXPIRED: 1, State.DELIVERED: 1}
+    assert (fresh(old).state, fresh(old).reason) == (State.EXPIRED, Reason.EXPIRED)
+    assert fresh(old).due_at is None
+    assert [row.pk for row in failed] == [old.pk]
+    assert not deliver()
+    assert sandbox.received_count == 1
+
+
+def test_what_was_left_behind_expires_too(sandbox: Sandbox) -> None:
+    (row,) = record()
+    take()
+    leave_behind()
+    grow_old(row, days=8)
+    assert deliver() == {State.EXPIRED: 1}
+    assert fresh(row).lease_token is None
+
+
+def test_without_a_greatest_age_an_event_is_sent_for_thirty_days(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    configure(MAX_EVENT_AGE=None)
+    old, older = record(2)
+    grow_old(old, days=29)
+    grow_old(older, days=31)
+    assert deliver() == {State.EXPIRED: 1, State.DELIVERED: 1}
+    assert fresh(old).state == State.DELIVERED
+
+
+def test_many_that_are_too_old_are_ended_in_few_statements(
+    sandbox: Sandbox, django_assert_max_num_queries: Any
+) -> None:
+    grow_old(*record(100), days=8)
+    with django_assert_max_num_queries(30):
+        assert deliver() == {State.EXPIRED: 100}
