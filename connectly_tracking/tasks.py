@@ -8,7 +8,7 @@ from typing import Any, Final
 from celery import shared_task
 from django.core.exceptions import ImproperlyConfigured
 
-from . import delivery, retention
+from . import delivery, retention, shutdown
 from .conf import conf
 from .wakeup import TASK, wake
 
@@ -39,8 +39,11 @@ _OPTIONS: Final[dict[str, Any]] = {
     **_OPTIONS,
 )
 def deliver_due() -> None:
-    """Send what is due, for half a lease at most; then wake another to go on."""
-    delivery.deliver(seconds=conf.LEASE / 2, rouse=wake)
+    """Send what is due, for half a lease at most; then wake another to go on.
+
+    A worker that is asked to end finishes what is under way, and gives back the rest.
+    """
+    delivery.deliver(seconds=conf.LEASE / 2, stop=shutdown.is_asked, rouse=wake)
 
 
 @shared_task(name="connectly_tracking.prune", **_OPTIONS)
