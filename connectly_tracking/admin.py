@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from .models import Attribution, Circuit, Conversion, DeliveryAttempt, key_of
+from .models import Attribution, Circuit, Conversion, DeliveryAttempt, Reason, key_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -61,6 +61,23 @@ class AttributionAdmin(_Logbook, AttributionModelAdmin):
     show_full_result_count = False
 
 
+class ReasonFilter(admin.SimpleListFilter):
+    """The reasons by their sentences; which of them occur would cost a scan."""
+
+    title = _("reason")
+    parameter_name = "reason"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: Any
+    ) -> list[tuple[str, StrOrPromise]]:
+        return list(Reason.choices)
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Conversion]
+    ) -> QuerySet[Conversion]:
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
 @admin.register(Conversion)
 class ConversionAdmin(_Logbook, ConversionModelAdmin):
     list_display = [
@@ -75,7 +92,7 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
         "sendout_id",
         "ad_id",
     ]
-    list_filter = ["state", "event_name", "business"]
+    list_filter = ["state", ReasonFilter, "event_name", "business"]
     search_fields = ["order_id"]
     search_help_text = _("The order's number, exactly as the shop shows it.")
     show_full_result_count = False
@@ -107,6 +124,7 @@ class ConversionAdmin(_Logbook, ConversionModelAdmin):
                     "due_at",
                     "delivered_at",
                     "cancelled_at",
+                    "replayed_at",
                     "body",
                 ]
             },

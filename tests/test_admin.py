@@ -7,11 +7,19 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.landing import Landing
-from connectly_tracking.models import Attribution, Circuit, Conversion, DbNow
+from connectly_tracking.models import (
+    Attribution,
+    Circuit,
+    Conversion,
+    DbNow,
+    Reason,
+    State,
+)
 
 from .conftest import make_click, make_purchase
 
@@ -63,6 +71,66 @@ def test_the_detail_shows_the_attempts_and_the_words(
     assert "<script>alert" not in page
     assert "refused" in page
     assert "key-for-tests-only" not in page
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_is_shown_in_its_words_and_can_be_asked_for(
+    admin_client: Client, click: Attribution, reason: Reason
+) -> None:
+    row = outbox.record(make_purchase("this-one"), attribution=click)
+    outbox.record(make_purchase("that-one"), attribution=click)
+    Conversion.objects.filter(pk=row.pk).update(
+        state=State.SKIPPED, reason=reason, due_at=None
+    )
+    listed = admin_client.get(
+        url("conversion", "changelist"), {"reason": reason.value}
+    ).content.decode()
+    sentence = str(escape(reason.label))
+    rows = listed.partition('id="result_list"')[2].partition("</table>")[0]
+    assert sentence in rows
+    assert "this-one" in listed
+    assert "that-one" not in listed
+    detail = admin_client.get(url("conversion", "change", row.pk)).content.decode()
+    assert sentence in detail
+
+
+@pytest.mark.parametrize("state", State)
+def test_each_state_can_be_asked_for(
+    admin_client: Client, click: Attribution, state: State
+) -> None:
+    row = outbox.record(make_purchase("this-one"), attribution=click)
+    waits = state in {State.PENDING, State.SENDING}
+    Conversion.objects.filter(pk=row.pk).update(
+        state=state, due_at=DbNow() if waits else None
+    )
+    listed = admin_client.get(
+        url("conversion", "changelist"), {"state__exact": state.value}
+    ).content.decode()
+    assert f'field-state">{state.label}' in listed
+
+
+def test_a_cancellation_that_came_too_late_is_said(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    Conversion.objects.filter(pk=conversion.pk).mark_delivered()
+    outbox.cancel(conversion.order_id)
+    page = admin_client.get(url("conversion", "changelist")).content.decode()
+    assert "The order was cancelled when it had been sent" in page
+
+
+def test_a_pause_is_shown_with_its_reason_and_the_words(admin_client: Client) -> None:
+    row = Circuit.objects.create(
+        business="default",
+        reason=Circuit.Reason.UNAVAILABLE,
+        detail="503: <b>down</b>",
+        paused_until=DbNow(60),
+        changed_at=DbNow(),
+        failures=5,
+    )
+    listed = admin_client.get(url("circuit", "changelist")).content.decode()
+    assert "the API is unavailable" in listed
+    detail = admin_client.get(url("circuit", "change", row.pk)).content.decode()
+    assert "503: &lt;b&gt;down&lt;/b&gt;" in detail
 
 
 def test_the_click_is_shown_escaped(

@@ -126,8 +126,12 @@ class Conversion(models.Model):
 
     @property
     def explanation(self) -> StrOrPromise:
-        """The reason's sentence, or nothing where there is no reason."""
-        return Reason(self.reason).label if self.reason in Reason else ""
+        """Why it is where it is, in a sentence, or nothing."""
+        if self.reason in Reason:
+            return Reason(self.reason).label
+        if self.cancelled_at is not None:
+            return _("The order was cancelled when it had been sent, or nearly.")
+        return ""
 
 
 def key_of(order_id: str) -> str:

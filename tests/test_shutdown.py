@@ -1,0 +1,34 @@
+"""A process of a pool learns that its worker was asked to end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+FORK = """
+import os
+from celery.signals import worker_init, worker_shutting_down
+from connectly_tracking import shutdown
+
+asked, tell = os.pipe()
+answer, say = os.pipe()
+if os.fork() == 0:
+    os.write(say, f"{shutdown.is_asked()}".encode())
+    os.read(asked, 1)
+    os.write(say, f"{shutdown.is_asked()}".encode())
+    os._exit(0)
+print(os.read(answer, 64).decode())
+worker_shutting_down.send(None)
+os.write(tell, b"!")
+os.wait()
+print(os.read(answer, 64).decode())
+worker_init.send(None)
+print(shutdown.is_asked())
+"""
+
+
+def test_a_forked_process_sees_it_and_a_new_worker_begins_afresh() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "False"]
