@@ -1,0 +1,56 @@
+"""How the proxy may treat a connection, and how that is spelled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+KNOWN: Final = (
+    "pass",
+    "refuse (ECONNREFUSED)",
+    "mute (accepted, never answered)",
+    "drop (packets are dropped: connecting hangs)",
+    "reset (accepted, then RST)",
+    "delay:SECONDS (each piece, both ways)",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """What a behaviour does to the door, to each piece, and to who is inside."""
+
+    door: Literal["open", "shut", "jammed"] = "open"
+    seconds: float = 0.0
+    resets: bool = False
+
+    @classmethod
+    def from_text(cls, text: str) -> Manner:
+        """Raises ``ValueError``, with the known spellings, for any other."""
+        name, colon, argument = text.partition(":")
+        if name == "delay":
+            return cls(seconds=_seconds(text, argument))
+        if name in _PLAIN and not colon:
+            return _PLAIN[name]
+        known = "\n  ".join(KNOWN)
+        raise ValueError(f"unknown behaviour {text!r}; the known ones are:\n  {known}")
+
+
+PASS: Final = Manner()
+_PLAIN: Final = {
+    "pass": PASS,
+    "refuse": Manner(door="shut", resets=True),
+    "mute": Manner(seconds=math.inf),
+    "drop": Manner(door="jammed", seconds=math.inf),
+    "reset": Manner(resets=True),
+}
+
+
+def _seconds(text: str, argument: str) -> float:
+    try:
+        seconds = float(argument)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{text!r}: after the colon goes a number of seconds")
+    return seconds
