@@ -99,6 +99,8 @@ def _settle_group(
 ) -> None:
     rows, reached = Conversion.objects.using(using), list[tuple[int, State]]()
     with transaction.atomic(using=using):
+        # First, since on SQLite a transaction that begins with a read may not write.
+        _finish_attempts(results, using)
         confirmed = [result.row.pk for result in results if _is_confirmed(result)]
         if confirmed:
             ours = rows.filter(pk__in=confirmed).exclude(state=State.DELIVERED)
@@ -109,7 +111,6 @@ def _settle_group(
             if not _is_confirmed(result):
                 state = _settle_failure(result, rows.held_by(token), longest_wait)
                 reached += [(result.row.pk, state)] if state else []
-        _finish_attempts(results, using)
     for pk, state in reached:
         settled.note(pk, state)
 
