@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.checks import run_checks
@@ -11,9 +11,21 @@ from connectly_tracking import checks
 from connectly_tracking.conf import NAMES
 from connectly_tracking.middleware import AttributionMiddleware
 
+from .conftest import broker_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 BUSINESS_ID = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
 OURS = "connectly_tracking.middleware.AttributionMiddleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
+
+
+@pytest.fixture(autouse=True)
+def _broker() -> Iterator[None]:
+    """Named, as a project's is; nobody calls it."""
+    with broker_at("redis://127.0.0.1:1/0"):
+        yield
 
 
 def found(*, deploy: bool = False) -> list[str]:
@@ -58,7 +70,12 @@ def test_every_setting_has_an_id_of_its_own() -> None:
         ({"CA_BUNDLE": "no/such/file"}, ["E019"]),
         ({"RETENTION": 0}, ["E020"]),
         ({"QUEUE": ""}, ["E021"]),
+        ({"HOLD": -1}, ["E023"]),
+        ({"MAX_EVENT_AGE": 0}, ["E024"]),
+        ({"PROBE_SCHEDULE": []}, ["E025"]),
         ({"LEASE": 30, "DEADLINE": 20}, ["E030"]),
+        ({"HOLD": 86400, "MAX_EVENT_AGE": 86400}, ["E032"]),
+        ({"HOLD": 8 * 86400, "MAX_EVENT_AGE": None}, []),
         ({"BUSINESS_ID": ""}, ["W001"]),
         ({"BUSINESS_ID": None, "API_KEY": None}, ["W001", "W001"]),
         ({"BUSINESSES": {"br": {"API_KEY": "k"}}}, ["W001"]),
