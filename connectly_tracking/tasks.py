@@ -20,14 +20,18 @@ def _lease() -> float:
         return 120.0  # `check` says what is wrong; a worker must start all the same
 
 
+#: Seconds for a night's work; what is left over waits for the next night.
+PRUNE_LIMIT: Final = 3600
+
 # On the task itself, so that no global of the project's can change what they rest on: a
-# message is a nudge, so one that is lost or expires costs nothing but a poll.
+# message is a nudge, so one that is lost or expires costs nothing but a poll. Celery
+# takes None for "as the project says". There are no arguments, so that whatever
+# serializer the project accepts will do.
 _OPTIONS: Final[dict[str, Any]] = {
     "acks_late": False,
     "ignore_result": True,
     "max_retries": 0,
-    "rate_limit": None,
-    "serializer": "json",
+    "rate_limit": 0,
 }
 
 
@@ -46,7 +50,12 @@ def deliver_due() -> None:
     delivery.deliver(seconds=conf.LEASE / 2, stop=shutdown.is_asked, rouse=wake)
 
 
-@shared_task(name="connectly_tracking.prune", **_OPTIONS)
+@shared_task(
+    name="connectly_tracking.prune",
+    soft_time_limit=PRUNE_LIMIT,
+    time_limit=PRUNE_LIMIT + 60,
+    **_OPTIONS,
+)
 def prune() -> None:
     """Delete what is old and finished."""
     retention.prune()
