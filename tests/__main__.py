@@ -2,6 +2,7 @@
 
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
+With ``faults`` the fault suite runs instead, and on MariaDB too where that is set.
 All further options are pytest's.
 """
 
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DATABASES: Final = ("sqlite", "postgres", "mariadb")
+FAULTS: Final = "faults"
 DEFAULT: Final = ("sqlite", "postgres")
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
 
 def main(arguments: list[str]) -> int:
-    chosen = [name for name in DATABASES if name in arguments] or list(DEFAULT)
-    options = [word for word in arguments if word not in DATABASES]
+    chosen = [name for name in DATABASES if name in arguments]
+    options = [word for word in arguments if word not in (*DATABASES, FAULTS)]
+    suite = {}
+    if FAULTS in arguments:
+        suite = {"FAULTS": "1"}
+        if not any(word.startswith("tests") for word in options):
+            options.insert(0, "tests/faults")
+        if not chosen and "MARIADB_URL" in os.environ:
+            chosen = list(DATABASES)
+    chosen = chosen or list(DEFAULT)
     measured = not arguments  # of a part of the suite the figure would say nothing
     if measured:
         options = ["-n", "auto", *COVERED]
@@ -36,7 +46,7 @@ def main(arguments: list[str]) -> int:
     for name in chosen:
         print(f"== {name}", flush=True)  # noqa: T201
         with _url(name) as url:
-            code = _run("pytest", *options, DATABASE_URL=url)
+            code = _run("pytest", *options, DATABASE_URL=url, **suite)
         if code:
             return code
     return _run("coverage", "report") if measured else 0
