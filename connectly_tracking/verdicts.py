@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -53,6 +53,11 @@ class Verdict:
     status_code: int | None = None
     detail: str = ""
     wait: float | None = None
+
+    def in_ascii(self) -> Verdict:
+        """For a column whose character set lacks what the answer says."""
+        plain = self.detail.encode("ascii", "backslashreplace").decode()
+        return replace(self, detail=plain)
 
 
 _CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})

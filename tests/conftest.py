@@ -15,7 +15,7 @@ from django.db import connection
 from redis import Redis
 
 from connectly_tracking import wakeup
-from connectly_tracking.delivery import send
+from connectly_tracking.delivery import breaker, send
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution
@@ -62,6 +62,7 @@ def pytest_collection_modifyitems(
 def _fresh_process() -> Iterator[None]:
     """Undo what a process remembers between runs."""
     send.windows.__init__()  # type: ignore[misc]
+    breaker._tried.clear()
     wakeup._silent_until = 0.0
     yield
     wakeup.hang_up()

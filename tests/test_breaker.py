@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import outbox
+from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery import send as sending
-from connectly_tracking.delivery.breaker import Breaker, circuits, take_probe
+from connectly_tracking.delivery.breaker import Breaker, take_probe
 from connectly_tracking.models import (
     Attribution,
     Circuit,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
+MISSING: Any = object()
 
 
 def record(count: int, name: str = "ORD") -> list[Conversion]:
@@ -297,18 +300,99 @@ def test_a_database_that_fails_loses_no_answer(
     record(2)
 
     def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "circuit" in sql and "WHERE" in sql:
+        if "circuit" in sql and sandbox.received_count:
             raise OperationalError("gone")
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(fail):
         deliver()
     assert states() == {State.DELIVERED: 2}
-    assert "circuit_not_read business=default error=OperationalError" in caplog.text
+    assert "circuit_not_kept business=default error=OperationalError" in caplog.text
 
 
-def test_the_circuits_are_read_with_one_statement() -> None:
-    note(Outcome.CONFIGURATION)
-    with CaptureQueriesContext(connection) as queries:
-        assert set(circuits(using="default")) == {"default"}
-    assert len(queries) == 1
+def test_settings_that_are_wrong_take_no_row(
+    sandbox: Sandbox, configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(2)
+    faults: list[dict[str, Any]] = [
+        {"CA_BUNDLE": "/nowhere"},
+        {"PROXIES": "http://proxy"},
+        {"RETRY_SCHEDULE": [60, 30]},
+        {"PROBE_SCHEDULE": []},
+        {"LEASE": 0},
+    ]
+    for wrong in faults:
+        with monkeypatched(configure, wrong):
+            assert not deliver()
+        assert str(next(iter(wrong))) in caplog.text
+    assert set(Conversion.objects.values_list("state", "attempts")) == {("pending", 0)}
+    assert deliver() == {State.DELIVERED: 2}
+
+
+@contextmanager
+def monkeypatched(configure: Any, wrong: dict[str, Any]) -> Iterator[None]:
+    before = {name: conf.given.get(name, MISSING) for name in wrong}
+    configure(**wrong)
+    yield
+    configure(**{n: v for n, v in before.items() if v is not MISSING})
+    for name, value in before.items():
+        if value is MISSING:
+            del conf.given[name]  # type: ignore[attr-defined]
+
+
+def test_a_pause_that_cannot_be_kept_does_not_hammer_the_api(
+    transactional_db: None, sandbox: Sandbox
+) -> None:
+    record(5)
+    sandbox.behave("401")
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "circuit" in sql and not sql.startswith("SELECT"):
+            raise OperationalError("read-only")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        deliver()
+    assert sandbox.received_count == 1
+
+
+def test_two_processes_with_different_keys_do_not_rouse_each_other(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    record(5)
+    for _ in range(3):
+        for key in ("wrong", "wrong too"):
+            configure(API_KEY=key)
+            deliver()
+    assert sandbox.received_count == 2
+
+
+def test_a_database_that_is_gone_stops_the_sending(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    configure(THREADS=2)
+    record(40)
+
+    def gone(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sandbox.received_count >= 5:
+            raise OperationalError("server closed the connection")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(gone), pytest.raises(OperationalError):
+        deliver()
+    assert sandbox.received_count <= 5 + 2 * 2
+
+
+def test_no_business_starves_behind_another(
+    sandbox: Sandbox, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own})
+    record(40)
+    theirs = outbox.record(
+        make_purchase("theirs"), attribution=make_click(business="br")
+    )
+    for _ in range(40):
+        deliver(limit=1)
+    theirs.refresh_from_db()
+    assert theirs.state == State.DELIVERED

@@ -8,6 +8,7 @@ changes.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
@@ -44,11 +45,13 @@ _FAILURES: Final = frozenset(
 _ANSWERS: Final = frozenset({Outcome.CONFIRMED, Outcome.REFUSED})
 
 logger = logging.getLogger(__name__)
+#: When this process last had a pause, by business and fingerprint (monotonic).
+_tried: dict[tuple[str, str], float] = {}
 
 
-def circuits(*, using: str) -> dict[str, Circuit]:
-    """All there are: one statement, and a row per business that ever had trouble."""
-    return {circuit.business: circuit for circuit in Circuit.objects.using(using)}
+def circuit_of(business: str, *, using: str) -> Circuit | None:
+    """None where there was never any trouble."""
+    return Circuit.objects.using(using).filter(pk=business).first()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +74,19 @@ class Breaker:
 
     def note(self, verdicts: Sequence[Verdict]) -> bool:
         """Take in a group of answers, in their order. Whether the business flows."""
+        plain = [verdict.in_ascii() for verdict in verdicts]
         try:
-            return self._note(verdicts)
+            try:
+                return self._note(verdicts)
+            except DatabaseError:
+                if plain == verdicts:
+                    raise
+                return self._note(plain)  # a column may lack what the answer says
         except DatabaseError as exc:
-            # Nothing is lost by it: the next group is counted again.
+            # What nobody could write down must not be done again and again.
             error = type(exc).__name__
-            logger.error("circuit_not_read business=%s error=%s", self.business, error)
-            return True
+            logger.error("circuit_not_kept business=%s error=%s", self.business, error)
+            return all(it.outcome == Outcome.CONFIRMED for it in verdicts)
 
     def _note(self, verdicts: Sequence[Verdict]) -> bool:
         for verdict in verdicts:
@@ -123,6 +132,7 @@ class Breaker:
         self, reason: Circuit.Reason, verdict: Verdict, wait: float | None = None
     ) -> bool:
         """Nothing more of this business until then; False, for whoever asks."""
+        _tried[self.business, self.fingerprint] = time.monotonic()
         until = DbNow(conf.PROBE_SCHEDULE[-1] if wait is None else wait)
         words = str(verdict.status_code or verdict.outcome)
         state = {
@@ -184,14 +194,16 @@ class Breaker:
 def take_probe(circuit: Circuit, fingerprint: str, *, using: str) -> bool:
     """Whether this worker is the one that may try a paused business now.
 
-    Where the settings have changed it need not wait, unless it was asked to. A probe
-    has a lease of its own, after which another one may follow.
+    Where the settings have changed it need not wait, unless it was asked to; but once
+    only, since two processes may have different ones. A probe has a lease of its own,
+    after which another one may follow.
     """
     ready = Q(paused_until__lte=DbNow())
     asked_to_wait = circuit.reason == Circuit.Reason.THROTTLED
-    if circuit.fingerprint != fingerprint and not asked_to_wait:
+    is_new = circuit.fingerprint != fingerprint
+    if is_new and not asked_to_wait and not _tried_lately(circuit.pk, fingerprint):
         ready |= Q(fingerprint=circuit.fingerprint)
-    return bool(
+    taken = bool(
         Circuit.objects.using(using)
         .filter(ready, pk=circuit.pk, probes=circuit.probes)
         .exclude(paused_until=None)
@@ -201,6 +213,15 @@ def take_probe(circuit: Circuit, fingerprint: str, *, using: str) -> bool:
             fingerprint=fingerprint,
         )
     )
+    if taken:
+        _tried[circuit.pk, fingerprint] = time.monotonic()
+    return taken
+
+
+def _tried_lately(business: str, fingerprint: str) -> bool:
+    """Whether this process has had a pause with these settings not long ago."""
+    tried = _tried.get((business, fingerprint))
+    return tried is not None and time.monotonic() < tried + conf.PROBE_SCHEDULE[-1]
 
 
 def fingerprint_of(business: Business, base_url: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from ..conf import conf
@@ -115,7 +115,7 @@ def claim(business: str, limit: int, *, lease: float, using: str) -> Batch | Non
     batch = Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
     conversions = Conversion.objects.using(using)
     with transaction.atomic(using=using):
-        due = _lock(conversions.due([business]).order_by("due_at"))
+        due = conversions.due([business]).order_by("due_at").locked(skip=True)
         found = [_Row(*row) for row in due.values_list(*_COLUMNS)[:limit]]
         if not found:
             return None
@@ -135,22 +135,13 @@ def expire(business: str, *, using: str) -> list[int]:
     """End what has become too old while the business is paused. Returns which rows."""
     conversions = Conversion.objects.using(using)
     with transaction.atomic(using=using):
-        due = _lock(conversions.due([business]).order_by("due_at"))
+        due = conversions.due([business]).order_by("due_at").locked(skip=True)
         old = due.filter(event_time__lt=_oldest())
         found = [_Row(*row) for row in old.values_list(*_COLUMNS)[:SLICE]]
         gone = [row.pk for row in found if _is_too_old(row)]
         if gone:
             conversions.filter(pk__in=gone).mark_expired()
     return gone
-
-
-def _lock(due: ConversionQuerySet) -> ConversionQuerySet:
-    features = connections[due.db].features
-    if not features.has_select_for_update:
-        # SQLite locks as a whole, by a write, and would not let a reader become a
-        # writer while another one writes.
-        due.filter(pk=0).update(attempts=0)
-    return due.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
 
 
 def _parted(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import Counter
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -16,18 +16,27 @@ from django.db import router
 from ..client import Client
 from ..conf import conf
 from ..models import Conversion, State
-from .breaker import Breaker, circuits, fingerprint_of, take_probe
+from .breaker import Breaker, circuit_of, fingerprint_of, take_probe
 from .claim import Batch, claim, expire, is_any_due
 from .send import send, windows
 from .settle import Settled, release, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..conf import Business
     from .send import Result
 
 RELEASED: Final = "released"
+
+_READ_LATER: Final = (
+    "BATCH",
+    "LEASE",
+    "MAX_EVENT_AGE",
+    "PROBE_SCHEDULE",
+    "RETRY_SCHEDULE",
+    "THREADS",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +51,30 @@ class Tally(Counter[str]):
     def __str__(self) -> str:
         parts = [f"{state} {count}" for state, count in sorted(self.items()) if count]
         return f"claimed {self.claimed}" + "".join(f", {part}" for part in parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sender:
+    """One business, ready to be sent for."""
+
+    alias: str
+    client: Client
+    fingerprint: str
+
+    @classmethod
+    def of(cls, business: Business) -> _Sender:
+        client = Client(
+            base_url=conf.BASE_URL,
+            business_id=business.business_id,
+            key=business.api_key,
+            connect_timeout=conf.CONNECT_TIMEOUT,
+            read_timeout=conf.READ_TIMEOUT,
+            deadline=conf.DEADLINE,
+            proxies=conf.PROXIES,
+            ca_bundle=conf.CA_BUNDLE,
+        )
+        fingerprint = fingerprint_of(business, conf.BASE_URL)
+        return cls(alias=business.alias, client=client, fingerprint=fingerprint)
 
 
 def deliver(
@@ -60,25 +93,28 @@ def deliver(
     """
     total, ends_at = Tally(), time.monotonic() + (seconds or 0)
     using = router.db_for_write(Conversion)
-    businesses = _usable_businesses() if conf.SEND else {}
-    rest = partial(_rest, limit, total)
+    senders = _senders() if conf.SEND else {}
 
     def is_over() -> bool:
         return stop() or (seconds is not None and time.monotonic() >= ends_at)
 
     has_roused, moves = False, True
-    while moves and not stop() and is_any_due(businesses, using=using):
+    while senders and moves and not stop() and is_any_due(senders, using=using):
         moves = False
-        for batch, breaker in _batches(businesses.values(), rest, using):
-            if rouse and not has_roused and len(batch.rows) == conf.BATCH:
-                rouse()
-                has_roused = True
-            tally = _work(batch, businesses[batch.business], breaker, stop, using)
-            total.update(tally)
-            # What was only given back would be taken again at once, for ever.
-            moves |= tally.claimed > tally[RELEASED]
-            if report:
-                report(tally)
+        for alias in random.sample(list(senders), len(senders)):  # none is always last
+            rest = conf.BATCH if limit is None else limit - total.claimed
+            for batch, breaker in _batches(senders[alias], rest, using):
+                if rouse and not has_roused and len(batch.rows) == conf.BATCH:
+                    rouse()
+                    has_roused = True
+                tally, flows = _work(batch, senders[alias], breaker, stop, using)
+                total.update(tally)
+                # What was only given back would be taken again at once, for ever.
+                moves |= tally.claimed > tally[RELEASED]
+                if report:
+                    report(tally)
+                if not flows:
+                    del senders[alias]  # whatever the database could note of it
             if is_over():
                 if rouse:
                     rouse()  # somebody else may go on
@@ -86,36 +122,22 @@ def deliver(
     return total
 
 
-def _rest(limit: int | None, total: Tally) -> int:
-    """How many rows the next batch may have."""
-    return conf.BATCH if limit is None else min(conf.BATCH, limit - total.claimed)
-
-
-def _batches(
-    businesses: Iterable[Business], rest: Callable[[], int], using: str
-) -> Iterator[tuple[Batch, Breaker]]:
-    """A batch of each business that flows; of a paused one, a probe when it is time."""
-    known = circuits(using=using)
-    for business in businesses:
-        alias, circuit = business.alias, known.get(business.alias)
-        windows.heed(alias, circuit.changed_at if circuit else None)
-        breaker = Breaker(
-            business=alias,
-            fingerprint=fingerprint_of(business, conf.BASE_URL),
-            using=using,
-        )
-        size = rest()
-        if circuit is not None and circuit.paused_until is not None:
-            if gone := expire(alias, using=using):
-                yield _ended(alias, gone), breaker
-            if not is_any_due([alias], using=using) or not take_probe(
-                circuit, breaker.fingerprint, using=using
-            ):
-                continue
-            size = min(size, 1)
-            breaker = replace(breaker, is_probe=True, probes=circuit.probes + 1)
-        if size > 0 and (batch := claim(alias, size, lease=conf.LEASE, using=using)):
-            yield batch, breaker
+def _batches(sender: _Sender, rest: int, using: str) -> Iterator[tuple[Batch, Breaker]]:
+    """A batch of a business that flows; of a paused one, a probe when it is time."""
+    alias, size = sender.alias, min(conf.BATCH, rest)
+    circuit = circuit_of(alias, using=using)
+    windows.heed(alias, circuit.changed_at if circuit else None)
+    breaker = Breaker(business=alias, fingerprint=sender.fingerprint, using=using)
+    if circuit is not None and circuit.paused_until is not None:
+        if gone := expire(alias, using=using):
+            yield _ended(alias, gone), breaker
+        may_probe = size > 0 and is_any_due([alias], using=using)
+        if not (may_probe and take_probe(circuit, breaker.fingerprint, using=using)):
+            return
+        size = 1
+        breaker = replace(breaker, is_probe=True, probes=circuit.probes + 1)
+    if size > 0 and (batch := claim(alias, size, lease=conf.LEASE, using=using)):
+        yield batch, breaker
 
 
 def _ended(alias: str, gone: Sequence[int]) -> Batch:
@@ -128,45 +150,48 @@ def _ended(alias: str, gone: Sequence[int]) -> Batch:
 
 def _work(
     batch: Batch,
-    business: Business,
+    sender: _Sender,
     breaker: Breaker,
     stop: Callable[[], bool],
     using: str,
-) -> Tally:
-    settled = Settled()
+) -> tuple[Tally, bool]:
+    """Send and settle a batch. Returns the counts, and whether the business flows."""
+    settled, flows = Settled(), True
     for pk, state in batch.ended:
         settled.note(pk, state)
-    client = Client(
-        base_url=conf.BASE_URL,
-        business_id=business.business_id,
-        key=business.api_key,
-        connect_timeout=conf.CONNECT_TIMEOUT,
-        read_timeout=conf.READ_TIMEOUT,
-        deadline=conf.DEADLINE,
-        proxies=conf.PROXIES,
-        ca_bundle=conf.CA_BUNDLE,
-    )
 
     def write(results: Sequence[Result]) -> bool:
+        nonlocal flows
         wait = breaker.longest_wait
-        settle(results, batch.token, settled, longest_wait=wait, using=using)
-        return breaker.note([result.verdict for result in results])
+        written = settle(results, batch.token, settled, longest_wait=wait, using=using)
+        flows &= breaker.note([result.verdict for result in results]) and written
+        return flows
 
-    unsent = send(batch, client, write, stop=stop)
+    unsent = send(batch, sender.client, write, stop=stop)
     tally = Tally(settled.states)
     if unsent:
         release(unsent, batch.token, using=using)
         tally[RELEASED] += len(unsent)
     # Last, since a listener may take its time while leases run.
     settled.tell(using=using)
-    return tally
+    return tally, flows
 
 
-def _usable_businesses() -> dict[str, Business]:
-    usable = {}
-    for alias in conf.BUSINESSES:
+def _senders() -> dict[str, _Sender]:
+    """Those businesses that can be sent for. A setting that is wrong is found here,
+    where nothing has been taken yet.
+    """
+    try:
+        for name in _READ_LATER:
+            getattr(conf, name)
+        aliases = list(conf.BUSINESSES)
+    except ImproperlyConfigured as exc:
+        logger.error("nothing_sent problem=%s", exc)
+        return {}
+    senders = {}
+    for alias in aliases:
         try:
-            usable[alias] = conf.business(alias)
+            senders[alias] = _Sender.of(conf.business(alias))
         except ImproperlyConfigured as exc:
             logger.warning("nothing_sent business=%s problem=%s", alias, exc)
-    return usable
+    return senders

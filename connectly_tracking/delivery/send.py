@@ -55,10 +55,13 @@ class Windows:
     def grow(self, business: str) -> None:
         self._sizes[business] = min(self.size(business) + 1, conf.THREADS)
 
+    def shrink(self, business: str) -> None:
+        self._sizes.pop(business, None)
+
     def heed(self, business: str, changed_at: datetime | None) -> None:
         """Begin with 1 again after any pause, also one that other workers saw."""
         if self._pauses.get(business) != changed_at:
-            self._sizes.pop(business, None)
+            self.shrink(business)
         self._pauses[business] = changed_at
 
 
@@ -135,6 +138,7 @@ def _send(
         if done and (_is_urgent(answer) or len(done) >= GROUP or not flying):
             if not settle(done):
                 gate.close()
+                windows.shrink(batch.business)
             done.clear()
 
 

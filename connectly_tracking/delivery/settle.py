@@ -64,8 +64,8 @@ def settle(
     *,
     longest_wait: float | None = None,
     using: str,
-) -> None:
-    """Settle a group of results in one transaction.
+) -> bool:
+    """Settle a group of results in one transaction. Whether all could be written.
 
     What is tried again waits by the schedule, and no longer than ``longest_wait``
     seconds. Where the database refuses the group, each by itself: one that cannot be
@@ -74,51 +74,60 @@ def settle(
     again = partial(
         settle, token=token, settled=settled, longest_wait=longest_wait, using=using
     )
+    group = partial(_settle_group, token, settled, longest_wait, using)
     try:
-        _settle_group(results, token, settled, longest_wait, using)
+        # What a transaction of the shop's holds, a cancellation, comes last and alone:
+        # to wait for one row while holding others could end that transaction.
+        for busy in group(results, skip=True):
+            group([busy], skip=False)
     except DatabaseError as exc:
         if not connections[using].in_atomic_block:
             connections[using].close_if_unusable_or_obsolete()
         if len(results) > 1:
-            for result in results:
-                again([result])
-        elif (plain := _in_ascii(results[0])) != results[0]:
-            again([plain])
-        else:
-            # Its lease ends, and it is sent again with the same bytes.
-            pk, error = results[0].row.pk, type(exc).__name__
-            logger.error("result_not_settled conversion=%s error=%s", pk, error)
+            written = [again([result]) for result in results]  # each, whatever fails
+            return all(written)
+        plain = replace(results[0], verdict=results[0].verdict.in_ascii())
+        if plain != results[0]:
+            return again([plain])
+        # Its lease ends, and it is sent again with the same bytes.
+        pk, error = results[0].row.pk, type(exc).__name__
+        logger.error("result_not_settled conversion=%s error=%s", pk, error)
+        return False
+    return True
 
 
 def _settle_group(
-    results: Sequence[Result],
     token: UUID,
     settled: Settled,
     longest_wait: float | None,
     using: str,
-) -> None:
+    results: Sequence[Result],
+    *,
+    skip: bool,
+) -> list[Result]:
+    """Settle those whose rows are free. Returns the others, if it does not wait."""
     rows, reached = Conversion.objects.using(using), list[tuple[int, State]]()
     with transaction.atomic(using=using):
-        # First, since on SQLite a transaction that begins with a read may not write.
-        _finish_attempts(results, using)
-        confirmed = [result.row.pk for result in results if _is_confirmed(result)]
-        if confirmed:
-            ours = rows.filter(pk__in=confirmed).exclude(state=State.DELIVERED)
-            fresh = list(ours.values_list("pk", flat=True))
+        ours = rows.filter(pk__in=[result.row.pk for result in results])
+        known = dict(ours.order_by().locked(skip=skip).values_list("pk", "state"))
+        free = [result for result in results if result.row.pk in known]
+        fresh = [
+            result.row.pk
+            for result in free
+            if _is_confirmed(result) and known[result.row.pk] != State.DELIVERED
+        ]
+        if fresh:
             rows.filter(pk__in=fresh).mark_delivered()
             reached += [(pk, State.DELIVERED) for pk in fresh]
-        for result in results:
+        for result in free:
             if not _is_confirmed(result):
                 state = _settle_failure(result, rows.held_by(token), longest_wait)
                 reached += [(result.row.pk, state)] if state else []
+        if free:
+            _finish_attempts(free, using)
     for pk, state in reached:
         settled.note(pk, state)
-
-
-def _in_ascii(result: Result) -> Result:
-    """For a column whose character set lacks what the answer says."""
-    detail = result.verdict.detail.encode("ascii", "backslashreplace").decode()
-    return replace(result, verdict=replace(result.verdict, detail=detail))
+    return [it for it in results if it.row.pk not in known] if skip else []
 
 
 def release(rows: Sequence[Claimed], token: UUID, *, using: str) -> None:

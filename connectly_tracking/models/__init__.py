@@ -6,8 +6,8 @@ from .attempt import DeliveryAttempt
 from .attribution import Attribution, AttributionQuerySet
 from .circuit import Circuit
 from .clock import DbNow, moment
-from .conversion import Conversion, key_of
-from .states import EventName, Reason, State
+from .conversion import Conversion
+from .states import EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
@@ -132,8 +131,3 @@ class Conversion(models.Model):
         if self.cancelled_at is not None:
             return _("The order was cancelled when it had been sent, or nearly.")
         return ""
-
-
-def key_of(order_id: str) -> str:
-    """The key under which an order is recorded once: SHA-256 of its id, in hex."""
-    return hashlib.sha256(order_id.encode("utf-8", "surrogatepass")).hexdigest()

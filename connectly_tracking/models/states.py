@@ -16,6 +16,8 @@ confirmation makes a row delivered whatever its state.
 
 from __future__ import annotations
 
+import hashlib
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -84,3 +86,8 @@ MENDABLE = (
     Reason.CLICK_AFTER_ORDER,
     Reason.INVALID,
 )
+
+
+def key_of(order_id: str) -> str:
+    """The key under which an order is recorded once: SHA-256 of its id, in hex."""
+    return hashlib.sha256(order_id.encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import models
+from django.db import connections, models
 from django.db.models import F
 
 from .clock import DbNow
-from .states import Reason, State
+from .states import EventName, Reason, State, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,6 +27,18 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """What may be claimed now: waiting, or left behind by a worker that died."""
         return self.filter(business__in=businesses, due_at__lte=DbNow())
 
+    def locked(self, *, skip: bool) -> ConversionQuerySet:
+        """These rows, held for a change; with ``skip`` without those that others hold.
+
+        SQLite locks as a whole and by a write, and would not let a reader become a
+        writer while another one writes.
+        """
+        features = connections[self.db].features
+        if not features.has_select_for_update:
+            self.filter(pk=0).update(attempts=0)
+        can_skip = features.has_select_for_update_skip_locked
+        return self.select_for_update(skip_locked=skip and can_skip)
+
     def held_by(self, token: UUID) -> ConversionQuerySet:
         """What is still in the hands of the worker that claimed it under this token."""
         return self.filter(state=State.SENDING, lease_token=token)
@@ -39,6 +51,12 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             state=State.PENDING,
             attempts__gt=0,
             unconfirmed=0,
+        )
+
+    def of_order(self, order_id: str) -> ConversionQuerySet:
+        """An order's purchase, in every business. The key alone has no index."""
+        return self.filter(
+            event_name=EventName.PURCHASE, order_id=order_id, key=key_of(order_id)
         )
 
     def replayable(self) -> ConversionQuerySet:

@@ -8,7 +8,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from ..exceptions import InvalidEvent
-from ..models import Conversion, EventName, State, key_of
+from ..models import Conversion, State
 from ..payload import text_of
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def cancel(
     if not text:
         raise InvalidEvent("order_id", "is no order's id; pass what Purchase was given")
     using = using or router.db_for_write(Conversion)
-    rows = Conversion.objects.using(using).filter(
-        event_name=EventName.PURCHASE, key=key_of(text)
-    )
+    rows = Conversion.objects.using(using).of_order(text)
     if business is not None:
         rows = rows.filter(business=business)
     with transaction.atomic(using=using):
