@@ -50,6 +50,7 @@ def on_order_completed(
     request: HttpRequest | None = None,
     user: Any = None,
     attribution: Any = None,
+    token: str | None = None,
     business: str | None = None,
     **unknown: object,
 ) -> None:
@@ -60,6 +61,7 @@ def on_order_completed(
     """
     source = outbox.Source(
         attribution=attribution,
+        token=token,
         request=request,
         user=user,
         business=business,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 # Sent by the shop where an order is paid. Arguments: order (goes through ORDER_ADAPTER)
-# or purchase (a Purchase); optionally request, user, attribution, business, using.
+# or purchase (a Purchase); optionally request, user, attribution, token, business,
+# using.
 order_completed = Signal()
 
 # Sent by the shop where an order is cancelled. Arguments: order_id (as Purchase was

@@ -6,16 +6,25 @@ session first, then the row, and either may fail without the other noticing.
 
 from __future__ import annotations
 
-from .capture import attach, business_of, capture, land, recall, store
-from .resolution import Resolution, is_at_hand, resolve
+from .binding import bind_order
+from .business import business_of
+from .capture import attach, capture, land, recall
+from .consent import consent_changed, forget
+from .resolution import Clue, Resolution, resolve
+from .rows import store
+from .token import make_token
 
 __all__ = [
+    "Clue",
     "Resolution",
     "attach",
+    "bind_order",
     "business_of",
     "capture",
-    "is_at_hand",
+    "consent_changed",
+    "forget",
     "land",
+    "make_token",
     "recall",
     "resolve",
     "store",
