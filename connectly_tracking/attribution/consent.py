@@ -40,10 +40,13 @@ def settled(request: HttpRequest, held: Held | None) -> Held | None:
     given = answer(request)
     if given is None:
         return held
-    if not given:
-        session.drop(request)
-        return None
-    return _promoted(request, held)
+    if given:
+        return _promoted(request, held)
+    session.drop(request)
+    with savepoint():
+        waiting = Conversion.objects.filter(attribution_id=held.id).wanting()
+        waiting.update(payload="", reason=Reason.CONSENT_REFUSED)
+    return None
 
 
 def consent_changed(request: HttpRequest) -> None:
