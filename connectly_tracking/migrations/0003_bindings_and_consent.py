@@ -6,33 +6,75 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('connectly_tracking', '0002_replay_and_internal_outcome'),
+        ("connectly_tracking", "0002_replay_and_internal_outcome"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='conversion',
-            name='payload',
-            field=models.TextField(blank=True, db_default='', editable=False, help_text='While a click may still come for it; then it is cleared.', verbose_name="order's part"),
+            model_name="conversion",
+            name="payload",
+            field=models.TextField(
+                blank=True,
+                db_default="",
+                editable=False,
+                help_text="While a click may still come for it; then it is cleared.",
+                verbose_name="order's part",
+            ),
         ),
         migrations.CreateModel(
-            name='OrderAttribution',
+            name="OrderAttribution",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('business', models.CharField(default='default', editable=False, max_length=64, verbose_name='business')),
-                ('key', models.CharField(editable=False, max_length=64)),
-                ('order_id', models.CharField(max_length=128, verbose_name='order')),
-                ('bound_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='bound at')),
-                ('attribution', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='bindings', to='connectly_tracking.attribution', verbose_name='click')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "business",
+                    models.CharField(
+                        default="default",
+                        editable=False,
+                        max_length=64,
+                        verbose_name="business",
+                    ),
+                ),
+                ("key", models.CharField(editable=False, max_length=64)),
+                ("order_id", models.CharField(max_length=128, verbose_name="order")),
+                (
+                    "bound_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="bound at"
+                    ),
+                ),
+                (
+                    "attribution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="bindings",
+                        to="connectly_tracking.attribution",
+                        verbose_name="click",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': "order's click",
-                'verbose_name_plural': "orders' clicks",
-                'ordering': ['-bound_at'],
-                'indexes': [models.Index(fields=['bound_at'], name='connectly_binding_bound')],
-                'constraints': [models.UniqueConstraint(fields=('key', 'business'), name='connectly_binding_once')],
+                "verbose_name": "order's click",
+                "verbose_name_plural": "orders' clicks",
+                "ordering": ["-bound_at"],
+                "indexes": [
+                    models.Index(fields=["bound_at"], name="connectly_binding_bound")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("key", "business"), name="connectly_binding_once"
+                    )
+                ],
             },
         ),
     ]
