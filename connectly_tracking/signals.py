@@ -13,6 +13,10 @@ order_completed = Signal()
 # given it); optionally business, using.
 order_cancelled = Signal()
 
+# Sent by the shop where a product is looked at. Arguments: request, view (a
+# ViewContent).
+content_viewed = Signal()
+
 # Sent after a click was kept. Arguments: request, attribution (an Attribution).
 attribution_captured = Signal()
 

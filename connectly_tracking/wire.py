@@ -10,7 +10,7 @@ from .exceptions import InvalidEvent
 
 if TYPE_CHECKING:
     from .landing import Landing
-    from .payload import Line, Payload
+    from .payload import Line, Payload, View
 
 MAX_BODY: Final = 32 * 1024  # bytes
 
@@ -38,6 +38,18 @@ def purchase_payload(payload: Payload) -> str:
     if payload.contents:
         details["contents"] = [_item(line) for line in payload.contents]
     details["event_time"] = payload.event_time
+    return encode(details)
+
+
+def view_payload(view: View) -> str:
+    """The JSON text of a content view's own part, which knows no click."""
+    details: dict[str, object] = {}
+    if view.value is not None:
+        details |= {"currency": view.currency, "value": view.value}
+    details |= {"content_type": view.content_type, "content_ids": view.content_ids}
+    if view.contents:
+        details["contents"] = [_item(line) for line in view.contents]
+    details["event_time"] = view.event_time
     return encode(details)
 
 

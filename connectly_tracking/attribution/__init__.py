@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from .binding import bind_order
 from .business import business_of
-from .capture import attach, capture, land, recall
+from .capture import attach, capture, click_of, land, land_from, recall
 from .consent import consent_changed, forget
+from .credit import fault_of
 from .resolution import Clue, Resolution, resolve
 from .rows import store
 from .token import make_token
@@ -21,9 +22,12 @@ __all__ = [
     "bind_order",
     "business_of",
     "capture",
+    "click_of",
     "consent_changed",
+    "fault_of",
     "forget",
     "land",
+    "land_from",
     "make_token",
     "recall",
     "resolve",

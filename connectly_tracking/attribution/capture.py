@@ -46,6 +46,18 @@ def land(request: HttpRequest) -> None:
         logger.error("landing_not_kept error=%s", type(exc).__name__)
 
 
+def land_from(request: HttpRequest, query: str) -> None:
+    """Keep what a page's query string says that reached the shop in a request's body.
+
+    Never raises.
+    """
+    try:
+        landing, refused = landings.parse(query)
+        _keep(request, landing, refused, only_session=False)
+    except Exception as exc:  # noqa: BLE001 - as above
+        logger.error("landing_not_kept error=%s", type(exc).__name__)
+
+
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
     """Keep a landing that reached the shop in another way than as a page's URL.
 

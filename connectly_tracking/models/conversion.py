@@ -122,11 +122,11 @@ class Conversion(models.Model):
         self.sendout_id, self.ad_id = click.sendout_id, click.ad_id
         self.clicked_at = click.captured_at
 
-    def schedule(self) -> None:
+    def schedule(self, *, hold: float | None = None) -> None:
         """To be sent when its time comes; or not, where sending is off."""
         if conf.SEND:
             self.state, self.reason = State.PENDING, ""
-            self.due_at = DbNow(conf.HOLD)
+            self.due_at = DbNow(conf.HOLD if hold is None else hold)
         else:
             self.state, self.reason = State.SKIPPED, Reason.SENDING_OFF
 
