@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
     Base = View
 else:
     Base = object
+
+#: What cannot be read is no landing.
+_UNREADABLE: Final = (
+    UnreadablePostError,
+    MultiPartParserError,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 
 
 class ContentViewedMixin(Base):
@@ -59,10 +69,8 @@ def capture(request: HttpRequest) -> HttpResponse:
     as a form. Only pages of this host and of ``CSRF_TRUSTED_ORIGINS`` are listened to.
     """
     if request.method == "POST" and _is_ours(request):
-        try:
+        with suppress(*_UNREADABLE):
             _keep(request)
-        except (UnreadablePostError, RequestDataTooBig, SuspiciousOperation):
-            pass  # what cannot be read is no landing
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
 
 

@@ -123,7 +123,7 @@ def test_whatever_comes_is_answered_alike(
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
         post(browser, body, kind)
-    assert len(queries) == 0
+    assert {query["sql"].split()[0] for query in queries} <= {"SAVEPOINT", "RELEASE"}
     assert not Attribution.objects.exists()
 
 

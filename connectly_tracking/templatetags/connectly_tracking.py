@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 
 if TYPE_CHECKING:
     from django.template import Context
@@ -22,7 +22,8 @@ def connectly_capture(context: Context, endpoint: str = "") -> SafeString:
     another host than the shop; else it is that of ``connectly_tracking.urls``.
     """
     source = static("connectly_tracking/capture.js")
-    url = endpoint or reverse("connectly_tracking:capture")
+    # A literal in a template passes for safe.
+    url = escape(endpoint) if endpoint else reverse("connectly_tracking:capture")
     nonce = _nonce(context)
     if nonce:
         return format_html(
