@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F
 
 from .clock import DbNow
-from .states import Reason, State
+from .states import WANTING, Reason, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +40,12 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             attempts__gt=0,
             unconfirmed=0,
         )
+
+    def wanting(self) -> ConversionQuerySet:
+        """Skipped for want of a click, which may still come."""
+        return self.filter(
+            state=State.SKIPPED, reason__in=WANTING, cancelled_at=None
+        ).exclude(payload="")
 
     def replayable(self) -> ConversionQuerySet:
         """What a person may send again: final, not delivered, and its click known."""
@@ -105,6 +111,12 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_cancelled(self) -> int:
         """pending → skipped: nobody has it in hand, so it is stopped in time."""
         return self._end(State.SKIPPED, Reason.CANCELLED)
+
+    def mark_withdrawn(self) -> int:
+        """pending → skipped: consent was withdrawn, so nothing of it may be sent."""
+        return self.filter(state=State.PENDING)._end(
+            State.SKIPPED, Reason.CONSENT_WITHDRAWN, body=""
+        )
 
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""
