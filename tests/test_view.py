@@ -45,7 +45,7 @@ class Plain(View):
     head = get
 
 
-class Product(ContentViewedMixin, Plain):
+class Product(ContentViewedMixin, Plain):  # type: ignore[misc]
     def get_view_content(self) -> ViewContent:
         return TEE
 
