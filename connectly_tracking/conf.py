@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .events import Purchase
 
 DEFAULT_BUSINESS: Final = "default"
+TOUCHES: Final = ("last", "first")
 MAX_SECONDS: Final = 100 * 365 * 86400
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -100,6 +101,19 @@ class Conf:
         window = self._get("ATTRIBUTION_WINDOW", timedelta(days=28))
         seconds = None if window is None else _seconds("ATTRIBUTION_WINDOW", window)
         return None if seconds is None else timedelta(seconds=seconds)
+
+    @property
+    def ATTRIBUTION_TOUCH(self) -> str:
+        """Which of a customer's clicks is credited: ``"last"`` or ``"first"``."""
+        touch = self._get("ATTRIBUTION_TOUCH", "last")
+        if touch not in TOUCHES:
+            raise _fault("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
+        return str(touch)
+
+    @property
+    def CONSENT(self) -> Callable[[HttpRequest], bool | None] | None:
+        """Says whether a visitor agreed; None: not asked yet."""
+        return self._callable("CONSENT")
 
     @property
     def HOLD(self) -> float:

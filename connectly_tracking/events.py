@@ -64,6 +64,28 @@ class Purchase:
                 object.__setattr__(self, name, _read(value))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewContent:
+    """Somebody looked at a product page (seed: event_name "ViewContent").
+
+    ``content_ids`` are the catalogue's ids; where they are left out they are those of
+    ``contents``. ``value`` and ``currency`` go together, or are both left out.
+    ``event_time``: None is now.
+    """
+
+    content_ids: Iterable[str] | None = None
+    contents: Iterable[Item | Mapping[str, object]] = ()
+    content_type: str = "product"
+    value: Decimal | int | float | None = None
+    currency: str | None = None
+    event_time: datetime | int | float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("contents", "content_ids"):
+            if isinstance(value := getattr(self, name), Iterator):
+                object.__setattr__(self, name, _read(value))
+
+
 def _read(items: Iterator[object]) -> object:
     try:
         return tuple(islice(items, MAX_ITEMS + 1))

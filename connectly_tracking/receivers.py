@@ -6,6 +6,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
@@ -15,14 +16,14 @@ from .conf import conf
 from .exceptions import InvalidEvent
 from .models import Conversion
 from .payload import legible
-from .signals import order_cancelled, order_completed
+from .signals import content_viewed, order_cancelled, order_completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from django.http import HttpRequest
 
-    from .events import Purchase
+    from .events import Purchase, ViewContent
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 def connect() -> None:
     order_completed.connect(on_order_completed, dispatch_uid=f"{__name__}.order")
     order_cancelled.connect(on_order_cancelled, dispatch_uid=f"{__name__}.cancelled")
+    content_viewed.connect(on_content_viewed, dispatch_uid=f"{__name__}.viewed")
     user_logged_in.connect(on_user_logged_in, dispatch_uid=f"{__name__}.login")
 
 
@@ -50,6 +52,7 @@ def on_order_completed(
     request: HttpRequest | None = None,
     user: Any = None,
     attribution: Any = None,
+    token: str | None = None,
     business: str | None = None,
     **unknown: object,
 ) -> None:
@@ -60,6 +63,7 @@ def on_order_completed(
     """
     source = outbox.Source(
         attribution=attribution,
+        token=token,
         request=request,
         user=user,
         business=business,
@@ -96,6 +100,26 @@ def on_order_cancelled(
             names = ", ".join(sorted(unknown))
             raise InvalidEvent("order_cancelled", f"has no argument {names}")
         outbox.cancel(order_id, business=business, using=using)
+
+
+def on_content_viewed(
+    sender: object,
+    *,
+    request: HttpRequest | None = None,
+    view: ViewContent | None = None,
+    signal: object = None,
+    **unknown: object,
+) -> None:
+    """Record the view of an attributed visitor. Raises only under STRICT."""
+    with _kept_from_the_shop("view_not_recorded", lambda: "", None):
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            raise InvalidEvent("content_viewed", f"has no argument {names}")
+        if request is None or view is None:
+            raise InvalidEvent("content_viewed", "needs request= and view=")
+        # A stranger has no cookie, and his page must not come to vary by it.
+        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+            outbox.record_view(view, request=request)
 
 
 @contextmanager

@@ -9,12 +9,16 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from .conf import conf
-from .models import Attribution, Conversion
+from .models import Attribution, Conversion, OrderAttribution
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+    from .models import ConversionQuerySet
+
 SLICE: Final = 1000  # rows in one transaction
+#: How long an order without a click keeps what it would need to be sent.
+MENDABLE_FOR: Final = timedelta(days=2)
 
 
 class Pruned(NamedTuple):
@@ -30,12 +34,22 @@ def prune() -> Pruned:
     A click is kept as long as the attribution window, too.
     """
     now = timezone.now()
+    _empty(Conversion.objects.filter(recorded_at__lt=now - MENDABLE_FOR))
     kept = conf.RETENTION
     clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
+    _delete(OrderAttribution.objects.filter(bound_at__lt=now - clicks_kept))
     return Pruned(
         attributions=_delete(Attribution.objects.prunable(now - clicks_kept)),
         conversions=_delete(Conversion.objects.prunable(now - kept)),
     )
+
+
+def _empty(rows: ConversionQuerySet) -> None:
+    """No click will come any more: what the customer bought is nobody's business."""
+    using = router.db_for_write(Conversion)
+    rows = rows.using(using).exclude(payload="").order_by()
+    while ids := list(rows.values_list("pk", flat=True)[:SLICE]):
+        Conversion.objects.using(using).filter(pk__in=ids).update(payload="")
 
 
 def _delete(rows: QuerySet[Any]) -> int:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 # Sent by the shop where an order is paid. Arguments: order (goes through ORDER_ADAPTER)
-# or purchase (a Purchase); optionally request, user, attribution, business, using.
+# or purchase (a Purchase); optionally request, user, attribution, token, business,
+# using.
 order_completed = Signal()
 
 # Sent by the shop where an order is cancelled. Arguments: order_id (as Purchase was
 # given it); optionally business, using.
 order_cancelled = Signal()
+
+# Sent by the shop where a product is looked at. Arguments: request, view (a
+# ViewContent).
+content_viewed = Signal()
 
 # Sent after a click was kept. Arguments: request, attribution (an Attribution).
 attribution_captured = Signal()

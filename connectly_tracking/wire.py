@@ -10,7 +10,7 @@ from .exceptions import InvalidEvent
 
 if TYPE_CHECKING:
     from .landing import Landing
-    from .payload import Line, Payload
+    from .payload import Line, Payload, View
 
 MAX_BODY: Final = 32 * 1024  # bytes
 
@@ -20,6 +20,11 @@ def purchase_body(payload: Payload, landing: Landing) -> str:
 
     Raises InvalidEvent above 32 KiB.
     """
+    return body_of("Purchase", purchase_payload(payload), landing)
+
+
+def purchase_payload(payload: Payload) -> str:
+    """The JSON text of a purchase's own part, which knows no click."""
     details: dict[str, object] = {
         "currency": payload.currency,
         "value": payload.value,
@@ -33,17 +38,36 @@ def purchase_body(payload: Payload, landing: Landing) -> str:
     if payload.contents:
         details["contents"] = [_item(line) for line in payload.contents]
     details["event_time"] = payload.event_time
-    text = encode(
+    return encode(details)
+
+
+def view_payload(view: View) -> str:
+    """The JSON text of a content view's own part, which knows no click."""
+    details: dict[str, object] = {}
+    if view.value is not None:
+        details |= {"currency": view.currency, "value": view.value}
+    details |= {"content_type": view.content_type, "content_ids": view.content_ids}
+    if view.contents:
+        details["contents"] = [_item(line) for line in view.contents]
+    details["event_time"] = view.event_time
+    return encode(details)
+
+
+def body_of(event_name: str, payload: str, landing: Landing) -> str:
+    """The whole request: an event's own part, and the click's.
+
+    Raises InvalidEvent above 32 KiB.
+    """
+    clicked = {"ctwa_clid": landing.ctwa_clid, "ad_id": landing.ad_id}
+    head = encode(
         {
             "cnct_tracking_id": landing.cnct_tracking_id,
-            "event_name": "Purchase",
+            "event_name": event_name,
             "sendout_id": landing.sendout_id,
-            "attribution": {
-                "meta_ctwa": {"ctwa_clid": landing.ctwa_clid, "ad_id": landing.ad_id}
-            },
-            "payload": details,
+            "attribution": {"meta_ctwa": clicked},
         }
     )
+    text = f'{head[:-1]}, "payload": {payload}}}'
     if len(text) > MAX_BODY:
         raise InvalidEvent(
             "contents",

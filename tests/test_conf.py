@@ -76,6 +76,8 @@ def test_strict_follows_debug(only: Any, settings: Any) -> None:
         ("SEND", False, False),
         ("ATTRIBUTION_WINDOW", 3600, timedelta(hours=1)),
         ("ATTRIBUTION_WINDOW", None, None),
+        ("ATTRIBUTION_TOUCH", "first", "first"),
+        ("CONSENT", adapter, adapter),
         ("HOLD", 0, 0.0),
         ("HOLD", timedelta(minutes=2), 120.0),
         ("MAX_EVENT_AGE", 3600, timedelta(hours=1)),
@@ -156,9 +158,10 @@ BAD_URLS = [
         ],
         *[
             (name, value)
-            for name in ("ORDER_ADAPTER", "BUSINESS_RESOLVER")
+            for name in ("ORDER_ADAPTER", "BUSINESS_RESOLVER", "CONSENT")
             for value in (7, "no.such.module", "os", f"{__name__}.nothing")
         ],
+        *[("ATTRIBUTION_TOUCH", touch) for touch in ("Last", "middle", None, 1)],
         ("PROXIES", "http://proxy"),
         ("PROXIES", {"https": None}),
         ("CA_BUNDLE", "no/such/file"),

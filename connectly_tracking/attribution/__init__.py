@@ -6,16 +6,29 @@ session first, then the row, and either may fail without the other noticing.
 
 from __future__ import annotations
 
-from .capture import attach, business_of, capture, land, recall, store
-from .resolution import Resolution, is_at_hand, resolve
+from .binding import bind_order
+from .business import business_of
+from .capture import attach, capture, click_of, land, land_from, recall
+from .consent import consent_changed, forget
+from .credit import fault_of
+from .resolution import Clue, Resolution, resolve
+from .rows import store
+from .token import make_token
 
 __all__ = [
+    "Clue",
     "Resolution",
     "attach",
+    "bind_order",
     "business_of",
     "capture",
-    "is_at_hand",
+    "click_of",
+    "consent_changed",
+    "fault_of",
+    "forget",
     "land",
+    "land_from",
+    "make_token",
     "recall",
     "resolve",
     "store",

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import router, transaction
 from django.utils import timezone
 
 from .. import landing as landings
-from ..conf import DEFAULT_BUSINESS, conf
+from ..conf import conf
 from ..models import Attribution
 from ..signals import attribution_captured
-from . import session
+from . import consent, session
+from .business import landing_business
+from .credit import best_of
+from .rows import savepoint, store
 from .session import Held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from django.http import HttpRequest
 
@@ -43,6 +46,18 @@ def land(request: HttpRequest) -> None:
         logger.error("landing_not_kept error=%s", type(exc).__name__)
 
 
+def land_from(request: HttpRequest, query: str) -> None:
+    """Keep what a page's query string says that reached the shop in a request's body.
+
+    Never raises.
+    """
+    try:
+        landing, refused = landings.parse(query)
+        _keep(request, landing, refused, only_session=False)
+    except Exception as exc:  # noqa: BLE001 - as above
+        logger.error("landing_not_kept error=%s", type(exc).__name__)
+
+
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
     """Keep a landing that reached the shop in another way than as a page's URL.
 
@@ -60,7 +75,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
 def recall(request: HttpRequest) -> Attribution | None:
     """The click that this visitor's session holds, or None. Never raises."""
     try:
-        with _savepoint():
+        with savepoint():
             return held_by(request)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("click_not_read error=%s", type(exc).__name__)
@@ -69,47 +84,39 @@ def recall(request: HttpRequest) -> Attribution | None:
 
 def held_by(request: HttpRequest) -> Attribution | None:
     """As `recall`, but raises what the database raises."""
-    held = session.read(request)
+    held = consent.settled(request, session.read(request))
     return None if held is None else held.attribution()
+
+
+def click_of(request: HttpRequest, *, at: datetime) -> Attribution | None:
+    """The click that an order of this visitor would owe: the session's, else the
+    user's. One that only the session had is stored, unless it waits for consent.
+    """
+    held = consent.settled(request, session.read(request))
+    if held is not None and (click := held.attribution()):
+        if not held.stored and not held.pending:
+            store(click)
+            session.mark_stored(request, held)
+        return click
+    user: Any = getattr(request, "user", None)
+    known = user is not None and user.is_authenticated
+    return best_of(user.pk, at) if known else None
 
 
 def attach(request: HttpRequest, user: Any) -> None:
     """The visitor has logged in: the click is this user's from now on. Never raises."""
     try:
-        held = session.read(request)
-        if held is None:
+        held = consent.settled(request, session.read(request))
+        if held is None or held.pending:
             return
         if not held.stored and (click := held.attribution()):
             store(click)
             session.mark_stored(request, held)
-        with _savepoint():
+        with savepoint():
             own = Attribution.objects.filter(pk=held.id, user=None)
             own.update(user_id=user.pk)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("click_not_attached error=%s", type(exc).__name__)
-
-
-def store(click: Attribution) -> None:
-    """Write a click's row: one INSERT, and no harm where it is there already."""
-    using = router.db_for_write(Attribution)
-    with _savepoint():
-        Attribution.objects.using(using).bulk_create([click], ignore_conflicts=True)
-    click._state.adding = False
-
-
-def business_of(request: HttpRequest | None, order: Any = None) -> str:
-    """The alias of the business that a request or an order belongs to."""
-    resolver = conf.BUSINESS_RESOLVER
-    return (resolver(request, order) if resolver else None) or DEFAULT_BUSINESS
-
-
-def _landing_business(request: HttpRequest) -> str:
-    try:
-        alias = business_of(request)
-    except Exception as exc:  # noqa: BLE001 - the shop's code must not cost the click
-        logger.error("resolver_failed error=%s", type(exc).__name__)
-        return DEFAULT_BUSINESS
-    return alias
 
 
 def _keep(
@@ -123,43 +130,59 @@ def _keep(
         logger.warning("landing_value_refused name=%s length=%d reason=%s", *refusal)
     if landing is None:
         return
-    held, digest = session.read(request), session.digest(landing)
+    held = consent.settled(request, session.read(request))
+    digest = session.digest(landing)
     if held and digest in {held.digest, held.passed_over}:
+        return
+    given = consent.answer(request)
+    if given is False:
         return
     click = Attribution.from_landing(
         landing,
-        business=_landing_business(request),
+        business=landing_business(request),
         user_id=session.user_id(request),
         refused=_summary(refused),
         captured_at=timezone.now(),
     )
-    if held and held.reportable and not click.reportable:
-        # Kept for the shop to see, but the complete click is the one to credit.
+    if held and _keeps(held, click):
+        # Kept for the shop to see, but the other click is the one to credit.
         session.write(request, replace(held, passed_over=digest))
-        store(click)
-    else:
-        _hold(request, click, only_session=only_session)
+        if given:
+            store(click)
+    elif not _hold(request, click, pending=given is None, only_session=only_session):
+        return
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
 
-def _hold(request: HttpRequest, click: Attribution, *, only_session: bool) -> None:
-    held = Held.of(click, stored=not only_session)
+def _keeps(held: Held, click: Attribution) -> bool:
+    """Whether the click that the session has is not to be replaced by this one."""
+    if held.reportable and not click.reportable:
+        return True
+    if conf.ATTRIBUTION_TOUCH == "last" or not held.reportable:
+        return False
+    window = conf.ATTRIBUTION_WINDOW
+    age = timedelta(seconds=click.captured_at.timestamp() - held.at)
+    return window is None or age <= window
+
+
+def _hold(
+    request: HttpRequest, click: Attribution, *, pending: bool, only_session: bool
+) -> bool:
+    """Put it into the session, and into a row where that may be. Whether it is kept."""
+    held = Held.of(click, stored=not (pending or only_session), pending=pending)
+    if pending and held.landing is None:
+        logger.warning("landing_not_kept reason=too_long_without_consent")
+        return False
     in_session = session.write(request, held)
-    if only_session and in_session and held.landing is not None:
-        return
+    if pending or (only_session and in_session and held.landing is not None):
+        return in_session
     try:
         store(click)
     except Exception:
         # The order will write it; till then the session has the values.
         session.write(request, replace(held, stored=False))
         raise
-
-
-def _savepoint() -> transaction.Atomic | nullcontext[None]:
-    """Around a statement of ours whose failure would fail somebody's transaction."""
-    using = router.db_for_write(Attribution)
-    in_atomic = transaction.get_connection(using).in_atomic_block
-    return transaction.atomic(using) if in_atomic else nullcontext()
+    return True
 
 
 def _is_preview(request: HttpRequest) -> bool:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-from django.db import router
 
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..landing import META_CTWA
 from ..models import Attribution, Reason
-from . import session
-from .capture import held_by
+from . import consent, session, token
+from .binding import bound_to
+from .credit import best_of, fault_of
+from .rows import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,93 +20,132 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from ..models import AttributionQuerySet
 
-#: A click may come so much after the order: two clocks, and a page that opens late.
-GRACE: Final = timedelta(minutes=5)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clue:
+    """Where an order's click is looked for: the first that can be credited wins.
+
+    ``token`` is None or ``""`` where there is none. ``business``: only clicks of this
+    one count; None: of any.
+    """
+
+    order_id: str
+    event_time: datetime
+    attribution: Attribution | UUID | str | None = None
+    token: str | None = None
+    request: HttpRequest | None = None
+    user: Any = None
+    business: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """The click that is credited; with a reason, the one that is not, or None."""
+    """The click that is credited; with a reason, the one that is not, or None.
+
+    ``click_id``: also of a click that has no row yet, since consent is awaited.
+    """
 
     click: Attribution | None = None
+    click_id: UUID | None = None
     reason: Reason | None = None
 
 
-def resolve(
-    *,
-    event_time: datetime,
-    attribution: Attribution | UUID | str | None = None,
-    request: HttpRequest | None = None,
-    user: Any = None,
-) -> Resolution:
-    """Find the click of an order that was placed at ``event_time``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    click: Attribution | None
+    click_id: UUID
+    is_pending: bool = False
 
-    The first candidate that can be credited wins; where none can, the first one's fault
-    is the reason. Raises InvalidEvent where ``attribution`` is no click.
+
+def resolve(clue: Clue) -> Resolution:
+    """Find the click of an order.
+
+    Where no candidate can be credited, the first one's fault is the reason. Raises
+    InvalidEvent where ``attribution`` is no click; and where ``token`` is no token and
+    nothing else leads to a click either.
     """
+    if clue.request is not None and consent.answer(clue.request) is False:
+        return Resolution(reason=Reason.CONSENT_REFUSED)
     refused = Resolution(reason=Reason.NOT_ATTRIBUTED)
-    for click in _candidates(event_time, attribution, request, user):
-        reason = _fault(click, event_time)
-        if reason is None:
-            return Resolution(click=click)
-        if refused.click is None:
-            refused = Resolution(click=click, reason=reason)
+    faults = list[InvalidEvent]()
+    for candidate in _candidates(clue, faults):
+        found = _judged(candidate, clue.event_time)
+        if found.reason is None:
+            return found
+        if refused.click_id is None:
+            refused = found
+    if faults and refused.click_id is None:
+        raise faults[0]
     return refused
 
 
-def is_at_hand(attribution: object, request: HttpRequest | None) -> bool:
-    """Whether the first candidate can be had without a query."""
-    if attribution is not None:
-        return isinstance(attribution, Attribution)
-    return request is not None and session.is_at_hand(request)
+def _judged(candidate: _Candidate, event_time: datetime) -> Resolution:
+    click = candidate.click
+    if click is None or candidate.is_pending:
+        fault = None if click is None else fault_of(click, event_time)
+        reason = fault or Reason.CONSENT_PENDING
+        return Resolution(click_id=candidate.click_id, reason=reason)
+    reason_or_none = fault_of(click, event_time)
+    return Resolution(click=click, click_id=click.pk, reason=reason_or_none)
 
 
-def _candidates(
-    event_time: datetime,
-    attribution: Attribution | UUID | str | None,
-    request: HttpRequest | None,
-    user: Any,
-) -> Iterator[Attribution]:
+def _candidates(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
     """In the order of trust; each is looked up only where those before it fail."""
-    if attribution is not None:
-        yield _explicit(attribution)
-    if request is not None and (click := held_by(request)):
-        yield click
+    for candidate in _found(clue, faults):
+        click = candidate.click
+        if clue.business is None or click is None or click.business == clue.business:
+            yield candidate
+
+
+def _found(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
+    if clue.attribution is not None:
+        click = _explicit(clue.attribution)
+        yield _Candidate(click=click, click_id=click.pk)
+    if clue.token is not None:
+        yield from _by_token(clue.token, faults)
+    bound, bound_id = bound_to(clue.order_id, clue.business)
+    if bound_id is not None:
+        yield from _known(bound, bound_id)
+    request = clue.request
+    if request is not None:
+        held = consent.settled(request, session.read(request))
+        if held is not None and (click_held := held.attribution()):
+            yield _Candidate(
+                click=click_held, click_id=held.id, is_pending=held.pending
+            )
+    user = clue.user
     if user is None:
         user = getattr(request, "user", None)
     elif not hasattr(user, "is_authenticated"):
         raise InvalidEvent("user", "is no user; pass the user object")
-    if user is not None and user.is_authenticated:
-        until = event_time + GRACE
-        if click := _stored().best_for(user.pk, until=until):
-            yield click
+    known = user is not None and user.is_authenticated
+    if known and (own := best_of(user.pk, clue.event_time)):
+        yield _Candidate(click=own, click_id=own.pk)
 
 
-def _stored() -> AttributionQuerySet:
-    """Where they are written: a replica may not know the click of a minute ago."""
-    return Attribution.objects.using(router.db_for_write(Attribution))
+def _by_token(given: object, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
+    try:
+        click_id = token.read(given)
+    except InvalidEvent as exc:
+        # It went through a payment provider's hands; perhaps the order was bound, too.
+        faults.append(exc)
+        return
+    if click_id is not None:
+        yield from _known(stored().filter(pk=click_id).first(), click_id)
+
+
+def _known(click: Attribution | None, click_id: UUID) -> Iterator[_Candidate]:
+    """A click by its id. Without a row it awaits consent, or was pruned."""
+    if click is not None or conf.CONSENT is not None:
+        yield _Candidate(click=click, click_id=click_id)
 
 
 def _explicit(attribution: Attribution | UUID | str) -> Attribution:
     if isinstance(attribution, Attribution):
         return attribution
     try:
-        return _stored().get(pk=UUID(str(attribution)))
+        return stored().get(pk=UUID(str(attribution)))
     except (ValueError, Attribution.DoesNotExist):
         raise InvalidEvent(
             "attribution", "is no click; pass an Attribution or its id"
         ) from None
-
-
-def _fault(click: Attribution, event_time: datetime) -> Reason | None:
-    if click.attribution_source != META_CTWA:
-        return Reason.OTHER_SOURCE
-    if not click.reportable:
-        return Reason.INCOMPLETE_CLICK
-    if click.captured_at > event_time + GRACE:
-        return Reason.CLICK_AFTER_ORDER
-    if not click.is_within(conf.ATTRIBUTION_WINDOW, of=event_time):
-        return Reason.OUTSIDE_WINDOW
-    return None

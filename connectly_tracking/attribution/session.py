@@ -34,7 +34,8 @@ class Held:
 
     ``landing`` is None where the values were too long; then the row alone has them.
     ``stored``: whether the row was written. ``passed_over``: the digest of a lesser
-    click that came later and was stored without replacing this one.
+    click that came later and was stored without replacing this one. ``pending``: the
+    visitor was not yet asked for consent, so that no row may be written.
     """
 
     id: UUID
@@ -45,9 +46,10 @@ class Held:
     reportable: bool
     stored: bool
     passed_over: str = ""
+    pending: bool = False
 
     @classmethod
-    def of(cls, click: Attribution, *, stored: bool) -> Held:
+    def of(cls, click: Attribution, *, stored: bool, pending: bool = False) -> Held:
         landing = click.landing
         return cls(
             id=click.pk,
@@ -57,6 +59,7 @@ class Held:
             digest=digest(landing),
             reportable=landing.is_reportable,
             stored=stored,
+            pending=pending,
         )
 
     def attribution(self) -> Attribution | None:
@@ -92,13 +95,6 @@ def read(request: HttpRequest) -> Held | None:
         return None
 
 
-def is_at_hand(request: HttpRequest) -> bool:
-    """Whether the session was read already and holds a click's values."""
-    cached: dict[str, Any] = getattr(_session(request), "_session_cache", {})
-    held = _parse(cached.get(KEY))
-    return held is not None and held.landing is not None
-
-
 def write(request: HttpRequest, held: Held) -> bool:
     """Put a click into the session. Returns whether that worked."""
     session = _session(request)
@@ -117,6 +113,8 @@ def write(request: HttpRequest, held: Held) -> bool:
         entry["values"] = [getattr(held.landing, name) for name in PARAMETERS]
     if held.passed_over:
         entry["passed_over"] = held.passed_over
+    if held.pending:
+        entry["pending"] = True
     try:
         if not session.modified:
             _spare_the_page(session)
@@ -127,8 +125,18 @@ def write(request: HttpRequest, held: Held) -> bool:
     return True
 
 
+def drop(request: HttpRequest) -> None:
+    """Take the click out of the session; a session without one is left alone."""
+    session = _session(request)
+    try:
+        if session is not None and KEY in session:
+            del session[KEY]
+    except Exception as exc:  # noqa: BLE001 - as above
+        logger.warning("session_not_written error=%s", type(exc).__name__)
+
+
 def mark_stored(request: HttpRequest, held: Held) -> None:
-    write(request, replace(held, stored=True))
+    write(request, replace(held, stored=True, pending=False))
 
 
 def user_id(request: HttpRequest) -> Any:
@@ -199,6 +207,7 @@ def _parse(entry: Any) -> Held | None:
         reportable=reportable,
         stored=stored,
         passed_over=str(entry.get("passed_over", "")),
+        pending=entry.get("pending") is True,
     )
 
 

@@ -39,6 +39,8 @@ SETTING_IDS: Final = {
     "HOLD": "E023",
     "MAX_EVENT_AGE": "E024",
     "PROBE_SCHEDULE": "E025",
+    "ATTRIBUTION_TOUCH": "E026",
+    "CONSENT": "E027",
 }
 
 

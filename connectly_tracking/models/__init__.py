@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .attempt import DeliveryAttempt
 from .attribution import Attribution, AttributionQuerySet
+from .binding import OrderAttribution
 from .circuit import Circuit
 from .clock import DbNow, moment
 from .conversion import Conversion
@@ -19,6 +20,7 @@ __all__ = [
     "DbNow",
     "DeliveryAttempt",
     "EventName",
+    "OrderAttribution",
     "Reason",
     "State",
     "key_of",

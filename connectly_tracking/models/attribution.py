@@ -18,19 +18,30 @@ if TYPE_CHECKING:
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
-    def best_for(self, user_id: Any, *, until: datetime) -> Attribution | None:
-        """The click to credit: the newest up to then; else another, to say why not."""
+    def best_for(
+        self,
+        user_id: Any,
+        *,
+        since: datetime | None = None,
+        until: datetime,
+        first: bool = False,
+    ) -> Attribution | None:
+        """The click to credit: the newest of that time, or the first; else another, to
+        say why not.
+        """
+        too_early = models.Q(captured_at__lt=since) if since else models.Q(pk=None)
         return (
             self.filter(user_id=user_id)
             .annotate(
                 _rank=models.Case(
-                    models.When(captured_at__gt=until, then=2),
+                    models.When(captured_at__gt=until, then=3),
+                    models.When(too_early, then=2),
                     models.When(reportable=False, then=1),
                     default=0,
                     output_field=models.SmallIntegerField(),
                 )
             )
-            .order_by("_rank", "-captured_at")
+            .order_by("_rank", "captured_at" if first else "-captured_at")
             .first()
         )
 

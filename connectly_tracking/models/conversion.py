@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ..conf import DEFAULT_BUSINESS
+from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
+from .clock import DbNow
 from .states import MENDABLE, EventName, Reason, State
 from .transitions import ConversionQuerySet
 
@@ -50,6 +51,14 @@ class Conversion(models.Model):
         _("request body"),
         blank=True,
         help_text=_("What is sent, byte for byte; frozen once it is pending."),
+    )
+    payload = models.TextField(
+        _("order's part"),
+        blank=True,
+        # Of the database's own, since during a deploy the version before inserts, too.
+        db_default="",
+        editable=False,
+        help_text=_("While a click may still come for it; then it is cleared."),
     )
     recorded_at = models.DateTimeField(_("recorded at"))
     due_at = models.DateTimeField(
@@ -105,6 +114,20 @@ class Conversion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_name} {self.order_id}"
+
+    def credit(self, click: Attribution) -> None:
+        """Note whose click it is, in words that outlive the click."""
+        self.attribution_id = click.pk
+        self.sendout_id, self.ad_id = click.sendout_id, click.ad_id
+        self.clicked_at = click.captured_at
+
+    def schedule(self, *, hold: float | None = None) -> None:
+        """To be sent when its time comes; or not, where sending is off."""
+        if conf.SEND:
+            self.state, self.reason = State.PENDING, ""
+            self.due_at = DbNow(conf.HOLD if hold is None else hold)
+        else:
+            self.state, self.reason = State.SKIPPED, Reason.SENDING_OFF
 
     @property
     def amount(self) -> str:

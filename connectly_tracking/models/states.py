@@ -62,6 +62,15 @@ class Reason(models.TextChoices):
         "click_after_order",
         _("The click came after the order was placed."),
     )
+    CONSENT_PENDING = (
+        "consent_pending",
+        _("The customer had not yet been asked for consent."),
+    )
+    CONSENT_REFUSED = "consent_refused", _("The customer did not consent.")
+    CONSENT_WITHDRAWN = (
+        "consent_withdrawn",
+        _("The customer withdrew consent before it was reported."),
+    )
     INVALID = "invalid", _("The order could not be reported as the shop passed it.")
     SENDING_OFF = "sending_off", _("Sending was switched off when it was recorded.")
     CANCELLED = "cancelled", _("The order was cancelled before it was reported.")
@@ -77,15 +86,18 @@ class Reason(models.TextChoices):
     )
 
 
-#: A later signal may mend a row that was skipped for one of these.
-MENDABLE = (
+#: Skipped for want of a click: a later signal, binding or consent may bring one.
+WANTING = (
     Reason.NOT_ATTRIBUTED,
     Reason.INCOMPLETE_CLICK,
     Reason.OTHER_SOURCE,
     Reason.OUTSIDE_WINDOW,
     Reason.CLICK_AFTER_ORDER,
-    Reason.INVALID,
+    Reason.CONSENT_PENDING,
 )
+#: A later signal may mend a row that was skipped for one of these.
+MENDABLE = (*WANTING, Reason.INVALID)
+
 
 
 def key_of(order_id: str) -> str:

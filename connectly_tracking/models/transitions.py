@@ -10,7 +10,7 @@ from django.db import connections, models
 from django.db.models import F
 
 from .clock import DbNow
-from .states import EventName, Reason, State, key_of
+from .states import WANTING, EventName, Reason, State, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,6 +58,12 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.filter(
             event_name=EventName.PURCHASE, order_id=order_id, key=key_of(order_id)
         )
+
+    def wanting(self) -> ConversionQuerySet:
+        """Skipped for want of a click, which may still come."""
+        return self.filter(
+            state=State.SKIPPED, reason__in=WANTING, cancelled_at=None
+        ).exclude(payload="")
 
     def replayable(self) -> ConversionQuerySet:
         """What a person may send again: final, not delivered, and its click known."""
@@ -123,6 +129,12 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_cancelled(self) -> int:
         """pending → skipped: nobody has it in hand, so it is stopped in time."""
         return self._end(State.SKIPPED, Reason.CANCELLED)
+
+    def mark_withdrawn(self) -> int:
+        """pending → skipped: consent was withdrawn, so nothing of it may be sent."""
+        return self.filter(state=State.PENDING)._end(
+            State.SKIPPED, Reason.CONSENT_WITHDRAWN, body=""
+        )
 
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from ..attribution import business_of, resolve
+from ..attribution import Clue, business_of, resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
-from ..models import Conversion, DbNow, EventName, Reason, State, key_of, moment
+from ..models import Conversion, EventName, Reason, State, key_of, moment
 from ..payload import Payload, legible, text_of
-from ..wire import purchase_body
+from ..wire import purchase_body, purchase_payload
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,6 +34,7 @@ class Source:
     """
 
     attribution: Attribution | UUID | str | None = None
+    token: str | None = None
     request: HttpRequest | None = None
     user: Any = None
     business: str | None = None
@@ -68,10 +69,15 @@ def _checked(event: Purchase, source: Source) -> Draft:
     )
     event_time = moment(payload.event_time)
     found = resolve(
-        event_time=event_time,
-        attribution=source.attribution,
-        request=source.request,
-        user=source.user,
+        Clue(
+            order_id=payload.order_id,
+            event_time=event_time,
+            attribution=source.attribution,
+            token=source.token,
+            request=source.request,
+            user=source.user,
+            business=source.business,
+        )
     )
     click = found.click
     row = Conversion(
@@ -82,20 +88,19 @@ def _checked(event: Purchase, source: Source) -> Draft:
         event_time=event_time,
         recorded_at=timezone.now(),
     )
+    row.attribution_id = found.click_id
     if click is not None:
-        row.attribution_id = click.pk
-        row.sendout_id, row.ad_id = click.sendout_id, click.ad_id
-        row.clicked_at = click.captured_at
+        row.credit(click)
     if click is None or found.reason is not None:
-        # Small, since it is nobody's business what a customer bought without a click.
+        # Small, since it is nobody's business what a customer bought without a click;
+        # but for two days the click may still come.
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
+        if row.is_mendable:
+            row.payload = purchase_payload(payload)
         return Draft(row=row, click=click)
     row.body = purchase_body(payload, click.landing)
     row.value, row.currency = payload.value, payload.currency
-    if conf.SEND:
-        row.state, row.due_at = State.PENDING, DbNow(conf.HOLD)
-    else:
-        row.state, row.reason = State.SKIPPED, Reason.SENDING_OFF
+    row.schedule()
     return Draft(row=row, click=click)
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, router, transaction
 
-from ..attribution import is_at_hand, store
+from ..attribution import store
 from ..conf import conf
-from ..models import Conversion, ConversionQuerySet, Reason, State
+from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
 from .draft import Draft, Source, draft_of
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..events import Purchase
     from ..exceptions import InvalidEvent
-    from ..models import Attribution
 
 
 def record(
@@ -29,13 +28,15 @@ def record(
     request: HttpRequest | None = None,
     user: Any = None,
     attribution: Attribution | UUID | str | None = None,
+    token: str | None = None,
     business: str | None = None,
     using: str | None = None,
 ) -> Conversion:
     """Record a paid order in the order's own transaction: one row per order.
 
-    ``attribution``, ``request`` and ``user`` say where to look for the click, in that
-    order; ``business`` is an alias of the settings; ``using`` is the order's database,
+    ``attribution``, ``token`` (of `make_token`), what was bound to the order's id,
+    ``request`` and ``user`` say where to look for the click, in that order;
+    ``business`` is an alias of the settings; ``using`` is the order's database,
     where our tables must be too.
 
     Returns the order's row: a new one, or that of an earlier call, which changes only
@@ -46,6 +47,7 @@ def record(
     """
     source = Source(
         attribution=attribution,
+        token=token,
         request=request,
         user=user,
         business=business,
@@ -140,6 +142,5 @@ def _take_write_lock(using: str, source: Source) -> None:
         return
     # Inside the order's transaction the shop has mostly written by now.
     is_ours = len(connection.savepoint_ids) == 0
-    reads_nothing = is_at_hand(source.attribution, source.request)
-    if is_ours or not reads_nothing:
+    if is_ours or not isinstance(source.attribution, Attribution):
         Conversion.objects.using(using).filter(pk=0).update(attempts=0)

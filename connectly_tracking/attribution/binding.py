@@ -1,0 +1,96 @@
+"""Notes which click an order owes, before it is paid."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
+from django.utils import timezone
+
+from ..conf import conf
+from ..exceptions import InvalidEvent
+from ..models import Conversion, EventName, OrderAttribution, key_of
+from ..payload import legible, text_of
+from .capture import click_of
+from .mending import mend
+from .rows import savepoint
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest
+
+    from ..models import Attribution
+
+logger = logging.getLogger(__name__)
+
+
+def bind_order(
+    request: HttpRequest, order_id: str | int | UUID
+) -> OrderAttribution | None:
+    """Bind an order to the visitor's click, where it is placed.
+
+    Whoever completes it later, a webhook, a task, a command, needs no request then. An
+    order that was completed already, and had no click, gets this one.
+
+    Returns the binding, or None where the visitor has no click. Like the signals it
+    raises nothing but InvalidEvent under STRICT, for an id that is none.
+    """
+    try:
+        with savepoint():
+            return _bind(request, order_id)
+    except Exception as exc:
+        if isinstance(exc, InvalidEvent) and _is_strict():
+            raise
+        error = type(exc).__name__
+        logger.error("order_not_bound order_id=%s error=%s", legible(order_id), error)
+        return None
+
+
+def bound_to(
+    order_id: str, business: str | None
+) -> tuple[Attribution | None, UUID | None]:
+    """The click that was bound to an order, and its id where it has no row (yet)."""
+    bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
+    # Joined from the left: a click that waits for consent has no row yet.
+    bindings = bindings.filter(key=key_of(order_id)).select_related("attribution")
+    if business is not None:
+        bindings = bindings.filter(business=business)
+    found = bindings.order_by("-bound_at").first()
+    return (None, None) if found is None else (found.attribution, found.attribution_id)
+
+
+def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
+    text = text_of(order_id)
+    if not text or len(text) > 128:
+        raise InvalidEvent("order_id", "is no order's id; pass what Purchase is given")
+    click = click_of(request, at=timezone.now())
+    if click is None:
+        return None
+    using = router.db_for_write(OrderAttribution)
+    by_target = connections[using].features.supports_update_conflicts_with_target
+    binding = OrderAttribution(
+        business=click.business,
+        key=key_of(text),
+        order_id=legible(text),
+        attribution=click,
+        bound_at=timezone.now(),
+    )
+    OrderAttribution.objects.using(using).bulk_create(
+        [binding],
+        update_conflicts=True,
+        unique_fields=["key", "business"] if by_target else None,
+        update_fields=["attribution", "bound_at"],
+    )
+    if not click._state.adding:  # not one that waits for consent
+        mend(Conversion.objects.all().of_order(text), click)
+    return binding
+
+
+def _is_strict() -> bool:
+    try:
+        return conf.STRICT
+    except ImproperlyConfigured:
+        return False

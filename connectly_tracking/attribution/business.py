@@ -1,0 +1,28 @@
+"""Which business a request or an order belongs to."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ..conf import DEFAULT_BUSINESS, conf
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
+
+
+def business_of(request: HttpRequest | None, order: Any = None) -> str:
+    """The alias that the project's resolver names. Raises what that raises."""
+    resolver = conf.BUSINESS_RESOLVER
+    return (resolver(request, order) if resolver else None) or DEFAULT_BUSINESS
+
+
+def landing_business(request: HttpRequest) -> str:
+    """As `business_of`, where the shop's own code must not cost the click."""
+    try:
+        return business_of(request)
+    except Exception as exc:  # noqa: BLE001 - whatever it was
+        logger.error("resolver_failed error=%s", type(exc).__name__)
+        return DEFAULT_BUSINESS

@@ -1,0 +1,80 @@
+"""Records that an attributed visitor looked at something: once in half an hour."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import IntegrityError, router, transaction
+from django.utils import timezone
+
+from ..attribution import click_of, fault_of
+from ..events import ViewContent
+from ..exceptions import InvalidEvent
+from ..models import Conversion, EventName, moment
+from ..payload import View
+from ..wire import body_of, view_payload
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest
+
+ONCE_IN: Final = timedelta(minutes=30)
+
+
+def record_view(
+    view: ViewContent, *, request: HttpRequest, using: str | None = None
+) -> Conversion | None:
+    """Record a content view of this visitor, to be sent with the next poll.
+
+    Returns None where the visitor has no click that can be credited, which is no
+    trouble and leaves no trace; and the row that is there where the same content was
+    looked at after the same click less than half an hour ago. Raises InvalidEvent for
+    what cannot be sent, and what the database raises.
+    """
+    if not isinstance(view, ViewContent):
+        raise InvalidEvent("view", f"is a {type(view).__name__}; pass a ViewContent")
+    using = using or router.db_for_write(Conversion)
+    with transaction.atomic(using=using):
+        click = click_of(request, at=timezone.now())
+        if click is None or click._state.adding:
+            return None
+        checked = View.from_view(
+            view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
+        )
+        event_time = moment(checked.event_time)
+        if fault_of(click, event_time):
+            return None
+        slot = int(checked.event_time // ONCE_IN.total_seconds())
+        keys = [_key(click.pk, checked, slot - past) for past in (0, 1)]
+        rows = Conversion.objects.using(using).filter(
+            event_name=EventName.VIEW_CONTENT, business=click.business
+        )
+        recent = rows.filter(key__in=keys, event_time__gt=event_time - ONCE_IN)
+        if seen := recent.first():
+            return seen
+        row = Conversion(
+            event_name=EventName.VIEW_CONTENT,
+            business=click.business,
+            key=keys[0],
+            event_time=event_time,
+            recorded_at=timezone.now(),
+            value=checked.value,
+            currency=checked.currency,
+            body=body_of("ViewContent", view_payload(checked), click.landing),
+        )
+        row.credit(click)
+        row.schedule(hold=0)
+        try:
+            with transaction.atomic(using=using):
+                row.save(force_insert=True, using=using)
+        except IntegrityError:
+            return rows.filter(key=keys[0]).first()
+        return row
+
+
+def _key(click_id: UUID, view: View, slot: int) -> str:
+    text = f"{click_id.hex}\n{view.digest}\n{slot}"
+    return hashlib.sha256(text.encode()).hexdigest()

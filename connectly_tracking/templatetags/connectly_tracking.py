@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.html import escape, format_html
+
+if TYPE_CHECKING:
+    from django.template import Context
+    from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def connectly_capture(context: Context, endpoint: str = "") -> SafeString:
+    """The script that tells the shop of a landing: for pages from a cache or a CDN.
+
+    ``endpoint``: the whole URL of the capture endpoint, where the page is served from
+    another host than the shop; else it is that of ``connectly_tracking.urls``.
+    """
+    source = static("connectly_tracking/capture.js")
+    # A literal in a template passes for safe.
+    url = escape(endpoint) if endpoint else reverse("connectly_tracking:capture")
+    nonce = _nonce(context)
+    if nonce:
+        return format_html(
+            '<script src="{}" data-endpoint="{}" nonce="{}" defer></script>',
+            source,
+            url,
+            nonce,
+        )
+    return format_html(
+        '<script src="{}" data-endpoint="{}" defer></script>', source, url
+    )
+
+
+def _nonce(context: Context) -> Any:
+    """Of Django's own content security policy, or of django-csp."""
+    request = context.get("request")
+    return context.get("csp_nonce") or getattr(request, "csp_nonce", None)

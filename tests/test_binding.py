@@ -1,0 +1,212 @@
+"""An order that is bound to a click is completed without a request."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from connectly_tracking import attribution, outbox
+from connectly_tracking.attribution import bind_order
+from connectly_tracking.delivery import deliver
+from connectly_tracking.exceptions import InvalidEvent
+from connectly_tracking.models import (
+    Attribution,
+    Conversion,
+    OrderAttribution,
+    Reason,
+    State,
+)
+from connectly_tracking.signals import order_completed
+
+from .conftest import TAGGED, make_click, make_purchase, table_refused
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.test import RequestFactory
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+DAY = 86400
+
+
+@pytest.fixture
+def visit(rf: RequestFactory) -> HttpRequest:
+    return visit_of(rf)
+
+
+def visit_of(rf: RequestFactory, query: str = TAGGED) -> HttpRequest:
+    request = rf.get(query)
+    request.session = SessionStore()
+    request.user = AnonymousUser()
+    attribution.land(request)
+    return request
+
+
+def test_the_view_binds_and_the_webhook_completes(
+    visit: HttpRequest, sandbox: Sandbox
+) -> None:
+    with transaction.atomic():
+        binding = bind_order(visit, "ORD-7821")
+    assert binding is not None
+    order_completed.send(None, purchase=make_purchase())
+    row = Conversion.objects.get()
+    assert row.state == State.PENDING
+    assert row.attribution == Attribution.objects.get()
+    assert deliver() == {State.DELIVERED: 1}
+
+
+def test_the_webhook_may_come_first(visit: HttpRequest, sandbox: Sandbox) -> None:
+    order_completed.send(None, purchase=make_purchase())
+    row = Conversion.objects.get()
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.NOT_ATTRIBUTED)
+    assert (row.body, row.value, row.currency) == ("", None, "")
+    bind_order(visit, "ORD-7821")
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.payload) == (State.PENDING, "", "")
+    assert (str(row.value.normalize()), row.currency) == ("99.97", "USD")  # type: ignore[union-attr]
+    assert deliver() == {State.DELIVERED: 1}
+    reference = outbox.record(make_purchase("other"), request=visit)
+    sent = sandbox.events[0].body.decode()
+    assert sent == reference.body.replace("other", "ORD-7821").replace(
+        f'"event_time": {int(reference.event_time.timestamp())}',  # type: ignore[union-attr]
+        f'"event_time": {int(row.event_time.timestamp())}',  # type: ignore[union-attr]
+    )
+
+
+@pytest.mark.parametrize("order_id", [7821, "7821"])
+def test_an_id_is_the_same_as_a_number_and_as_text(
+    visit: HttpRequest, order_id: Any
+) -> None:
+    bind_order(visit, order_id)
+    assert outbox.record(make_purchase("7821")).state == State.PENDING
+
+
+def test_ids_that_differ_in_case_are_two_orders(visit: HttpRequest) -> None:
+    bind_order(visit, "ord-1")
+    assert outbox.record(make_purchase("ORD-1")).reason == Reason.NOT_ATTRIBUTED
+
+
+def test_what_was_bound_wins_over_the_session_that_completes(
+    rf: RequestFactory, visit: HttpRequest
+) -> None:
+    bind_order(visit, "ORD-7821")
+    staff = visit_of(rf, TAGGED.replace("track-1", "track-2"))
+    row = outbox.record(make_purchase(), request=staff)
+    assert "track-1" in row.body
+
+
+def test_a_bound_click_that_is_too_old_gives_way_to_the_session(
+    rf: RequestFactory, visit: HttpRequest
+) -> None:
+    bind_order(visit, "ORD-7821")
+    Attribution.objects.update(captured_at=make_click(age=40 * DAY).captured_at)
+    row = outbox.record(
+        make_purchase(), request=visit_of(rf, TAGGED.replace("track-1", "track-2"))
+    )
+    assert "track-2" in row.body
+
+
+def test_the_last_binding_of_an_order_counts(
+    rf: RequestFactory, visit: HttpRequest
+) -> None:
+    bind_order(visit, "ORD-7821")
+    bind_order(visit_of(rf, TAGGED.replace("track-1", "track-2")), "ORD-7821")
+    assert OrderAttribution.objects.count() == 1
+    assert "track-2" in outbox.record(make_purchase()).body
+
+
+def test_a_logged_in_customer_without_a_session_click_is_bound_to_the_users(
+    rf: RequestFactory,
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.user = User.objects.create(username="ada")
+    click = make_click(user=request.user)
+    bind_order(request, "ORD-7821")
+    assert outbox.record(make_purchase()).attribution == click
+
+
+def test_a_visitor_without_a_click_is_bound_to_nothing(rf: RequestFactory) -> None:
+    request = visit_of(rf, "/")
+    assert bind_order(request, "ORD-7821") is None
+    assert not OrderAttribution.objects.exists()
+
+
+def test_a_prefetched_click_is_stored_when_it_is_bound(rf: RequestFactory) -> None:
+    request = rf.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    request.session = SessionStore()
+    attribution.land(request)
+    assert not Attribution.objects.exists()
+    bind_order(request, "ORD-7821")
+    assert outbox.record(make_purchase()).attribution == Attribution.objects.get()
+
+
+def test_a_binding_is_one_insert_in_the_orders_transaction(visit: HttpRequest) -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with CaptureQueriesContext(connection) as queries:
+            bind_order(visit, "ORD-7821")
+        raise ZeroDivisionError
+    assert not OrderAttribution.objects.exists()
+    words = [query["sql"].split()[0] for query in queries.captured_queries]
+    assert words.count("INSERT") == 1
+
+
+@pytest.mark.parametrize("order_id", [None, "", True, "x" * 129, object()])
+def test_an_id_that_is_none_is_said_and_harms_nobody(
+    visit: HttpRequest,
+    configure: Any,
+    caplog: pytest.LogCaptureFixture,
+    order_id: Any,
+) -> None:
+    assert bind_order(visit, order_id) is None
+    assert "order_not_bound" in caplog.text
+    configure(STRICT=True)
+    with pytest.raises(InvalidEvent):
+        bind_order(visit, order_id)
+
+
+def test_a_database_that_refuses_harms_no_checkout(
+    visit: HttpRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    with transaction.atomic():
+        User.objects.create(username="ada")
+        with table_refused("orderattribution"):
+            assert bind_order(visit, "ORD-7821") is None
+    assert User.objects.exists()
+    assert "order_not_bound order_id=ORD-7821" in caplog.text
+
+
+def test_a_click_of_one_business_never_credits_another(
+    configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own, "mx": own})
+    click = make_click(business="mx")
+    row = outbox.record(make_purchase(), attribution=click, business="br")
+    assert (row.business, row.reason) == ("br", Reason.NOT_ATTRIBUTED)
+    assert outbox.record(make_purchase("2"), attribution=click).business == "mx"
+
+
+def test_an_order_that_is_cancelled_meanwhile_is_not_revived(
+    visit: HttpRequest,
+) -> None:
+    outbox.record(make_purchase())
+    outbox.cancel("ORD-7821")
+    bind_order(visit, "ORD-7821")
+    assert Conversion.objects.get().state == State.SKIPPED
+
+
+def test_a_click_after_the_order_is_not_credited_by_a_binding(
+    visit: HttpRequest,
+) -> None:
+    outbox.record(make_purchase(event_time=int(time.time()) - DAY))
+    bind_order(visit, "ORD-7821")
+    row = Conversion.objects.get()
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CLICK_AFTER_ORDER)

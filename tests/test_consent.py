@@ -1,0 +1,224 @@
+"""Yes, no, not yet, and yes no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+
+from connectly_tracking import attribution, outbox
+from connectly_tracking.attribution import (
+    bind_order,
+    consent_changed,
+    forget,
+    make_token,
+    recall,
+)
+from connectly_tracking.attribution import session as sessions
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import (
+    Attribution,
+    Conversion,
+    OrderAttribution,
+    Reason,
+    State,
+)
+
+from .conftest import LANDING, TAGGED, make_purchase
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.test import RequestFactory
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+DAY = 86400
+
+
+class Banner:
+    """What the visitor has said so far."""
+
+    answer: Any = None
+    asked = 0
+
+    def __call__(self, request: HttpRequest) -> Any:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def banner(configure: Any) -> Banner:
+    banner = Banner()
+    configure(CONSENT=banner)
+    return banner
+
+
+@pytest.fixture
+def request_(rf: RequestFactory) -> HttpRequest:
+    request = rf.get(TAGGED)
+    request.session = SessionStore()
+    return request
+
+
+def land(request: HttpRequest) -> None:
+    attribution.land(request)
+
+
+def in_session(request: HttpRequest) -> bool:
+    return sessions.KEY in request.session
+
+
+def test_with_consent_all_is_as_without_a_question(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    banner.answer = True
+    land(request_)
+    assert Attribution.objects.count() == 1
+    assert outbox.record(make_purchase(), request=request_).state == State.PENDING
+
+
+def test_without_consent_nothing_is_stored(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    banner.answer = False
+    land(request_)
+    assert not in_session(request_)
+    assert not Attribution.objects.exists()
+    row = outbox.record(make_purchase(), request=request_)
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_REFUSED)
+    assert (row.attribution_id, row.payload, row.body) == (None, "", "")
+
+
+@pytest.mark.parametrize("answer", [None, RuntimeError("vault"), "yes", 1])
+def test_not_asked_yet_is_the_session_alone(
+    banner: Banner, request_: HttpRequest, answer: Any
+) -> None:
+    banner.answer = answer
+    land(request_)
+    assert in_session(request_)
+    assert not Attribution.objects.exists()
+    row = outbox.record(make_purchase(), request=request_)
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_PENDING)
+    assert (row.sendout_id, row.ad_id, row.body) == ("", "", "")
+    assert not Attribution.objects.exists()
+
+
+def test_a_late_yes_sends_the_order_that_waited(
+    banner: Banner, request_: HttpRequest, sandbox: Sandbox
+) -> None:
+    land(request_)
+    outbox.record(make_purchase(), request=request_)
+    banner.answer = True
+    consent_changed(request_)
+    row = Conversion.objects.get()
+    assert row.state == State.PENDING
+    assert row.sendout_id == LANDING.sendout_id
+    assert row.attribution == Attribution.objects.get()
+    assert deliver() == {State.DELIVERED: 1}
+
+
+def test_a_late_no_ends_it(banner: Banner, request_: HttpRequest) -> None:
+    land(request_)
+    outbox.record(make_purchase(), request=request_)
+    banner.answer = False
+    consent_changed(request_)
+    assert not in_session(request_)
+    assert not Attribution.objects.exists()
+    row = Conversion.objects.get()
+    assert (row.state, row.reason, row.payload) == (
+        State.SKIPPED,
+        Reason.CONSENT_REFUSED,
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        recall,
+        make_token,
+        lambda request: bind_order(request, "ORD-7821"),
+        lambda request: attribution.capture(request, {}),
+        lambda request: outbox.record(make_purchase(), request=request),
+    ],
+    ids=["recall", "make_token", "bind_order", "capture", "the order"],
+)
+def test_whatever_meets_a_waiting_click_asks_again(
+    banner: Banner, request_: HttpRequest, meet: Any
+) -> None:
+    land(request_)
+    banner.answer = True
+    meet(request_)
+    assert Attribution.objects.count() == 1
+    assert outbox.record(make_purchase(), request=request_).state == State.PENDING
+
+
+@pytest.mark.parametrize("carry", ["token", "binding"])
+def test_an_order_that_comes_by_webhook_waits_for_the_answer(
+    banner: Banner, request_: HttpRequest, carry: str
+) -> None:
+    land(request_)
+    token = make_token(request_) if carry == "token" else None
+    if carry == "binding":
+        bind_order(request_, "ORD-7821")
+    row = outbox.record(make_purchase(), token=token)
+    assert row.reason == Reason.CONSENT_PENDING
+    banner.answer = True
+    consent_changed(request_)
+    row.refresh_from_db()
+    assert row.state == State.PENDING
+
+
+def test_a_withdrawal_stops_what_was_not_sent_and_forgets_the_click(
+    banner: Banner, request_: HttpRequest, sandbox: Sandbox
+) -> None:
+    banner.answer = True
+    land(request_)
+    bind_order(request_, "ORD-1")
+    sent = outbox.record(make_purchase("ORD-1"), request=request_)
+    deliver()
+    waits = outbox.record(make_purchase("ORD-2"), request=request_)
+    banner.answer = False
+    consent_changed(request_)
+    waits.refresh_from_db()
+    sent.refresh_from_db()
+    assert (waits.state, waits.reason) == (State.SKIPPED, Reason.CONSENT_WITHDRAWN)
+    assert waits.body == ""
+    assert sent.state == State.DELIVERED
+    assert not in_session(request_)
+    assert not Attribution.objects.exists()
+    assert not OrderAttribution.objects.exists()
+    assert outbox.replay(Conversion.objects.all()) == 0
+    assert not deliver()
+
+
+def test_forgetting_needs_no_question(request_: HttpRequest) -> None:
+    land(request_)
+    row = outbox.record(make_purchase(), request=request_)
+    forget(request_)
+    row.refresh_from_db()
+    assert row.reason == Reason.CONSENT_WITHDRAWN
+    assert not Attribution.objects.exists()
+    forget(request_)
+
+
+def test_nobody_is_asked_on_an_untagged_page(
+    banner: Banner, client: Any, configure: Any
+) -> None:
+    client.get("/")
+    assert banner.asked == 0
+
+
+def test_values_that_are_too_long_for_a_session_are_not_kept_without_consent(
+    banner: Banner, rf: RequestFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = rf.get(TAGGED.replace("track-1", "t" * 1000).replace("clid-1", "c" * 900))
+    request.session = SessionStore()
+    land(request)
+    assert not in_session(request)
+    assert not Attribution.objects.exists()
+    assert "too_long_without_consent" in caplog.text

@@ -1,0 +1,174 @@
+"""Landings on pages that Django did not serve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.db import connection
+from django.template import Context, Template
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path
+
+from connectly_tracking.attribution import session as sessions
+from connectly_tracking.landing import PARAMETERS
+from connectly_tracking.models import Attribution
+
+from .conftest import LANDING, TAGGED
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
+
+urlpatterns = [path("connectly/", include("connectly_tracking.urls"))]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+URL = "/connectly/capture/"
+QUERY = TAGGED.partition("?")[2]
+VALUES = {name: getattr(LANDING, name) for name in PARAMETERS}
+
+
+@pytest.fixture
+def browser() -> Client:
+    return Client(enforce_csrf_checks=True)
+
+
+def post(browser: Client, body: Any, kind: str, **headers: str) -> HttpResponse:
+    origin = {"Origin": "http://testserver"} | headers
+    response: HttpResponse = browser.post(
+        URL, data=body, content_type=kind, headers=origin
+    )
+    assert response.status_code == 204
+    assert response.content == b""
+    return response
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (QUERY, "text/plain;charset=UTF-8"),
+        (QUERY, "application/x-www-form-urlencoded"),
+        (QUERY, ""),
+        (json.dumps(VALUES), "application/json"),
+    ],
+)
+def test_the_five_values_are_kept_as_a_page_would(
+    browser: Client, body: str, kind: str
+) -> None:
+    response = post(browser, body, kind)
+    click = Attribution.objects.get()
+    assert click.landing == LANDING
+    assert browser.session[sessions.KEY]["id"] == click.pk.hex
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_a_form_is_read_too(browser: Client) -> None:
+    browser.post(URL, VALUES, headers={"Origin": "http://testserver"})
+    assert Attribution.objects.get().landing == LANDING
+
+
+def test_values_are_decoded_once_and_a_plus_stays_a_plus(browser: Client) -> None:
+    post(browser, QUERY.replace("clid-1", "a+b%2Bc%252F"), "text/plain")
+    assert Attribution.objects.get().ctwa_clid == "a+b+c%2F"
+
+
+@pytest.mark.parametrize(
+    ("origin", "heard"),
+    [
+        ("http://testserver", True),
+        ("https://www.shop.example", True),
+        ("https://eu.pages.example", True),
+        ("https://pages.example", True),
+        ("https://testserver", False),
+        ("http://www.shop.example", False),
+        ("https://evilpages.example", False),
+        ("https://evil.example", False),
+        ("null", False),
+        ("", False),
+        ("https://[", False),
+    ],
+)
+def test_only_pages_of_ours_are_listened_to(
+    browser: Client, settings: Any, origin: str, heard: bool
+) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = [
+        "https://www.shop.example",
+        "https://*.pages.example",
+    ]
+    response = post(browser, QUERY, "text/plain", Origin=origin)
+    assert Attribution.objects.exists() == heard
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("", "text/plain"),
+        ("x" * 100_000, "text/plain"),
+        (b"\xff\xfe\x00", "text/plain"),
+        ("[1]", "application/json"),
+        ("{", "application/json"),
+        ("[" * 100_000, "application/json"),
+        (b"\xff", "application/json"),
+        ('{"cnct_tracking_id": 7}', "application/json"),
+        ("--x", "multipart/form-data; boundary=x"),
+        ("--x", "multipart/form-data"),
+        ("cnct_tracking_id=%00", "text/plain"),
+    ],
+)
+def test_whatever_comes_is_answered_alike(
+    browser: Client, body: Any, kind: str
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        post(browser, body, kind)
+    assert {query["sql"].split()[0] for query in queries} <= {"SAVEPOINT", "RELEASE"}
+    assert not Attribution.objects.exists()
+
+
+def test_more_than_django_reads_is_answered_alike(
+    browser: Client, settings: Any
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    post(browser, QUERY + "x" * 200, "text/plain")
+    assert not Attribution.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["get", "head", "put", "delete", "options"])
+def test_other_methods_do_nothing(browser: Client, method: str) -> None:
+    response = getattr(browser, method)(URL, headers={"Origin": "http://testserver"})
+    assert response.status_code == 204
+    assert not Attribution.objects.exists()
+
+
+class TestTag:
+    def render(self, template: str = "{% connectly_capture %}", **context: Any) -> str:
+        request = RequestFactory().get("/")
+        source = "{% load connectly_tracking %}" + template
+        return Template(source).render(Context({"request": request} | context))
+
+    def test_it_names_the_script_and_the_endpoint(self) -> None:
+        assert self.render() == (
+            '<script src="/static/connectly_tracking/capture.js" '
+            'data-endpoint="/connectly/capture/" defer></script>'
+        )
+
+    def test_it_carries_the_nonce_of_a_content_security_policy(self) -> None:
+        assert ' nonce="abc" ' in self.render(csp_nonce="abc")
+        request = RequestFactory().get("/")
+        request.csp_nonce = "x"  # type: ignore[attr-defined]
+        assert ' nonce="x" ' in self.render(request=request)
+
+    def test_an_endpoint_on_another_host_is_escaped(self) -> None:
+        tag = self.render("{% connectly_capture endpoint='https://a/?b=1&c=<' %}")
+        assert 'data-endpoint="https://a/?b=1&amp;c=&lt;"' in tag
+
+
+def test_the_script_is_small_and_needs_nothing() -> None:
+    found = finders.find("connectly_tracking/capture.js")
+    assert isinstance(found, str)
+    script = Path(found).read_text()
+    assert len(script.encode()) <= 1024
+    for word in ("import", "eval", "document.cookie", "http"):
+        assert word not in script

@@ -1,0 +1,256 @@
+"""Each recipe of docs/recipes.md, run as it stands there."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+
+from connectly_tracking import attribution
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import Attribution, Conversion, Reason, State
+from example_project.shop import models as shop_models
+from example_project.shop.models import Order, Product
+
+from .conftest import LANDING, TAGGED
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.test import RequestFactory
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+TEXT = (Path(__file__).parent.parent / "docs/recipes.md").read_text()
+RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n```python\n(.*?)```", TEXT, re.S))
+ORDER_PAID = {"id": "evt_1Pabc", "object": "event", "livemode": False}
+
+
+@pytest.fixture
+def cook(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The functions of a recipe, as a shop's module would have them."""
+    monkeypatch.setitem(sys.modules, "shop", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "shop.models", shop_models)
+
+    def cook(name: str) -> SimpleNamespace:
+        names: dict[str, Any] = {}
+        exec(RECIPES[name], names)  # noqa: S102 - our own documentation
+        return SimpleNamespace(**names)
+
+    return cook
+
+
+@pytest.fixture
+def visit(rf: RequestFactory) -> HttpRequest:
+    request = rf.get(TAGGED)
+    request.session = SessionStore()
+    attribution.land(request)
+    return request
+
+
+@pytest.fixture
+def order(db: None) -> Order:
+    product, _ = Product.objects.update_or_create(
+        sku="tee", defaults={"name": "Tee", "price": "49.99", "currency": "USD"}
+    )
+    product.refresh_from_db()
+    placed = Order.objects.place(product, quantity=2)
+    return Order.objects.get(pk=placed.pk)
+
+
+def delivered(sandbox: Sandbox, order: Order) -> None:
+    """That this order, and nothing else, reached Connectly with the right click."""
+    deliver()
+    (event,) = sandbox.events
+    body = json.loads(event.body, parse_float=str)
+    assert body["payload"]["order_id"] == order.number
+    assert body["payload"]["value"] == "99.98"
+    assert body["cnct_tracking_id"] == LANDING.cnct_tracking_id
+    assert body["attribution"]["meta_ctwa"]["ctwa_clid"] == LANDING.ctwa_clid
+    assert body["payload"]["event_time"] == int(order.placed_at.timestamp())
+    assert sandbox.received_count == 1
+
+
+def test_every_recipe_has_a_test() -> None:
+    assert set(RECIPES) == {
+        name.removeprefix("test_").partition("__")[0]
+        for name in globals()
+        if "__" in name and name.startswith("test_")
+    }
+
+
+def checkout_session(order_id: str, **fields: Any) -> dict[str, Any]:
+    session = {
+        "id": "cs_test_a1",
+        "object": "checkout.session",
+        "client_reference_id": order_id,
+        "payment_status": "paid",
+        "amount_total": 9998,
+    }
+    return ORDER_PAID | {
+        "type": "checkout.session.completed",
+        "data": {"object": session | fields},
+    }
+
+
+def test_stripe_checkout__paid_at_once(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("stripe_checkout")
+    sent = recipe.start(visit, order)
+    for _ in range(2):  # a webhook is repeated
+        recipe.webhook(checkout_session(sent["client_reference_id"]))
+    delivered(sandbox, order)
+
+
+def test_stripe_checkout__paid_later(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("stripe_checkout")
+    recipe.start(visit, order)
+    recipe.webhook(checkout_session(order.number, payment_status="unpaid"))
+    assert not Conversion.objects.exists()
+    paid = checkout_session(order.number)
+    recipe.webhook(paid | {"type": "checkout.session.async_payment_succeeded"})
+    delivered(sandbox, order)
+
+
+def test_stripe_checkout__webhook_before_the_view(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("stripe_checkout")
+    recipe.webhook(checkout_session(order.number))
+    assert Conversion.objects.get().reason == Reason.NOT_ATTRIBUTED
+    recipe.start(visit, order)
+    delivered(sandbox, order)
+
+
+def test_stripe_payment_intent__order_made_by_the_webhook(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("stripe_payment_intent")
+    cart = SimpleNamespace(id="cart-7", total_in_cents=9998)
+    metadata = recipe.start(visit, cart)["metadata"]
+    assert all(len(value) <= 500 for value in metadata.values())
+    intent = {"id": "pi_3P", "object": "payment_intent", "metadata": metadata}
+    event = ORDER_PAID | {"type": "payment_intent.succeeded"}
+    recipe.webhook(event | {"data": {"object": intent}}, {"cart-7": order}.__getitem__)
+    delivered(sandbox, order)
+
+
+def test_stripe_payment_intent__a_customer_without_a_click(
+    cook: Any, rf: RequestFactory, order: Order
+) -> None:
+    recipe = cook("stripe_payment_intent")
+    request = rf.get("/")
+    request.session = SessionStore()
+    cart = SimpleNamespace(id="cart-7", total_in_cents=9998)
+    metadata = recipe.start(request, cart)["metadata"]
+    assert metadata["connectly"] == ""
+    del metadata["connectly"]  # as Stripe does with an empty value
+    event = {"type": "payment_intent.succeeded"}
+    recipe.webhook(
+        event | {"data": {"object": {"metadata": metadata}}},
+        {"cart-7": order}.__getitem__,
+    )
+    assert Conversion.objects.get().reason == Reason.NOT_ATTRIBUTED
+
+
+def test_paypal__captured(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("paypal")
+    (unit,) = recipe.start(visit, order)["purchase_units"]
+    assert 0 < len(unit["custom_id"]) <= 127
+    recipe.webhook(
+        {
+            "id": "WH-1",
+            "event_type": "PAYMENT.CAPTURE.COMPLETED",
+            "resource_type": "capture",
+            "resource": {
+                "id": "27M47624FP291604U",
+                "status": "COMPLETED",
+                "amount": {"currency_code": "USD", "value": "99.98"},
+                **unit,
+            },
+        }
+    )
+    delivered(sandbox, order)
+
+
+def test_mercado_pago__approved(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("mercado_pago")
+    sent = recipe.start(visit, order)
+    payments = {
+        "1": {"id": 1, "status": "pending", **sent},
+        "2": {"id": 2, "status": "approved", "currency_id": "BRL", **sent},
+    }
+    for number in ("1", "2", "2"):
+        notification = {
+            "action": "payment.updated",
+            "api_version": "v1",
+            "data": {"id": number},
+            "type": "payment",
+        }
+        recipe.webhook(notification, payments.__getitem__)
+    delivered(sandbox, order)
+
+
+def test_bank_redirect__without_the_session(
+    cook: Any, visit: HttpRequest, rf: RequestFactory, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("bank_redirect")
+    sent = recipe.leave(visit, order)
+    back = rf.post("/back", sent | {"Status": "AUTHORISED"})
+    back.session = SessionStore()  # the browser left the cookie out
+    recipe.come_back(back)
+    delivered(sandbox, order)
+
+
+def test_cash_on_delivery__paid_and_returned(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox, configure: Any
+) -> None:
+    recipe = cook("cash_on_delivery")
+    recipe.place(visit, order)
+    recipe.paid_at_the_door(order.number)
+    delivered(sandbox, order)
+    recipe.came_back(order.number)
+    row = Conversion.objects.get()
+    assert (row.state, row.cancelled_at is not None) == (State.DELIVERED, True)
+
+
+def test_headless__the_token_stays_with_the_cart(
+    cook: Any, rf: RequestFactory, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("headless")
+    api = rf.post("/api/landed")
+    api.session = SessionStore()
+    params = dict(pair.split("=") for pair in TAGGED[2:].split("&"))
+    recipe.place(order, recipe.landed(api, params))
+    delivered(sandbox, order)
+
+
+def test_consent__by_a_managers_cookie(
+    cook: Any, rf: RequestFactory, order: Order, sandbox: Sandbox, configure: Any
+) -> None:
+    recipe = cook("consent")
+    configure(CONSENT=recipe.consent)
+    request = rf.get(TAGGED)
+    request.session = SessionStore()
+    attribution.land(request)
+    assert not Attribution.objects.exists()
+    attribution.bind_order(request, order.number)
+    cook("stripe_checkout").webhook(checkout_session(order.number))
+    assert Conversion.objects.get().reason == Reason.CONSENT_PENDING
+    request.COOKIES["klaro"] = quote(json.dumps({"connectly": True}))
+    recipe.answered(request)
+    delivered(sandbox, order)

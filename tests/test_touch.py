@@ -1,0 +1,106 @@
+"""Which of several clicks is credited."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+
+from connectly_tracking import attribution, outbox
+from connectly_tracking.attribution import session as sessions
+from connectly_tracking.models import Attribution, Reason
+
+from .conftest import TAGGED, make_click, make_purchase
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.test import RequestFactory
+
+pytestmark = pytest.mark.django_db
+DAY = 86400
+
+
+def land(request: HttpRequest, name: str) -> None:
+    query = TAGGED.replace("track-1", name).partition("?")[2]
+    request.META["QUERY_STRING"] = query
+    attribution.land(request)
+
+
+@pytest.fixture
+def visit(rf: RequestFactory) -> HttpRequest:
+    request = rf.get("/")
+    request.session = SessionStore()
+    return request
+
+
+def age(request: HttpRequest, seconds: float) -> None:
+    """The click in the session becomes older."""
+    held = request.session[sessions.KEY]
+    request.session[sessions.KEY] = held | {"at": held["at"] - seconds}
+
+
+@pytest.mark.parametrize(("touch", "credited"), [("last", "two"), ("first", "one")])
+def test_of_two_clicks_in_one_session_the_setting_says_which(
+    visit: HttpRequest, configure: Any, touch: str, credited: str
+) -> None:
+    configure(ATTRIBUTION_TOUCH=touch)
+    land(visit, "one")
+    land(visit, "two")
+    land(visit, "two")
+    assert Attribution.objects.count() == 2
+    assert credited in outbox.record(make_purchase(), request=visit).body
+
+
+@pytest.mark.parametrize(("touch", "credited"), [("last", "new"), ("first", "old")])
+def test_of_a_users_clicks_on_several_devices_the_setting_says_which(
+    configure: Any, touch: str, credited: str
+) -> None:
+    configure(ATTRIBUTION_TOUCH=touch)
+    user = User.objects.create(username="ada")
+    clicks = {
+        "ancient": make_click(age=40 * DAY, user=user),
+        "old": make_click(age=20 * DAY, user=user),
+        "new": make_click(age=DAY, user=user),
+        "later": make_click(age=-DAY, user=user),
+    }
+    row = outbox.record(make_purchase(), user=user)
+    assert row.attribution == clicks[credited]
+
+
+def test_a_first_click_that_has_aged_out_gives_way(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    land(visit, "one")
+    age(visit, 29 * DAY)
+    land(visit, "two")
+    assert "two" in outbox.record(make_purchase(), request=visit).body
+
+
+def test_a_first_click_that_is_incomplete_gives_way(
+    rf: RequestFactory, visit: HttpRequest, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    visit.META["QUERY_STRING"] = "cnct_tracking_id=lone"
+    attribution.land(visit)
+    land(visit, "two")
+    assert "two" in outbox.record(make_purchase(), request=visit).body
+
+
+def test_only_clicks_that_are_too_old_say_so(configure: Any) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    user = User.objects.create(username="ada")
+    make_click(age=40 * DAY, user=user)
+    row = outbox.record(make_purchase(event_time=int(time.time())), user=user)
+    assert row.reason == Reason.OUTSIDE_WINDOW
+
+
+def test_without_a_window_the_first_click_of_all_is_the_first(configure: Any) -> None:
+    configure(ATTRIBUTION_TOUCH="first", ATTRIBUTION_WINDOW=None)
+    user = User.objects.create(username="ada")
+    ancient = make_click(age=400 * DAY, user=user)
+    make_click(age=DAY, user=user)
+    assert outbox.record(make_purchase(), user=user).attribution == ancient
