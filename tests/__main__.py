@@ -2,7 +2,8 @@
 
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
-All further options are pytest's.
+``oscar`` runs an Oscar shop's tests instead, which need ``.[oscar]`` installed. All
+further options are pytest's.
 """
 
 from __future__ import annotations
@@ -23,12 +24,19 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 DATABASES: Final = ("sqlite", "postgres", "mariadb")
 DEFAULT: Final = ("sqlite", "postgres")
+OSCAR: Final = [
+    "--ds=tests.contrib_oscar.settings",
+    "--no-migrations",  # Oscar's own take half a minute
+    "tests/contrib_oscar",
+]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
 
 def main(arguments: list[str]) -> int:
     chosen = [name for name in DATABASES if name in arguments] or list(DEFAULT)
     options = [word for word in arguments if word not in DATABASES]
+    if "oscar" in options:
+        options = [*OSCAR, *(word for word in options if word != "oscar")]
     measured = not arguments  # of a part of the suite the figure would say nothing
     if measured:
         options = ["-n", "auto", *COVERED]

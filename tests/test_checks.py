@@ -58,6 +58,8 @@ def test_every_setting_has_an_id_of_its_own() -> None:
         ({"CA_BUNDLE": "no/such/file"}, ["E019"]),
         ({"RETENTION": 0}, ["E020"]),
         ({"QUEUE": ""}, ["E021"]),
+        ({"OSCAR_PURCHASE_STATUS": 7}, ["E040"]),
+        ({"OSCAR_CANCEL_STATUSES": "Cancelled"}, ["E041"]),
         ({"LEASE": 30, "DEADLINE": 20}, ["E030"]),
         ({"BUSINESS_ID": ""}, ["W001"]),
         ({"BUSINESS_ID": None, "API_KEY": None}, ["W001", "W001"]),

@@ -116,6 +116,8 @@ def write(request: HttpRequest, held: Held) -> bool:
     if held.pending:
         entry["pending"] = True
     try:
+        if not session.modified:
+            _spare_the_page(session)
         session[KEY] = entry
     except Exception as exc:  # noqa: BLE001 - as above
         logger.warning("session_not_written error=%s", type(exc).__name__)
@@ -150,6 +152,30 @@ def user_id(request: HttpRequest) -> Any:
 
 def _session(request: HttpRequest) -> SessionBase | None:
     return getattr(request, "session", None)
+
+
+def _spare_the_page(session: SessionBase) -> None:
+    """A session that cannot be saved costs no page, if only we have changed it.
+
+    Django saves it after the view, and answers 500 where its store is down, and 400
+    where the session has just been ended elsewhere.
+    """
+    save, before = session.save, _others(session)
+
+    def spare(*args: Any, **kwargs: Any) -> None:
+        try:
+            save(*args, **kwargs)
+        except Exception as exc:
+            if _others(session) != before:
+                raise  # the shop's own change is lost, too
+            logger.warning("session_not_saved error=%s", type(exc).__name__)
+
+    session.save = spare  # type: ignore[method-assign]
+
+
+def _others(session: SessionBase) -> str:
+    """Whatever is not ours."""
+    return repr({key: value for key, value in session.items() if key != KEY})
 
 
 def _parse(entry: Any) -> Held | None:
