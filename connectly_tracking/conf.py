@@ -48,6 +48,9 @@ class Business:
 class Conf:
     """Typed access to ``CONNECTLY_TRACKING``. Clocks are seconds."""
 
+    #: What a contrib app brings along, for a shop that names no ORDER_ADAPTER.
+    default_adapter: Callable[[Any], Purchase] | None = None
+
     @property
     def BUSINESSES(self) -> Mapping[str, Mapping[str, object]]:
         """Every business by its alias, the default one included where it is named."""
@@ -93,7 +96,7 @@ class Conf:
     @property
     def ORDER_ADAPTER(self) -> Callable[[Any], Purchase] | None:
         """Makes a Purchase of the shop's own order."""
-        return self._callable("ORDER_ADAPTER")
+        return self._callable("ORDER_ADAPTER") or self.default_adapter
 
     @property
     def ATTRIBUTION_WINDOW(self) -> timedelta | None:
@@ -215,6 +218,24 @@ class Conf:
             raise _fault("QUEUE", "must be the name of a queue")
         return queue
 
+    @property
+    def OSCAR_PURCHASE_STATUS(self) -> str | None:
+        """The status at which Oscar's orders are reported; None: when placed."""
+        status = self._get("OSCAR_PURCHASE_STATUS", None)
+        if status is not None and not _is_status(status):
+            raise _fault("OSCAR_PURCHASE_STATUS", "must be the name of a status")
+        return status  # type: ignore[no-any-return]
+
+    @property
+    def OSCAR_CANCEL_STATUSES(self) -> tuple[str, ...]:
+        """The statuses that cancel an order of Oscar's."""
+        statuses = self._get("OSCAR_CANCEL_STATUSES", ("Cancelled",))
+        if not isinstance(statuses, (list, tuple)) or not all(
+            map(_is_status, statuses)
+        ):
+            raise _fault("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
+        return tuple(statuses)
+
     def business(self, alias: str) -> Business:
         """One business's credentials. Raises ImproperlyConfigured without the key."""
         entry = self.BUSINESSES.get(alias)
@@ -286,6 +307,10 @@ NAMES: Final = tuple(name for name in vars(Conf) if name.isupper())
 
 def _fault(name: str, problem: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"CONNECTLY_TRACKING[{name!r}] {problem}.")
+
+
+def _is_status(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _seconds(name: str, value: object, *, least: float | None = None) -> float:

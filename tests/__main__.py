@@ -2,8 +2,9 @@
 
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
-With ``faults`` the fault suite runs instead, and on MariaDB too where that is set.
-All further options are pytest's.
+With ``faults`` the fault suite runs instead, and on MariaDB too where that is set; with
+``oscar`` an Oscar shop's tests, which need ``.[oscar]`` installed. All further options
+are pytest's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DATABASES: Final = ("sqlite", "postgres", "mariadb")
 FAULTS: Final = "faults"
 DEFAULT: Final = ("sqlite", "postgres")
+OSCAR: Final = [
+    "--ds=tests.contrib_oscar.settings",
+    "--no-migrations",  # Oscar's own take half a minute
+    "tests/contrib_oscar",
+]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
 
@@ -39,6 +45,8 @@ def main(arguments: list[str]) -> int:
         if not chosen and "MARIADB_URL" in os.environ:
             chosen = list(DATABASES)
     chosen = chosen or list(DEFAULT)
+    if "oscar" in options:
+        options = [*OSCAR, *(word for word in options if word != "oscar")]
     measured = not arguments  # of a part of the suite the figure would say nothing
     if measured:
         options = ["-n", "auto", *COVERED]

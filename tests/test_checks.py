@@ -73,6 +73,8 @@ def test_every_setting_has_an_id_of_its_own() -> None:
         ({"HOLD": -1}, ["E023"]),
         ({"MAX_EVENT_AGE": 0}, ["E024"]),
         ({"PROBE_SCHEDULE": []}, ["E025"]),
+        ({"OSCAR_PURCHASE_STATUS": 7}, ["E040"]),
+        ({"OSCAR_CANCEL_STATUSES": "Cancelled"}, ["E041"]),
         ({"LEASE": 30, "DEADLINE": 20}, ["E030"]),
         ({"HOLD": 86400, "MAX_EVENT_AGE": 86400}, ["E032"]),
         ({"HOLD": 8 * 86400, "MAX_EVENT_AGE": None}, []),

@@ -48,6 +48,8 @@ def only(settings: Any) -> Any:
         ("CA_BUNDLE", None),
         ("RETENTION", timedelta(days=90)),
         ("QUEUE", None),
+        ("OSCAR_PURCHASE_STATUS", None),
+        ("OSCAR_CANCEL_STATUSES", ("Cancelled",)),
         ("BUSINESSES", {"default": {"BUSINESS_ID": None, "API_KEY": None}}),
     ],
 )
@@ -97,6 +99,9 @@ def test_strict_follows_debug(only: Any, settings: Any) -> None:
         ("CA_BUNDLE", __file__, __file__),
         ("RETENTION", timedelta(days=1), timedelta(days=1)),
         ("QUEUE", "reports", "reports"),
+        ("OSCAR_PURCHASE_STATUS", "Paid", "Paid"),
+        ("OSCAR_CANCEL_STATUSES", ["Cancelled", "Void"], ("Cancelled", "Void")),
+        ("OSCAR_CANCEL_STATUSES", (), ()),
         (
             "BUSINESSES",
             {"br": {"API_KEY": "k"}},
@@ -168,6 +173,8 @@ BAD_URLS = [
         ("CA_BUNDLE", 7),
         ("QUEUE", ""),
         ("QUEUE", 7),
+        *[("OSCAR_PURCHASE_STATUS", status) for status in ("", " ", 7, ["Paid"])],
+        *[("OSCAR_CANCEL_STATUSES", wrong) for wrong in ("Cancelled", None, [7], [""])],
         ("BUSINESS_ID", "not-a-uuid"),
         ("BUSINESS_ID", ""),
         ("BUSINESSES", []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
 from connectly_tracking import attribution, outbox
@@ -17,6 +18,7 @@ from connectly_tracking.attribution import (
 )
 from connectly_tracking.attribution import session as sessions
 from connectly_tracking.delivery import deliver
+from connectly_tracking.events import ViewContent
 from connectly_tracking.models import (
     Attribution,
     Conversion,
@@ -25,7 +27,7 @@ from connectly_tracking.models import (
     State,
 )
 
-from .conftest import LANDING, TAGGED, make_purchase
+from .conftest import LANDING, TAGGED, make_click, make_purchase
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -222,3 +224,18 @@ def test_values_that_are_too_long_for_a_session_are_not_kept_without_consent(
     assert not in_session(request)
     assert not Attribution.objects.exists()
     assert "too_long_without_consent" in caplog.text
+
+
+def test_a_refusal_holds_for_the_clicks_that_the_customer_had_before(
+    banner: Banner, rf: RequestFactory, configure: Any
+) -> None:
+    banner.answer = False
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.user = User.objects.create(username="ada")
+    make_click(user=request.user)
+    assert make_token(request) == ""
+    assert bind_order(request, "ORD-7821") is None
+    assert outbox.record_view(ViewContent(content_ids=["tee"]), request=request) is None
+    row = outbox.record(make_purchase(), request=request)
+    assert row.reason == Reason.CONSENT_REFUSED

@@ -90,8 +90,11 @@ def held_by(request: HttpRequest) -> Attribution | None:
 
 def click_of(request: HttpRequest, *, at: datetime) -> Attribution | None:
     """The click that an order of this visitor would owe: the session's, else the
-    user's. One that only the session had is stored, unless it waits for consent.
+    user's. One that only the session had is stored, unless it waits for consent; none
+    where the visitor has not agreed.
     """
+    if consent.answer(request) is False:
+        return None
     held = consent.settled(request, session.read(request))
     if held is not None and (click := held.attribution()):
         if not held.stored and not held.pending:

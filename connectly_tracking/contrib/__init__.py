@@ -1,0 +1,1 @@
+"""Shops that somebody else wrote: each is told apart from its framework's signals."""
