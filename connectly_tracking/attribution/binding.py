@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Conversion, EventName, OrderAttribution, key_of
+from ..models import Conversion, OrderAttribution, key_of
 from ..payload import legible, text_of
 from .capture import click_of
 from .mending import mend

@@ -99,7 +99,6 @@ WANTING = (
 MENDABLE = (*WANTING, Reason.INVALID)
 
 
-
 def key_of(order_id: str) -> str:
     """The key under which an order is recorded once: SHA-256 of its id, in hex."""
     return hashlib.sha256(order_id.encode("utf-8", "surrogatepass")).hexdigest()
