@@ -210,3 +210,29 @@ def test_a_click_after_the_order_is_not_credited_by_a_binding(
     bind_order(visit, "ORD-7821")
     row = Conversion.objects.get()
     assert (row.state, row.reason) == (State.SKIPPED, Reason.CLICK_AFTER_ORDER)
+
+
+@pytest.mark.parametrize("first", ["webhook", "view"])
+def test_one_order_is_one_row_behind_any_host(
+    configure: Any, settings: Any, sandbox: Sandbox, first: str
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own})
+    click = make_click(business="br")
+    clues = {"webhook": {}, "view": {"attribution": click}}
+    for name in sorted(clues, key=lambda name: name != first):
+        order_completed.send(None, purchase=make_purchase(), **clues[name])
+    row = Conversion.objects.get()
+    assert (row.business, row.state) == ("br", State.PENDING)
+    assert deliver() == {State.DELIVERED: 1}
+
+
+def test_two_businesses_may_have_orders_of_one_number(
+    configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own, "mx": own})
+    for business in ("br", "mx"):
+        outbox.record(make_purchase(), attribution=make_click(business=business))
+        outbox.record(make_purchase("2"), business=business)
+    assert Conversion.objects.count() == 4

@@ -73,6 +73,8 @@ def record_made(
             _take_write_lock(using, source)
             event = make()
             draft = draft_of(event, source, fault)
+            if source.business is None and len(conf.BUSINESSES) > 1:
+                _join(draft.row, using)
             if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
                 return _insert(draft, using)
             return _same(draft.row, using).first() or draft.row
@@ -82,6 +84,21 @@ def record_made(
     # Somebody was first: an earlier signal, or the same one on another connection.
     with transaction.atomic(using=using):
         return _merge(draft.row, using)
+
+
+def _join(draft: Conversion, using: str) -> None:
+    """Behind several hosts one order is one row: what has no click goes where the other
+    is. Two that have clicks of two businesses are two orders with one number.
+    """
+    rows = Conversion.objects.using(using)
+    found = rows.of_order(draft.order_id).exclude(business=draft.business)
+    other = found.first() if draft.order_id else None
+    if other is None:
+        return
+    if not draft.body:
+        draft.business = other.business
+    elif other.is_mendable:
+        found.filter(pk=other.pk, state=State.SKIPPED).update(business=draft.business)
 
 
 def _insert(draft: Draft, using: str) -> Conversion:
