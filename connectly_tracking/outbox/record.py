@@ -73,8 +73,9 @@ def record_made(
             _take_write_lock(using, source)
             event = make()
             draft = draft_of(event, source, fault)
-            if source.business is None and len(conf.BUSINESSES) > 1:
-                _join(draft.row, using)
+            is_free = source.business is None and len(conf.BUSINESSES) > 1
+            if is_free and _has_joined(draft.row, using):
+                return _merge(draft.row, using)
             if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
                 return _insert(draft, using)
             return _same(draft.row, using).first() or draft.row
@@ -86,7 +87,7 @@ def record_made(
         return _merge(draft.row, using)
 
 
-def _join(draft: Conversion, using: str) -> None:
+def _has_joined(draft: Conversion, using: str) -> bool:
     """Behind several hosts one order is one row: what has no click goes where the other
     is. Two that have clicks of two businesses are two orders with one number.
     """
@@ -94,11 +95,12 @@ def _join(draft: Conversion, using: str) -> None:
     found = rows.of_order(draft.order_id).exclude(business=draft.business)
     other = found.first() if draft.order_id else None
     if other is None:
-        return
+        return False
     if not draft.body:
         draft.business = other.business
-    elif other.is_mendable:
-        found.filter(pk=other.pk, state=State.SKIPPED).update(business=draft.business)
+        return True
+    mine = found.filter(pk=other.pk, state=State.SKIPPED)
+    return other.is_mendable and bool(mine.update(business=draft.business))
 
 
 def _insert(draft: Draft, using: str) -> Conversion:
