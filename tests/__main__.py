@@ -3,6 +3,7 @@
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
 With ``faults`` the fault suite runs instead, and on MariaDB too where that is set.
+With ``browser`` a Chromium does, on SQLite; that and the extra must be installed.
 All further options are pytest's.
 """
 
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 DATABASES: Final = ("sqlite", "postgres", "mariadb")
 FAULTS: Final = "faults"
+BROWSER: Final = "browser"
 DEFAULT: Final = ("sqlite", "postgres")
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
 
 def main(arguments: list[str]) -> int:
     chosen = [name for name in DATABASES if name in arguments]
-    options = [word for word in arguments if word not in (*DATABASES, FAULTS)]
+    words = (*DATABASES, FAULTS, BROWSER)
+    options = [word for word in arguments if word not in words]
     suite = {}
     if FAULTS in arguments:
         suite = {"FAULTS": "1"}
@@ -38,6 +41,11 @@ def main(arguments: list[str]) -> int:
             options.insert(0, "tests/faults")
         if not chosen and "MARIADB_URL" in os.environ:
             chosen = list(DATABASES)
+    elif BROWSER in arguments:
+        suite = {"BROWSER_TESTS": "1"}
+        if not any(word.startswith("tests") for word in options):
+            options.insert(0, "tests/browser")
+        chosen = chosen or ["sqlite"]
     chosen = chosen or list(DEFAULT)
     measured = not arguments  # of a part of the suite the figure would say nothing
     if measured:

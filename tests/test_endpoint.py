@@ -172,3 +172,10 @@ def test_the_script_is_small_and_needs_nothing() -> None:
     assert len(script.encode()) <= 1024
     for word in ("import", "eval", "document.cookie", "http"):
         assert word not in script
+
+
+def test_the_script_names_its_origin_whatever_the_pages_referrer_policy() -> None:
+    """Else Firefox and Safari send "null" for it, and the endpoint must not listen."""
+    found = finders.find("connectly_tracking/capture.js")
+    assert isinstance(found, str)
+    assert 'referrerPolicy: "strict-origin"' in Path(found).read_text()
