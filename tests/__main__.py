@@ -3,8 +3,8 @@
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
 With ``faults`` the fault suite runs instead, and on MariaDB too where that is set; with
-``oscar`` an Oscar shop's tests, which need ``.[oscar]`` installed. All further options
-are pytest's.
+``oscar`` an Oscar shop's tests, which need ``.[oscar]``; with ``browser`` a Chromium, on
+SQLite, which needs ``.[browser]`` and that. All further options are pytest's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 DATABASES: Final = ("sqlite", "postgres", "mariadb")
 FAULTS: Final = "faults"
+BROWSER: Final = "browser"
 DEFAULT: Final = ("sqlite", "postgres")
 OSCAR: Final = [
     "--ds=tests.contrib_oscar.settings",
@@ -36,7 +37,8 @@ COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"
 
 def main(arguments: list[str]) -> int:
     chosen = [name for name in DATABASES if name in arguments]
-    options = [word for word in arguments if word not in (*DATABASES, FAULTS)]
+    words = (*DATABASES, FAULTS, BROWSER)
+    options = [word for word in arguments if word not in words]
     suite = {}
     if FAULTS in arguments:
         suite = {"FAULTS": "1"}
@@ -44,6 +46,11 @@ def main(arguments: list[str]) -> int:
             options.insert(0, "tests/faults")
         if not chosen and "MARIADB_URL" in os.environ:
             chosen = list(DATABASES)
+    elif BROWSER in arguments:
+        suite = {"BROWSER_TESTS": "1"}
+        if not any(word.startswith("tests") for word in options):
+            options.insert(0, "tests/browser")
+        chosen = chosen or ["sqlite"]
     chosen = chosen or list(DEFAULT)
     if "oscar" in options:
         options = [*OSCAR, *(word for word in options if word != "oscar")]

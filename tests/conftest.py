@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     Configure = Callable[..., None]
 
-#: Of RabbitMQ there is none in a wheel, and faults take their time: both are asked for.
+#: Of RabbitMQ and Chromium there is none in a wheel, and faults take their time: all
+#: three are asked for.
 collect_ignore = [
+    *([] if "BROWSER_TESTS" in os.environ else ["browser"]),
     *([] if "CI_AMQP_URL" in os.environ else ["amqp"]),
     *([] if "FAULTS" in os.environ else ["faults"]),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -20,9 +20,6 @@ from connectly_tracking.models import Attribution
 
 from .conftest import LANDING, TAGGED
 
-if TYPE_CHECKING:
-    from django.http import HttpResponse
-
 urlpatterns = [path("connectly/", include("connectly_tracking.urls"))]
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 URL = "/connectly/capture/"
@@ -35,11 +32,9 @@ def browser() -> Client:
     return Client(enforce_csrf_checks=True)
 
 
-def post(browser: Client, body: Any, kind: str, **headers: str) -> HttpResponse:
+def post(browser: Client, body: Any, kind: str, **headers: str) -> Any:
     origin = {"Origin": "http://testserver"} | headers
-    response: HttpResponse = browser.post(
-        URL, data=body, content_type=kind, headers=origin
-    )
+    response = browser.post(URL, data=body, content_type=kind, headers=origin)
     assert response.status_code == 204
     assert response.content == b""
     return response
@@ -172,3 +167,10 @@ def test_the_script_is_small_and_needs_nothing() -> None:
     assert len(script.encode()) <= 1024
     for word in ("import", "eval", "document.cookie", "http"):
         assert word not in script
+
+
+def test_the_script_names_its_origin_whatever_the_pages_referrer_policy() -> None:
+    """Else Firefox and Safari send "null" for it, and the endpoint must not listen."""
+    found = finders.find("connectly_tracking/capture.js")
+    assert isinstance(found, str)
+    assert 'referrerPolicy: "strict-origin"' in Path(found).read_text()
