@@ -1,0 +1,475 @@
+"""The arrows between the states, a second time: what each piece of work may change.
+
+None of them asks the product what is right: the table of states in the design does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from connectly_tracking.models import Reason, State
+from connectly_tracking.verdicts import Outcome
+
+from .ledger import Fuse, Lease, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from connectly_tracking.delivery.send import Result
+    from connectly_tracking.verdicts import Verdict
+
+    from .clock import Clock
+    from .ledger import Ledger, Try
+
+LEASE: Final = 120.0
+DEADLINE: Final = 20.0
+MAX_AGE: Final = 7 * 86400.0
+MAX_CRASHES: Final = 5
+MAX_UNCONFIRMED: Final = 8
+MAX_FAILURES: Final = 5
+MAX_REFUSALS: Final = 5
+RETRIES: Final = (30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600)
+PROBES: Final = (30, 60, 120, 300)
+
+_MENDABLE: Final = frozenset({Reason.NOT_ATTRIBUTED, Reason.INVALID})
+_REPLAYABLE: Final = frozenset({State.REJECTED, State.EXPIRED, State.SKIPPED})
+_ANSWERS: Final = frozenset({Outcome.CONFIRMED, Outcome.REFUSED})
+_FAILURES: Final = frozenset(
+    {
+        Outcome.UNAVAILABLE,
+        Outcome.NOT_SENT,
+        Outcome.UNKNOWN,
+        Outcome.UNCONFIRMED,
+        Outcome.INTERNAL,
+    }
+)
+
+
+def age_of(row: Row, clock: Clock) -> float:
+    """Seconds since it was placed, or replayed."""
+    times = [at for at in (row.event_time, row.replayed_at) if at is not None]
+    return -clock.until(max(times))
+
+
+def probe_wait(probes: int) -> float:
+    """Until the next one, after so many in this pause."""
+    return PROBES[min(probes, len(PROBES) - 1)]
+
+
+@dataclass
+class Action:
+    """Nothing may come of it, unless its own class says so."""
+
+    ledger: Ledger
+
+    def row(self, before: Row | None, after: Row) -> None:
+        raise AssertionError(f"{self} made {after} of {before}")
+
+    def fuse(self, before: Fuse | None, after: Fuse) -> None:
+        raise AssertionError(f"{self} made {after} of {before}")
+
+    def attempt(self, before: Try | None, after: Try | None) -> None:
+        raise AssertionError(f"{self} made {after} of {before}")
+
+    def done(self) -> None:
+        """It went through without a fault: what must have come of it?"""
+
+    def is_in(self, at: datetime | None, least: float, most: float = 0) -> bool:
+        """Whether a time is so many seconds from now, or that many to that many."""
+        assert at is not None
+        return least - 0.001 <= self.ledger.clock.until(at) <= max(least, most) + 0.001
+
+    def is_over(self, at: datetime | None) -> bool:
+        return at is not None and at <= self.ledger.clock.now()
+
+    def is_too_old(self, row: Row) -> bool:
+        return age_of(row, self.ledger.clock) > MAX_AGE
+
+
+@dataclass
+class Take(Action):
+    """A look at a circuit, and a batch where it flows, or a probe where it does not.
+
+    ``fuse_seen``: as it was when the worker looked, at ``looked_at``.
+    """
+
+    business: str
+    fuse_seen: Fuse | None
+    looked_at: datetime
+    fingerprint: str
+    taken: list[Row] = field(default_factory=list)
+    tried: list[int] = field(default_factory=list)
+    is_probe: bool = False
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert before is not None, after
+        assert before.business == self.business, before
+        assert before.is_live, before
+        assert self.is_over(before.due_at), f"taken before it was due: {before}"
+        assert not self.ledger.is_leased(before.pk), f"two have it: {before}"
+        match after.state:
+            case State.SENDING:
+                self._claimed(before, after)
+            case State.SKIPPED:
+                assert before.cancelled_at is not None, before
+                self._ended(before, after, Reason.CANCELLED)
+            case State.EXPIRED:
+                assert self.is_too_old(before), before
+                self._ended(before, after, Reason.EXPIRED)
+            case State.REJECTED:
+                assert before.is_left_behind, before
+                assert before.crashes >= MAX_CRASHES, f"worn out too soon: {before}"
+                self._ended(before, after, Reason.INTERNAL)
+            case _:
+                raise AssertionError(f"taken, {before} became {after}")
+
+    def _claimed(self, before: Row, after: Row) -> None:
+        assert before.cancelled_at is None, f"sent although cancelled: {before}"
+        assert not self.is_too_old(before), f"sent although too old: {before}"
+        assert after.lease_token not in (None, before.lease_token), after
+        assert self.is_in(after.due_at, LEASE), after
+        crashes = int(before.is_left_behind)
+        assert before.crashes + crashes <= MAX_CRASHES, f"worn out, but sent: {before}"
+        assert after == before._replace(
+            state=State.SENDING,
+            lease_token=after.lease_token,
+            due_at=after.due_at,
+            attempts=before.attempts + 1,
+            crashes=before.crashes + crashes,
+        ), (before, after)
+        history = self.ledger.histories[after.pk]
+        history.claims += 1
+        assert after.lease_token is not None
+        until = self.ledger.clock.later(LEASE)
+        history.lease = Lease(after.lease_token, until)
+        self.taken.append(before)
+
+    def _ended(self, before: Row, after: Row, reason: Reason) -> None:
+        assert after == before._replace(
+            state=after.state, reason=reason, due_at=None, lease_token=None
+        ), (before, after)
+
+    def fuse(self, before: Fuse | None, after: Fuse) -> None:
+        assert before is not None, after
+        assert before.pk == self.business, before
+        assert before.is_paused, before
+        is_new = before.fingerprint != self.fingerprint
+        has_changed = is_new and before.reason != "throttled"
+        assert self.is_over(before.paused_until) or has_changed, f"too soon: {before}"
+        assert self.is_in(after.paused_until, 1.5 * DEADLINE), after
+        assert after == before._replace(
+            paused_until=after.paused_until,
+            probes=before.probes + 1,
+            fingerprint=self.fingerprint,
+        ), (before, after)
+        self.is_probe = True
+
+    def attempt(self, before: Try | None, after: Try | None) -> None:
+        assert before is None, before
+        assert after is not None
+        assert (after.outcome, after.finished_at) == (Outcome.UNKNOWN, None), after
+        self.tried.append(after.conversion_id)
+
+    def done(self) -> None:
+        assert sorted(self.tried) == sorted(row.pk for row in self.taken)
+        suspects = [it for it in self.taken if it.is_left_behind or it.crashes]
+        assert len(self.taken) <= 1 or not suspects, f"in company: {self.taken}"
+        if self.fuse_seen is not None and self.fuse_seen.is_paused and self.taken:
+            assert self.is_probe, f"paused, and taken: {self.taken}"
+            assert len(self.taken) == 1, f"more than a probe: {self.taken}"
+        if self.taken and self.business in self.ledger.silences:
+            asked_at, until = self.ledger.silences[self.business]
+            was_known = self.looked_at >= asked_at
+            assert not was_known or self.is_over(until), f"asked to wait: {self.taken}"
+
+
+@dataclass
+class Settle(Action):
+    """The results of a batch, or some of them."""
+
+    token: UUID
+    results: Mapping[int, Result]
+    #: Of a probe, how many there have been in this pause; 0: it is none.
+    probes: int
+    moved: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        rows = self.ledger.rows
+        self._held = {pk for pk in self.results if rows[pk].lease_token == self.token}
+        self._delivered = {
+            pk for pk in self.results if rows[pk].state == State.DELIVERED
+        }
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert before is not None, after
+        assert before.pk in self.results, f"not of this group: {before}"
+        self.moved.add(before.pk)
+        outcome = self.results[before.pk].verdict.outcome
+        if outcome == Outcome.CONFIRMED:
+            expected = before._replace(
+                state=State.DELIVERED,
+                reason="",
+                due_at=None,
+                lease_token=None,
+                delivered_at=after.delivered_at,
+            )
+        else:
+            assert before.state == State.SENDING, before
+            assert before.lease_token == self.token, f"not its own: {before}"
+            expected = self._after_failure(before, after.due_at)
+            if outcome == Outcome.CONFIGURATION:
+                self.ledger.histories[before.pk].uncounted += 1
+        assert after == expected, (before, after)
+
+    def _after_failure(self, row: Row, due_at: datetime | None) -> Row:
+        wait = RETRIES[min(row.attempts, len(RETRIES)) - 1]
+        least, most = 0.8 * wait, 1.2 * wait
+        if self.probes:
+            # So that the next probe has a row.
+            longest = probe_wait(self.probes)
+            least, most = min(least, longest), min(most, longest)
+        verdict = self.results[row.pk].verdict
+        freed = row._replace(state=State.PENDING, lease_token=None, due_at=due_at)
+        ended = row._replace(state=State.REJECTED, lease_token=None, due_at=None)
+        match verdict.outcome:
+            case Outcome.REFUSED:
+                return ended._replace(reason=Reason.REFUSED)
+            case Outcome.UNCONFIRMED:
+                if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
+                    return ended._replace(reason=Reason.UNCONFIRMED)
+                assert self.is_in(due_at, 0.8 * wait, 1.2 * wait), (row, due_at)
+                return freed._replace(unconfirmed=row.unconfirmed + 1, crashes=0)
+            case Outcome.INTERNAL:
+                # Where everything may fail, no row is at fault.
+                crashes = row.crashes + (0 if self.probes else 1)
+                if crashes >= MAX_CRASHES and not self.probes:
+                    return ended._replace(reason=Reason.INTERNAL)
+                assert self.is_in(due_at, least, most), (row, due_at)
+                return freed._replace(crashes=crashes)
+            case Outcome.CONFIGURATION:
+                assert self.is_in(due_at, 0), (row, due_at)
+                return freed._replace(attempts=row.attempts - 1)
+            case Outcome.THROTTLED:
+                assert self.is_in(due_at, verdict.wait or 0), (row, due_at)
+                return freed._replace(crashes=0)
+            case _:
+                assert self.is_in(due_at, least, most), (row, due_at)
+                return freed._replace(crashes=0)
+
+    def attempt(self, before: Try | None, after: Try | None) -> None:
+        assert before is not None, after
+        assert after is not None, before
+        result = self.results[before.conversion_id]
+        assert result.row.attempt_id == before.pk, (before, result)
+        assert after.outcome == result.verdict.outcome, (after, result)
+        assert after.finished_at is not None, after
+
+    def done(self) -> None:
+        for pk, result in self.results.items():
+            is_confirmed = result.verdict.outcome == Outcome.CONFIRMED
+            must = pk not in self._delivered if is_confirmed else pk in self._held
+            assert (pk in self.moved) == must, f"settled wrongly: {result}"
+            assert self.ledger.tries[result.row.attempt_id].finished_at is not None
+
+
+@dataclass
+class Note(Action):
+    """A group of answers goes into its business's circuit."""
+
+    business: str
+    fingerprint: str
+    verdicts: Sequence[Verdict]
+    probes: int
+
+    def __post_init__(self) -> None:
+        self._before = self.ledger.fuses.get(self.business)
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.verdicts[-1].outcome
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert before is not None, after
+        assert before.due_at is not None, before
+        assert after.due_at is not None, after
+        # Brought forward, since a pause or its end holds more than a row's own clock.
+        assert before.state == State.PENDING, before
+        assert before.business == self.business, before
+        assert before.attempts > 0, before
+        assert not before.unconfirmed, before
+        assert self.is_in(after.due_at, 0) or self.is_in(
+            after.due_at, probe_wait(self.probes)
+        ), after
+        assert after.due_at < before.due_at, (before, after)
+        assert after == before._replace(due_at=after.due_at), (before, after)
+
+    def fuse(self, before: Fuse | None, after: Fuse) -> None:
+        assert after.pk == self.business, after
+        if before is not None and before.is_paused and not after.is_paused:
+            assert self.probes, f"resumed without a probe: {before}"
+            assert self.outcome in _ANSWERS, f"resumed without an answer: {before}"
+
+    def done(self) -> None:
+        """Only where nobody came between."""
+        before = self._before or Fuse(self.business, None, "", 0, 0, 0, "")
+        after = self.ledger.fuses.get(self.business, before)
+        failures, refusals = before.failures, before.refusals
+        concerns_all = self.outcome in {Outcome.CONFIGURATION, Outcome.THROTTLED}
+        for verdict in [] if concerns_all else self.verdicts:
+            if verdict.outcome in _FAILURES:
+                failures += 1
+            else:
+                failures = 0
+                refusals = refusals + 1 if verdict.outcome == Outcome.REFUSED else 0
+        assert (after.failures, after.refusals) == (failures, refusals), after
+        if concerns_all:
+            wait = self.verdicts[-1].wait or PROBES[-1]
+            self._paused(before, after, self.outcome.value, wait)
+        elif refusals >= MAX_REFUSALS:
+            self._paused(before, after, "refusals", PROBES[-1])
+        elif failures >= MAX_FAILURES:
+            self._paused(before, after, "unavailable", probe_wait(self.probes))
+        elif self.probes and self.outcome in _ANSWERS:
+            assert not after.is_paused, after
+        elif self.probes and before.is_paused:
+            # It was not answered, which says nothing new of the reason.
+            until = self.ledger.clock.later(probe_wait(self.probes))
+            assert after == before._replace(
+                paused_until=until, failures=failures, refusals=refusals
+            ), (before, after)
+        else:
+            assert after.paused_until == before.paused_until, (before, after)
+
+    def _paused(self, before: Fuse, after: Fuse, reason: str, wait: float) -> None:
+        assert after.paused_until is not None, after
+        until = self.ledger.clock.later(wait)
+        if before.paused_until is not None and not self.probes:
+            until = max(until, before.paused_until)
+        assert after.paused_until == until, f"{before} became {after}, for {wait} s"
+        if after.paused_until != before.paused_until:
+            assert after.reason == reason, after
+            assert after.fingerprint == self.fingerprint, after
+        if not before.is_paused:
+            assert after.probes == 0, after
+
+
+@dataclass
+class Release(Action):
+    """What was not sent goes back."""
+
+    token: UUID
+    tries: Mapping[int, UUID]
+
+    def __post_init__(self) -> None:
+        rows = self.ledger.rows
+        self._held = {pk for pk in self.tries if rows[pk].lease_token == self.token}
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert before is not None, after
+        assert before.pk in self._held, before
+        assert self.is_in(after.due_at, 0), after
+        assert after == before._replace(
+            state=State.PENDING,
+            lease_token=None,
+            due_at=after.due_at,
+            attempts=before.attempts - 1,
+        ), (before, after)
+        self.ledger.histories[before.pk].uncounted += 1
+
+    def attempt(self, before: Try | None, after: Try | None) -> None:
+        assert before is not None, after
+        assert after is None, after
+        assert before.pk in self.tries.values(), before
+
+    def done(self) -> None:
+        for pk in self._held:
+            assert self.ledger.rows[pk].state == State.PENDING, self.ledger.rows[pk]
+        assert not self.ledger.tries.keys() & set(self.tries.values())
+
+
+@dataclass
+class Record(Action):
+    """An order is completed. ``can_go``: it may be sent, in ``hold`` seconds."""
+
+    order: tuple[str, str]
+    can_go: bool
+    hold: float
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert (after.business, after.order_id) == self.order, after
+        if before is not None:
+            assert before.state == State.SKIPPED, f"changed by a signal: {before}"
+            assert before.reason in _MENDABLE, before
+            assert before.cancelled_at is None, before
+            assert after.body, after
+        assert (after.attempts, after.crashes, after.unconfirmed) == (0, 0, 0), after
+        assert after.cancelled_at is after.replayed_at is None, after
+        if self.can_go:
+            assert after.state == State.PENDING, after
+            assert self.is_in(after.due_at, self.hold), after
+        else:
+            assert after.state == State.SKIPPED, after
+
+    def done(self) -> None:
+        row = self.ledger.row_of(self.order)
+        assert row is not None
+        if self.can_go and row.state == State.SKIPPED:
+            assert row.reason not in _MENDABLE or row.cancelled_at is not None, row
+
+
+@dataclass
+class Cancel(Action):
+    """An order is cancelled, in every business."""
+
+    order_id: str
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert before is not None, after
+        assert before.order_id == self.order_id, before
+        expected = before._replace(cancelled_at=before.cancelled_at)
+        if before.cancelled_at is None:
+            expected = expected._replace(cancelled_at=after.cancelled_at)
+        if before.state == State.PENDING:
+            expected = expected._replace(
+                state=State.SKIPPED, reason=Reason.CANCELLED, due_at=None
+            )
+        assert after == expected, (before, after)
+
+    def done(self) -> None:
+        for row in self.ledger.rows.values():
+            if row.order_id == self.order_id:
+                assert row.cancelled_at is not None, row
+                assert row.state != State.PENDING, row
+
+
+@dataclass
+class Replay(Action):
+    """A person has it sent again."""
+
+    pks: Collection[int]
+
+    def __post_init__(self) -> None:
+        rows = [self.ledger.rows[pk] for pk in self.pks]
+        self.movable = {row.pk for row in rows if row.state in _REPLAYABLE and row.body}
+
+    def row(self, before: Row | None, after: Row) -> None:
+        assert before is not None, after
+        assert before.pk in self.movable, before
+        assert self.is_in(after.due_at, 0), after
+        assert self.is_in(after.replayed_at, 0), after
+        assert after == before._replace(
+            state=State.PENDING,
+            reason="",
+            due_at=after.due_at,
+            replayed_at=after.replayed_at,
+            cancelled_at=None,
+            unconfirmed=0,
+            crashes=0,
+        ), (before, after)
+
+    def done(self) -> None:
+        for pk in self.movable:
+            assert self.ledger.rows[pk].state == State.PENDING, self.ledger.rows[pk]

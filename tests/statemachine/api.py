@@ -1,0 +1,54 @@
+"""Connectly as a worker meets it, without a socket: it answers as it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from connectly_tracking.verdicts import Outcome, Verdict, judge
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class Behaviour(Enum):
+    """How the API, the way to it or our own code treats a request."""
+
+    CONFIRMS = judge(200, b'{"events_received": 1}')
+    REFUSES = judge(400, b"no such campaign")
+    FAILS = judge(503, b"down")
+    MUMBLES = judge(200, b"<html>please log in</html>")
+    IS_MISCONFIGURED = judge(401, b"no such key")
+    THROTTLES = judge(429, b"", "60")
+    THROTTLES_LONG = judge(429, b"", "3600")
+    LOSES_THE_ANSWER = Verdict(outcome=Outcome.UNKNOWN, detail="counted")
+    LOSES_THE_REQUEST = Verdict(outcome=Outcome.UNKNOWN, detail="not counted")
+    IS_UNREACHABLE = Verdict(outcome=Outcome.NOT_SENT)
+    BREAKS_US = Verdict(outcome=Outcome.INTERNAL, detail="KeyError")
+    #: Of a row: its worker ends, and gets no verdict.
+    KILLS = Verdict(outcome=Outcome.UNKNOWN, detail="killed")
+
+    @classmethod
+    def weathers(cls) -> list[Self]:
+        return [behaviour for behaviour in cls if behaviour is not cls.KILLS]
+
+
+class Api:
+    """What it has seen, by order, and what it has confirmed, by its bytes."""
+
+    def __init__(self) -> None:
+        self.weather = Behaviour.CONFIRMS
+        self.received = defaultdict[str, set[str]](set)
+        self.confirmed = set[str]()
+
+    def receive(self, body: str) -> None:
+        order_id = json.loads(body)["payload"]["order_id"]
+        self.received[order_id].add(body)
+        assert len(self.received[order_id]) == 1, f"{order_id} came with other bytes"
+
+    def answer(self, body: str, behaviour: Behaviour) -> Verdict:
+        if behaviour is Behaviour.CONFIRMS:
+            self.confirmed.add(body)
+        return behaviour.value

@@ -1,0 +1,88 @@
+"""The time, which stands still until it is told to go on.
+
+The database's own clock is made to show it, since leases and due times go by that one;
+so what happened can happen again, to the millisecond.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
+
+from django.db import connection
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Far enough back: no event may lie ahead of the real time.
+START: Final = datetime(2020, 1, 1, tzinfo=UTC)
+
+# Found before PostgreSQL's own, whose schema is searched last.
+_POSTGRESQL: Final = """
+CREATE SCHEMA clock;
+CREATE FUNCTION clock.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE
+    AS $$ SELECT current_setting('clock.now')::timestamptz $$;
+SET LOCAL search_path = clock, public, pg_catalog;
+"""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self._now = START
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        """In the place of the module `time`."""
+        return -self.until(START)
+
+    def later(self, seconds: float) -> datetime:
+        return self._now + timedelta(seconds=seconds)
+
+    def until(self, at: datetime) -> float:
+        """Seconds."""
+        return (at - self._now).total_seconds()
+
+    def go_on(self, seconds: float) -> None:
+        self._now = self.later(seconds)
+        self._show()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """In a transaction that is rolled back afterwards."""
+        if connection.vendor == "sqlite":
+            connection.connection.create_function("strftime", 3, self._strftime)
+        elif connection.vendor == "postgresql":
+            _execute(_POSTGRESQL)
+        self._show()
+        try:
+            with patch.object(timezone, "now", self.now):
+                yield
+        finally:
+            if connection.vendor == "sqlite":
+                connection.connection.create_function("strftime", 3, None)
+            elif connection.vendor == "mysql":
+                _execute("SET timestamp = DEFAULT")
+
+    def _show(self) -> None:
+        if connection.vendor == "postgresql":
+            _execute(f"SET LOCAL clock.now = '{self._now.isoformat()}'")
+        elif connection.vendor == "mysql":
+            _execute(f"SET timestamp = {self._now.timestamp():.6f}")
+
+    def _strftime(self, pattern: str, _now: str, shift: str) -> str:
+        """SQLite's, as far as it is used here."""
+        assert (pattern, _now) == ("%Y-%m-%d %H:%M:%f", "NOW")
+        seconds, _, unit = shift.partition(" ")
+        assert unit == "seconds"
+        at = self.later(float(seconds))
+        return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
+
+
+def _execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)

@@ -1,0 +1,92 @@
+"""Something happens between two statements of a piece of work."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.db import OperationalError, connection, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    Disturbance = AbstractContextManager[None]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class DatabaseGoneError(OperationalError):
+    """The database is."""
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[None]:
+    """The process ends before its so many-th statement, counted from 0."""
+
+    def end(at: int) -> None:
+        if at == number:
+            raise Killed
+
+    with _before_each(end):
+        yield
+
+
+@contextmanager
+def failing_at(number: int, *, lasting: bool) -> Iterator[None]:
+    """The database refuses one statement, or that one and all that follow."""
+
+    def fail(at: int) -> None:
+        if at == number or (lasting and at > number):
+            raise DatabaseGoneError
+
+    with _before_each(fail):
+        yield
+
+
+@contextmanager
+def interrupted_at(number: int, interruption: Callable[[], None]) -> Iterator[None]:
+    """Others do something before a statement, unless a transaction is open there.
+
+    In one, this connection would see what no other one can.
+    """
+    depth = len(connection.savepoint_ids)
+
+    def interrupt(at: int) -> None:
+        if at == number:
+            interruption()
+
+    with _before_each(interrupt, depth=depth):
+        yield
+
+
+@contextmanager
+def _before_each(
+    happen: Callable[[int], None], *, depth: int | None = None
+) -> Iterator[None]:
+    count, is_happening = 0, False
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal count, is_happening
+        outside = depth is None or len(connection.savepoint_ids) == depth
+        if not is_happening and outside and not _is_of_transactions(sql):
+            is_happening = True
+            try:
+                happen(count)
+            finally:
+                count, is_happening = count + 1, False
+        return execute(sql, params, many, context)
+
+    try:
+        with connection.execute_wrapper(watch):
+            yield
+    finally:
+        # What failed outside of every transaction of the product's spoils ours no more
+        # than it would spoil autocommit.
+        transaction.set_rollback(False)
+
+
+def _is_of_transactions(sql: str) -> bool:
+    return sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))

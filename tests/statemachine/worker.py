@@ -1,0 +1,240 @@
+"""A worker that makes one move at a time: those of `run` and `send`, without threads.
+
+It looks and claims by the generator that `deliver` itself goes through. What comes
+after is `send`'s order of things, over the real `settle`, `note` and `release`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
+
+from connectly_tracking.conf import conf
+from connectly_tracking.delivery import breaker, run
+from connectly_tracking.delivery.claim import Claimed
+from connectly_tracking.delivery.send import Result
+from connectly_tracking.delivery.settle import Settled, release, settle
+from connectly_tracking.models import State
+from connectly_tracking.verdicts import Outcome
+
+from .actions import DEADLINE, LEASE, Note, Release, Settle, Take
+from .api import Behaviour
+from .statements import Killed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from connectly_tracking.delivery.breaker import Breaker
+    from connectly_tracking.delivery.claim import Batch
+    from connectly_tracking.verdicts import Verdict
+
+    from .ledger import Fuse
+    from .world import World
+
+    Move = Callable[[Behaviour | None], None]
+
+WIDTH: Final = 2  # requests under way
+USING: Final = "default"
+
+_STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
+
+
+class Worker:
+    """Dropped, it is a process that has ended: only what it wrote is left."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._senders: list[run._Sender] = []
+        self._batches: Iterator[tuple[Batch, Breaker]] | None = None
+        self._fuse: Fuse | None = None
+        self._looked_at = self._claimed_at = world.clock.now()
+        #: What a process remembers of its own pauses.
+        self._tried: dict[tuple[str, str], float] = {}
+        self._batch: Batch | None = None
+        self._breaker: Breaker
+        self._settled = Settled()
+        self._waiting = deque[Claimed]()
+        self._flying: list[Claimed] = []
+        self._results: list[Result] = []
+        self._verdicts: list[Verdict] = []
+        self._gate_is_open = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._senders
+
+    def moves(self) -> list[Move]:
+        """What it may do next; the first is what it does where nothing is in the way.
+
+        A move takes the behaviour that a request meets, if not the weather's.
+        """
+        if self._batch is None:
+            return [self._take]
+        if self._verdicts:
+            return [self._note]
+        is_urgent = bool(self._results) and (
+            self._results[-1].verdict.outcome != Outcome.CONFIRMED
+        )
+        if is_urgent:
+            return [self._settle]
+        moves: list[Move] = []
+        if self._waiting and len(self._flying) < WIDTH and self._may_start:
+            moves.append(self._start)
+        moves += [partial(self._answer, it) for it in range(len(self._flying))]
+        if self._results:
+            moves.append(self._settle)
+        elif not self._flying:
+            moves.append(self._give_back)
+        return moves
+
+    def move(self, choice: int = 0, behaviour: Behaviour | None = None) -> None:
+        moves = self.moves()
+        with patch.multiple(breaker, _tried=self._tried, time=self._world.clock):
+            moves[choice % len(moves)](behaviour)
+
+    def finish(self) -> None:
+        """Go on to the end of its batch."""
+        while self._batch is not None:
+            self.move()
+
+    def go_round(self) -> None:
+        """Go on to the end of its look at all businesses, or take a whole one."""
+        self.move()
+        while not self.is_idle:
+            self.move()
+
+    @property
+    def _may_start(self) -> bool:
+        held_for = -self._world.clock.until(self._claimed_at)
+        return self._gate_is_open and held_for < 0.9 * LEASE - DEADLINE
+
+    def _take(self, _: Behaviour | None) -> None:
+        world, ledger = self._world, self._world.ledger
+        if not self._senders:
+            if not world.is_any_due:
+                return  # as `deliver` does
+            self._senders = world.senders()
+        sender = self._senders[0]
+        if self._batches is None:
+            self._fuse = ledger.fuses.get(sender.alias)
+            self._looked_at = world.clock.now()
+            self._batches = run._batches(sender, conf.BATCH, USING)
+        self._claimed_at = world.clock.now()
+        action = Take(
+            ledger=ledger,
+            business=sender.alias,
+            fuse_seen=self._fuse,
+            looked_at=self._looked_at,
+            fingerprint=sender.fingerprint,
+        )
+        with ledger.during(action):
+            found = next(self._batches, None)
+        action.done()
+        if found is None:
+            assert not action.taken, "taken, and forgotten"
+            self._senders, self._batches = self._senders[1:], None
+            return
+        self._batch, self._breaker = found
+        self._settled, self._gate_is_open = Settled(), True
+        self._waiting = deque(self._batch.rows)
+        assert self._breaker.is_probe == action.is_probe
+        assert {row.pk for row in self._waiting} == {row.pk for row in action.taken}
+        for claimed in self._waiting:
+            row = ledger.rows[claimed.pk]
+            assert (claimed.body, claimed.attempts) == (row.body, row.attempts)
+            counts = (row.unconfirmed, row.crashes)
+            assert (claimed.unconfirmed, claimed.crashes) == counts
+
+    def _start(self, _: Behaviour | None) -> None:
+        row, ledger = self._waiting.popleft(), self._world.ledger
+        stored, lease = ledger.rows[row.pk], ledger.histories[row.pk].lease
+        # Only a confirmation that came late takes a row out of a worker's hands.
+        if stored.state != State.DELIVERED:
+            assert lease is not None, f"not in hand: {stored}"
+            assert lease.token == self._token, f"in another's hands: {stored}"
+            assert ledger.is_leased(row.pk), f"sent after its lease: {stored}"
+        assert row.body == stored.body, stored
+        ledger.sent.add(row.attempt_id)
+        self._world.api.receive(row.body)
+        if self._world.curse_of(stored.order_id) is Behaviour.KILLS:
+            raise Killed
+        self._flying.append(row)
+
+    def _answer(self, number: int, behaviour: Behaviour | None) -> None:
+        row, world = self._flying.pop(number), self._world
+        order_id = world.ledger.rows[row.pk].order_id
+        behaviour = world.curse_of(order_id) or behaviour or world.api.weather
+        verdict = world.api.answer(row.body, behaviour)
+        if verdict.outcome in _STOPS:
+            self._gate_is_open = False
+        now = datetime.now(UTC)
+        self._results.append(
+            Result(row=row, verdict=verdict, started_at=now, finished_at=now)
+        )
+
+    def _settle(self, _: Behaviour | None) -> None:
+        results, self._results = self._results, []
+        action = Settle(
+            ledger=self._world.ledger,
+            token=self._token,
+            results={result.row.pk: result for result in results},
+            probes=self._breaker.probes,
+        )
+        told = self._settled.states.total()
+        with self._world.ledger.during(action):
+            written = settle(
+                results,
+                self._token,
+                self._settled,
+                longest_wait=self._breaker.longest_wait,
+                using=USING,
+            )
+        assert self._settled.states.total() - told == len(action.moved)
+        # One result by itself has no second try: its lease ends.
+        tries = 2 if len(results) > 1 else 1
+        if self._world.refusals < tries:
+            assert written
+            action.done()
+        self._gate_is_open &= written
+        self._verdicts = [result.verdict for result in results]
+
+    def _note(self, _: Behaviour | None) -> None:
+        verdicts, self._verdicts = self._verdicts, []
+        ledger, alias = self._world.ledger, self._breaker.business
+        action = Note(
+            ledger=ledger,
+            business=alias,
+            fingerprint=self._breaker.fingerprint,
+            verdicts=verdicts,
+            probes=self._breaker.probes,
+        )
+        with ledger.during(action):
+            flows = self._breaker.note(verdicts)
+        self._gate_is_open &= flows
+        if not self._world.is_disturbed:
+            fuse = ledger.fuses.get(alias)
+            assert flows == (fuse is None or not fuse.is_paused), (flows, fuse)
+            action.done()
+            if action.outcome == Outcome.THROTTLED:
+                self._world.be_silent(alias, verdicts[-1].wait)
+
+    def _give_back(self, _: Behaviour | None) -> None:
+        unsent, self._waiting = list(self._waiting), deque()
+        if unsent:
+            action = Release(
+                ledger=self._world.ledger,
+                token=self._token,
+                tries={row.pk: row.attempt_id for row in unsent},
+            )
+            with self._world.ledger.during(action):
+                release(unsent, self._token, using=USING)
+            action.done()
+        self._batch = None
+
+    @property
+    def _token(self):
+        assert self._batch is not None
+        return self._batch.token

@@ -1,0 +1,47 @@
+"""Whatever happens in whatever order, no order is lost and none is sent for nothing.
+
+``CONNECTLY_EXAMPLES=2000`` looks at so many interleavings, and at other ones each time.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from .statemachine.machine import Interleaving
+from .statemachine.world import ALIASES, BUSINESS_ID
+
+if TYPE_CHECKING:
+    from .conftest import Configure
+
+LONG: Final = "CONNECTLY_EXAMPLES" in os.environ
+EXAMPLES: Final = int(os.environ.get("CONNECTLY_EXAMPLES", "60"))
+
+
+@pytest.mark.timeout(0 if LONG else 600)  # to shrink what fails takes its time
+@pytest.mark.django_db
+def test_any_interleaving_of_workers_faults_and_people_keeps_the_invariants(
+    configure: Configure,
+) -> None:
+    configure(
+        BATCH=3,
+        ATTRIBUTION_WINDOW=None,
+        MAX_EVENT_AGE=timedelta(days=7),
+        BUSINESSES={ALIASES[1]: {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "another-key"}},
+    )
+    run_state_machine_as_test(
+        Interleaving,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=40,
+            deadline=None,
+            report_multiple_bugs=False,
+            derandomize=not LONG,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
