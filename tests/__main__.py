@@ -3,8 +3,8 @@
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
 With ``faults`` the fault suite runs instead, and on MariaDB too where that is set; with
-``oscar`` an Oscar shop's tests, which need ``.[oscar]``; with ``browser`` real browsers,
-on SQLite, which need ``.[browser]`` and Chromium. All further options are pytest's.
+``oscar`` an Oscar shop's tests, which need ``.[oscar]``; with ``browser`` real ones, on
+SQLite, which need ``.[browser]`` and Chromium. All further options are pytest's.
 """
 
 from __future__ import annotations

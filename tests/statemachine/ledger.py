@@ -207,7 +207,7 @@ class _Table(Generic[_Record]):
     """All rows of a model, by a query that is compiled once: it is asked for often."""
 
     def __init__(self, model: type[Model], record: type[_Record]) -> None:
-        self._record = record
+        self._record: type[_Record] = record
         query = model._default_manager.order_by().values_list(*record._fields).query
         self._compiler = query.get_compiler(connection=connection)
         self._sql, self._params = self._compiler.as_sql()
