@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(
 def _fresh_process() -> Iterator[None]:
     """Undo what a process remembers between runs."""
     send.windows.__init__()  # type: ignore[misc]
-    breaker._tried.clear()
+    breaker._refused.clear()
     wakeup._silent_until = 0.0
     yield
     wakeup.hang_up()

@@ -45,8 +45,8 @@ _FAILURES: Final = frozenset(
 _ANSWERS: Final = frozenset({Outcome.CONFIRMED, Outcome.REFUSED})
 
 logger = logging.getLogger(__name__)
-#: When this process last had a pause, by business and fingerprint (monotonic).
-_tried: dict[tuple[str, str], float] = {}
+#: When this process was last refused, by business and fingerprint (monotonic).
+_refused: dict[tuple[str, str], float] = {}
 
 
 def circuit_of(business: str, *, using: str) -> Circuit | None:
@@ -132,7 +132,8 @@ class Breaker:
         self, reason: Circuit.Reason, verdict: Verdict, wait: float | None = None
     ) -> bool:
         """Nothing more of this business until then; False, for whoever asks."""
-        _tried[self.business, self.fingerprint] = time.monotonic()
+        if reason == Circuit.Reason.CONFIGURATION:
+            _refused[self.business, self.fingerprint] = time.monotonic()
         until = DbNow(conf.PROBE_SCHEDULE[-1] if wait is None else wait)
         words = str(verdict.status_code or verdict.outcome)
         state = {
@@ -201,9 +202,9 @@ def take_probe(circuit: Circuit, fingerprint: str, *, using: str) -> bool:
     ready = Q(paused_until__lte=DbNow())
     asked_to_wait = circuit.reason == Circuit.Reason.THROTTLED
     is_new = circuit.fingerprint != fingerprint
-    if is_new and not asked_to_wait and not _tried_lately(circuit.pk, fingerprint):
+    if is_new and not asked_to_wait and not refused_lately(circuit.pk, fingerprint):
         ready |= Q(fingerprint=circuit.fingerprint)
-    taken = bool(
+    return bool(
         Circuit.objects.using(using)
         .filter(ready, pk=circuit.pk, probes=circuit.probes)
         .exclude(paused_until=None)
@@ -213,15 +214,12 @@ def take_probe(circuit: Circuit, fingerprint: str, *, using: str) -> bool:
             fingerprint=fingerprint,
         )
     )
-    if taken:
-        _tried[circuit.pk, fingerprint] = time.monotonic()
-    return taken
 
 
-def _tried_lately(business: str, fingerprint: str) -> bool:
-    """Whether this process has had a pause with these settings not long ago."""
-    tried = _tried.get((business, fingerprint))
-    return tried is not None and time.monotonic() < tried + conf.PROBE_SCHEDULE[-1]
+def refused_lately(business: str, fingerprint: str) -> bool:
+    """Whether these settings were refused in this process not long ago."""
+    at = _refused.get((business, fingerprint))
+    return at is not None and time.monotonic() < at + conf.PROBE_SCHEDULE[-1]
 
 
 def fingerprint_of(business: Business, base_url: str) -> str:

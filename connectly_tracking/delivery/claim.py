@@ -102,12 +102,17 @@ class Batch:
 
 def is_any_due(businesses: Collection[str], *, using: str) -> bool:
     """The idle poll: one statement, which reads the index where it begins."""
-    due = Conversion.objects.using(using).due(businesses).order_by()
+    due = Conversion.objects.using(using).due(businesses)
     return bool(due.values_list("pk")[:1])
 
 
-def claim(business: str, limit: int, *, lease: float, using: str) -> Batch | None:
+def claim(
+    business: str, limit: int, *, lease: float, fresh_first: bool = False, using: str
+) -> Batch | None:
     """Take up to so many due rows of one business; None where none is left.
+
+    The oldest; or of those the ones that were tried least, where an outage must not be
+    told by a row that always fails.
 
     The attempts are written with the claim: one that is left unfinished says that
     nobody knows what came of it.
@@ -115,11 +120,14 @@ def claim(business: str, limit: int, *, lease: float, using: str) -> Batch | Non
     batch = Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
     conversions = Conversion.objects.using(using)
     with transaction.atomic(using=using):
-        due = conversions.due([business]).order_by("due_at").locked(skip=True)
-        found = [_Row(*row) for row in due.values_list(*_COLUMNS)[:limit]]
+        due = conversions.due([business]).locked(skip=True)
+        most = conf.BATCH if fresh_first else limit
+        found = [_Row(*row) for row in due.values_list(*_COLUMNS)[:most]]
         if not found:
             return None
         live, ended = _parted(found, conversions)
+        if fresh_first:
+            live = sorted(live, key=lambda row: row.attempts)[:limit]
         # The oldest decides, so that neither kind waits for the other to run dry.
         if live and live[0].is_suspect:
             mine, crashes = live[:1], int(live[0].was_left_behind)
@@ -135,7 +143,7 @@ def expire(business: str, *, using: str) -> list[int]:
     """End what has become too old while the business is paused. Returns which rows."""
     conversions = Conversion.objects.using(using)
     with transaction.atomic(using=using):
-        due = conversions.due([business]).order_by("due_at").locked(skip=True)
+        due = conversions.due([business]).locked(skip=True)
         old = due.filter(event_time__lt=_oldest())
         found = [_Row(*row) for row in old.values_list(*_COLUMNS)[:SLICE]]
         gone = [row.pk for row in found if _is_too_old(row)]

@@ -16,10 +16,16 @@ from django.db import router
 from ..client import Client
 from ..conf import conf
 from ..models import Conversion, State
-from .breaker import Breaker, circuit_of, fingerprint_of, take_probe
+from .breaker import (
+    Breaker,
+    circuit_of,
+    fingerprint_of,
+    refused_lately,
+    take_probe,
+)
 from .claim import Batch, claim, expire, is_any_due
 from .send import send, windows
-from .settle import Settled, release, settle
+from .settle import Settled, release, settle, settle_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -136,7 +142,17 @@ def _batches(sender: _Sender, rest: int, using: str) -> Iterator[tuple[Batch, Br
             return
         size = 1
         breaker = replace(breaker, is_probe=True, probes=circuit.probes + 1)
-    if size > 0 and (batch := claim(alias, size, lease=conf.LEASE, using=using)):
+    elif (
+        circuit is not None
+        and circuit.fingerprint != sender.fingerprint
+        and refused_lately(alias, sender.fingerprint)
+    ):
+        return  # others flow with other settings: do not pause them with these
+    if size > 0 and (
+        batch := claim(
+            alias, size, lease=conf.LEASE, fresh_first=breaker.is_probe, using=using
+        )
+    ):
         yield batch, breaker
 
 
@@ -168,6 +184,7 @@ def _work(
         return flows
 
     unsent = send(batch, sender.client, write, stop=stop)
+    settle_busy(batch.token, settled, longest_wait=breaker.longest_wait, using=using)
     tally = Tally(settled.states)
     if unsent:
         release(unsent, batch.token, using=using)

@@ -116,7 +116,7 @@ def _send(
         # Once at full width as many again queue up, so that no thread stands idle while
         # this one settles.
         width = windows.size(batch.business)
-        room = 2 * threads - len(done) if width == threads else width
+        room = 2 * threads - len(done) if 1 < width == threads else width
         if stop():
             gate.close()
         while waiting and flying < room and gate.is_open():

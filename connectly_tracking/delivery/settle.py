@@ -43,6 +43,7 @@ class Settled:
     states: Counter[str] = field(default_factory=Counter)
     delivered: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+    busy: list[Result] = field(default_factory=list)
 
     def note(self, pk: int, state: State) -> None:
         self.states[state] += 1
@@ -76,10 +77,7 @@ def settle(
     )
     group = partial(_settle_group, token, settled, longest_wait, using)
     try:
-        # What a transaction of the shop's holds, a cancellation, comes last and alone:
-        # to wait for one row while holding others could end that transaction.
-        for busy in group(results, skip=True):
-            group([busy], skip=False)
+        settled.busy += group(results, skip=True)
     except DatabaseError as exc:
         if not connections[using].in_atomic_block:
             connections[using].close_if_unusable_or_obsolete()
@@ -94,6 +92,25 @@ def settle(
         logger.error("result_not_settled conversion=%s error=%s", pk, error)
         return False
     return True
+
+
+def settle_busy(
+    token: UUID,
+    settled: Settled,
+    *,
+    longest_wait: float | None = None,
+    using: str,
+) -> None:
+    """Settle what a transaction of the shop's holds, a cancellation: last, and each by
+    itself, since to wait for one row while holding others could end that transaction.
+    """
+    while settled.busy:
+        result = settled.busy.pop()
+        try:
+            _settle_group(token, settled, longest_wait, using, [result], skip=False)
+        except DatabaseError as exc:
+            pk, error = result.row.pk, type(exc).__name__
+            logger.error("result_not_settled conversion=%s error=%s", pk, error)
 
 
 def _settle_group(

@@ -88,6 +88,13 @@ class Interleaving(RuleBasedStateMachine):
         alias, order_id = self._order(order)
         self._world.record(kind, alias, order_id)
 
+    @precondition(lambda self: self._world.without_click)
+    @rule(order=orders, kind=st.sampled_from([Kind.PLAIN, Kind.HELD]))
+    def its_click_is_found(self, order: int, kind: Kind) -> None:
+        waiting = self._world.without_click
+        alias, order_id = waiting[order % len(waiting)]
+        self._world.record(kind, alias, order_id)
+
     @precondition(has_orders)
     @rule(order=orders)
     def an_order_is_cancelled(self, order: int) -> None:
@@ -113,6 +120,8 @@ class Interleaving(RuleBasedStateMachine):
     @rule(weather=st.sampled_from(Behaviour.weathers()), rounds=st.integers(0, 8))
     def the_api(self, weather: Behaviour, rounds: int) -> None:
         self._world.api.weather = weather
+        if rounds:
+            self._world.bring_work()
         self.life_goes_on(rounds)
 
     @rule(rounds=st.integers(1, 6))
@@ -214,8 +223,8 @@ class Interleaving(RuleBasedStateMachine):
         """A worker after so many moves, who may end here; there is another one then."""
         worker = self._workers[number]
         try:
-            if moves and worker.is_idle and not self._world.is_any_due:
-                self._world.wait_for_next()
+            if moves and worker.is_idle:
+                self._world.bring_work()
             for _ in range(moves):
                 worker.move(0, behaviour)
             then(worker)

@@ -52,7 +52,7 @@ class Worker:
         self._fuse: Fuse | None = None
         self._looked_at = self._claimed_at = world.clock.now()
         #: What a process remembers of its own pauses.
-        self._tried: dict[tuple[str, str], float] = {}
+        self._refused: dict[tuple[str, str], float] = {}
         self._batch: Batch | None = None
         self._breaker: Breaker
         self._settled = Settled()
@@ -92,7 +92,7 @@ class Worker:
 
     def move(self, choice: int = 0, behaviour: Behaviour | None = None) -> None:
         moves = self.moves()
-        with patch.multiple(breaker, _tried=self._tried, time=self._world.clock):
+        with patch.multiple(breaker, _refused=self._refused, time=self._world.clock):
             moves[choice % len(moves)](behaviour)
 
     def finish(self) -> None:

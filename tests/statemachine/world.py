@@ -32,6 +32,7 @@ BUSINESS_ID: Final = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
 ALIASES: Final = ("default", "br")
 HOLD: Final = 60.0
 DAY: Final = 86400.0
+ORDERS: Final = 3  # at a time
 
 
 class Kind(Enum):
@@ -58,13 +59,17 @@ class World:
         #: How many statements of a move the database refuses.
         self.refusals = 0.0
         self._keys = dict.fromkeys(ALIASES, 0)
-        self._click: Attribution
+        self._clicks: dict[str, Attribution] = {}
         self._placed: dict[tuple[str, str], datetime] = {}
 
     def open_shop(self) -> None:
         """Once its tables are there, and show this clock's time."""
-        self._click = Attribution.from_landing(LANDING, captured_at=self.clock.now())
-        self._click.save()
+        for alias in ALIASES:
+            click = Attribution.from_landing(
+                LANDING, captured_at=self.clock.now(), business=alias
+            )
+            click.save()
+            self._clicks[alias] = click
 
     @property
     def orders(self) -> list[tuple[str, str]]:
@@ -79,6 +84,12 @@ class World:
             for row in rows
             if row.body and not row.is_live and row.state != State.DELIVERED
         ]
+
+    @property
+    def without_click(self) -> list[tuple[str, str]]:
+        """The orders that wait for one, as far as anybody can tell."""
+        rows = self.ledger.rows.values()
+        return [(row.business, row.order_id) for row in rows if not row.body]
 
     @property
     def is_any_due(self) -> bool:
@@ -116,7 +127,7 @@ class World:
         with self.ledger.during(action), _settings_of(kind):
             outbox.record(
                 make_purchase(order[1], **fields),
-                attribution=None if kind is Kind.WITHOUT_CLICK else self._click,
+                attribution=None if kind is Kind.WITHOUT_CLICK else self._clicks[alias],
                 business=alias,
             )
             self.ledger.orders.add(order)
@@ -142,6 +153,14 @@ class World:
         now, until = self.clock.now(), self.clock.later(wait or 0)
         _since, before = self.ledger.silences.get(alias, (now, now))
         self.ledger.silences[alias] = (now, max(before, until))
+
+    def bring_work(self) -> None:
+        """See to it that something is due."""
+        if not self.ledger.live():
+            for _ in range(ORDERS):
+                self.record(Kind.PLAIN)
+        if not self.is_any_due:
+            self.wait_for_next()
 
     def wait_for_next(self) -> bool:
         """Jump to where something may happen again; False where nothing will."""

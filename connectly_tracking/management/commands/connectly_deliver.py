@@ -44,7 +44,11 @@ class Command(BaseCommand):
         with _ended_by(stopped):
             if not loop:
                 total.update(deliver(limit=limit, stop=stopped.is_set))
-            while loop and not stopped.is_set() and total.claimed != limit:
+            while (
+                loop
+                and not stopped.is_set()
+                and (limit is None or total.claimed < limit)
+            ):
                 self._round(limit, total, stopped)
                 stopped.wait(interval)
         self.stdout.write(f"in all: {total}" if loop else str(total))
