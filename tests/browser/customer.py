@@ -26,7 +26,7 @@ CLID: Final = "AfA+x+y%2Fz="
 def session(context: BrowserContext) -> str:
     """The session that the shop knows the browser by; empty without one."""
     cookies = {cookie["name"]: cookie["value"] for cookie in context.cookies()}
-    return cookies.get("sessionid", "")
+    return str(cookies.get("sessionid", ""))
 
 
 def until_known(page: Page, shop: Shop) -> None:
