@@ -64,7 +64,8 @@ class Clock:
                 yield
         finally:
             if connection.vendor == "sqlite":
-                connection.connection.create_function("strftime", 3, None)
+                # Not None: SQLite's own does not come back in its place.
+                connection.connection.create_function("strftime", 3, _real_strftime)
             elif connection.vendor == "mysql":
                 _execute("SET timestamp = DEFAULT")
 
@@ -86,3 +87,9 @@ class Clock:
 def _execute(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
+
+
+def _real_strftime(_pattern: str, _now: str, shift: str) -> str:
+    """SQLite's own, as far as the models use it."""
+    at = datetime.now(UTC) + timedelta(seconds=float(shift.partition(" ")[0]))
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
