@@ -113,14 +113,14 @@ def _insert(draft: Draft, using: str) -> Conversion:
         Conversion.objects.using(using).bulk_create(
             [row], update_conflicts=True, update_fields=["key"]
         )
-        row = _merge(row, using)
+        row = _merge(row, using, follow=False)
     else:
         row.save(force_insert=True, using=using)
     _follow(row, using)
     return row
 
 
-def _merge(draft: Conversion, using: str) -> Conversion:
+def _merge(draft: Conversion, using: str, *, follow: bool = True) -> Conversion:
     """The row that was there first; mended where only this draft can be sent."""
     same = _same(draft, using)
     # Locked, since a snapshot of MySQL's would not show what has just been committed.
@@ -133,7 +133,8 @@ def _merge(draft: Conversion, using: str) -> Conversion:
         }
         same.update(**fields)
         row.refresh_from_db(using=using)
-        _follow(row, using)
+        if follow:
+            _follow(row, using)
     return row
 
 
