@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Child]
 
 ORDERS = 30
-PATIENCE = 20.0  # seconds; a worker needs two or three of them, on a machine at rest
+PATIENCE = 60.0  # seconds; a worker needs two or three of them, on a machine at rest
 
 RUNNING = Path(__file__).parent.parent / "docs" / "running.md"
 DOCUMENTED = re.findall(r"```python\n(.*?)```", RUNNING.read_text(), re.S)
