@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from . import __version__
 from .transport import TimedAdapter, exchange
 from .verdicts import Outcome, Verdict, judge
+from .wire import url_of
 
 if TYPE_CHECKING:
     from .secret import Secret
@@ -55,8 +56,7 @@ class Client:
     url: str = field(init=False)
 
     def __post_init__(self) -> None:
-        url = f"{self.base_url}/external/v1/businesses/{self.business_id}"
-        object.__setattr__(self, "url", f"{url}/conversion_events")
+        object.__setattr__(self, "url", url_of(self.base_url, self.business_id))
         # Looked up once: the environment does not change, and each look-up is slow.
         if self.proxies is None:
             object.__setattr__(self, "proxies", get_environ_proxies(self.url))
@@ -91,11 +91,12 @@ class Client:
             verify=self.ca_bundle or True,
             stream=True,
         ) as response:
-            return judge(
+            verdict = judge(
                 response.status_code,
                 _read(response),
                 response.headers.get("Retry-After"),
             )
+            return replace(verdict, date=response.headers.get("Date"))
 
 
 def _read(response: requests.Response) -> bytes:

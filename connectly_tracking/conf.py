@@ -236,17 +236,33 @@ class Conf:
             raise _fault("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
         return tuple(statuses)
 
+    def is_strict(self) -> bool:
+        """STRICT; not where it is set wrongly, which must cost no page."""
+        try:
+            return self.STRICT
+        except ImproperlyConfigured:
+            return False
+
     def business(self, alias: str) -> Business:
         """One business's credentials. Raises ImproperlyConfigured without the key."""
+        prefix, entry = self._entry(alias)
+        return Business(
+            alias=alias,
+            business_id=self.business_id(alias),
+            api_key=_api_key(f"{prefix}API_KEY", entry.get("API_KEY")),
+        )
+
+    def business_id(self, alias: str) -> str:
+        """For what needs no key. Raises ImproperlyConfigured without it."""
+        prefix, entry = self._entry(alias)
+        return _business_id(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID"))
+
+    def _entry(self, alias: str) -> tuple[str, Mapping[str, Any]]:
+        """What stands before the names in an error's words, and the settings."""
         entry = self.BUSINESSES.get(alias)
         if entry is None:
             raise _fault("BUSINESSES", f"has no business {alias!r}")
-        prefix = "" if alias == DEFAULT_BUSINESS else f"BUSINESSES[{alias!r}]."
-        return Business(
-            alias=alias,
-            business_id=_business_id(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID")),
-            api_key=_api_key(f"{prefix}API_KEY", entry.get("API_KEY")),
-        )
+        return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES[{alias!r}].", entry
 
     @property
     def given(self) -> Mapping[str, Any]:

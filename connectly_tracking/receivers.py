@@ -117,9 +117,18 @@ def on_content_viewed(
             raise InvalidEvent("content_viewed", f"has no argument {names}")
         if request is None or view is None:
             raise InvalidEvent("content_viewed", "needs request= and view=")
-        # A stranger has no cookie, and his page must not come to vary by it.
-        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+        if _may_have_landed(request):
             outbox.record_view(view, request=request)
+
+
+def _may_have_landed(request: HttpRequest) -> bool:
+    """A stranger has no cookie, and his page must not come to vary by it; nor has who
+    landed on this very page, but there the session has just been written.
+    """
+    is_written = getattr(getattr(request, "session", None), "modified", False)
+    if is_written and not attribution.is_prefetch(request):
+        return True
+    return settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
 @contextmanager
@@ -131,13 +140,16 @@ def _kept_from_the_shop(
     try:
         yield
     except Exception as exc:
-        if _is_strict() and not isinstance(exc, DatabaseError):
+        if conf.is_strict() and not isinstance(exc, DatabaseError):
             raise
         if was_whole and _is_doomed(using):
             raise  # the database has ended the order's transaction: nothing was kept
         # The order stands; what is said here is what a backfill needs. Not the error's
-        # own words, since a database may quote values in them.
-        logger.error("%s order_id=%s error=%s", what, name(), type(exc).__name__)
+        # own words, since a database may quote values in them; a setting's may stand.
+        error = type(exc).__name__
+        if isinstance(exc, ImproperlyConfigured):
+            error = f"{error}: {exc}"
+        logger.error("%s order_id=%s error=%s", what, name(), error)
         logger.debug("%s order_id=%s", what, name(), exc_info=True)
 
 
@@ -160,13 +172,6 @@ def _adapted(order: object) -> object:
             "makes a Purchase of an order, or send purchase= instead of order=."
         )
     return adapter(order)
-
-
-def _is_strict() -> bool:
-    try:
-        return conf.STRICT
-    except ImproperlyConfigured:
-        return False
 
 
 def _is_doomed(using: str | None) -> bool:

@@ -9,7 +9,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from .conf import conf
-from .models import Attribution, Conversion, OrderAttribution
+from .models import Attribution, Conversion, OrderAttribution, oldest_sent
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -22,26 +22,31 @@ MENDABLE_FOR: Final = timedelta(days=2)
 
 
 class Pruned(NamedTuple):
-    """How many rows went."""
+    """How many rows went, or would go."""
 
     attributions: int
     conversions: int
 
 
-def prune() -> Pruned:
+def prune(*, dry_run: bool = False) -> Pruned:
     """Delete final conversions past RETENTION, and clicks that no order can still owe.
 
-    A click is kept as long as the attribution window, too.
+    A click is kept as long as the attribution window, too; a conversion as long as its
+    order could be recorded and sent once more.
     """
-    now = timezone.now()
-    _empty(Conversion.objects.filter(recorded_at__lt=now - MENDABLE_FOR))
-    kept = conf.RETENTION
+    now, kept = timezone.now(), conf.RETENTION
     clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
+    clicks = Attribution.objects.prunable(now - clicks_kept)
+    conversions = Conversion.objects.prunable(min(now - kept, oldest_sent()))
+    if dry_run:
+        return Pruned(attributions=_count(clicks), conversions=_count(conversions))
+    _empty(Conversion.objects.filter(recorded_at__lt=now - MENDABLE_FOR))
     _delete(OrderAttribution.objects.filter(bound_at__lt=now - clicks_kept))
-    return Pruned(
-        attributions=_delete(Attribution.objects.prunable(now - clicks_kept)),
-        conversions=_delete(Conversion.objects.prunable(now - kept)),
-    )
+    return Pruned(attributions=_delete(clicks), conversions=_delete(conversions))
+
+
+def _count(rows: QuerySet[Any]) -> int:
+    return rows.using(router.db_for_write(rows.model)).count()
 
 
 def _empty(rows: ConversionQuerySet) -> None:

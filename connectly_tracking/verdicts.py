@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -47,12 +47,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One attempt's result. ``wait``: seconds that the API asked for, or None."""
+    """One attempt's result. ``wait``: seconds that the API asked for, or None.
+
+    ``date``: the answer's own header, as it stood; says nothing of the event.
+    """
 
     outcome: Outcome
     status_code: int | None = None
     detail: str = ""
     wait: float | None = None
+    date: str | None = field(default=None, compare=False)
 
     def in_ascii(self) -> Verdict:
         """For a column whose character set lacks what the answer says."""

@@ -1,4 +1,4 @@
-"""The documented request body, once (seed: "Request body")."""
+"""The documented request, once (seed: "Request body")."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from .payload import Line, Payload, View
 
 MAX_BODY: Final = 32 * 1024  # bytes
+
+
+def url_of(base_url: str, business_id: str) -> str:
+    """Where a business's events are posted to."""
+    return f"{base_url}/external/v1/businesses/{business_id}/conversion_events"
 
 
 def purchase_body(payload: Payload, landing: Landing) -> str:

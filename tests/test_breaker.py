@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import outbox
+from connectly_tracking.client import Client
 from connectly_tracking.conf import conf
-from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery import deliver, run
 from connectly_tracking.delivery import send as sending
 from connectly_tracking.delivery.breaker import Breaker, take_probe
 from connectly_tracking.models import (
@@ -292,6 +293,111 @@ def test_a_row_that_is_too_old_expires_while_its_business_is_paused(
     assert (old.state, old.reason) == (State.EXPIRED, Reason.EXPIRED)
     assert young.state == State.PENDING
     assert sandbox.received_count == 1  # the one that found out
+
+
+def test_what_is_too_old_is_looked_for_once_a_minute_while_paused(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = record(2)
+    note(Outcome.THROTTLED)
+    assert not deliver()
+    old = timezone.now() - timedelta(days=8)
+    Conversion.objects.filter(pk=rows[0].pk).update(event_time=old)
+    assert not deliver()
+    monkeypatch.setattr(run, "EXPIRY_INTERVAL", 0)
+    assert deliver() == {State.EXPIRED: 1}
+
+
+def test_what_a_person_had_sent_again_does_not_expire_while_paused(
+    sandbox: Sandbox,
+) -> None:
+    record(2)
+    note(Outcome.THROTTLED)
+    old = timezone.now() - timedelta(days=8)
+    Conversion.objects.update(event_time=old, replayed_at=timezone.now())
+    assert not deliver()
+    Conversion.objects.update(replayed_at=old)
+    run._looked_at.clear()
+    assert deliver(limit=1) == {State.EXPIRED: 1}
+    assert states() == {State.EXPIRED: 1, State.PENDING: 1}
+
+
+def test_a_row_that_alone_is_forbidden_is_given_up_at_its_eighth_pause(
+    sandbox: Sandbox, heard: list[str]
+) -> None:
+    # As a firewall does that dislikes a product's name.
+    (bad,) = record(1, "BAD")
+    sandbox.behave("403:blocked", order_id=bad.order_id)
+    waits = []
+    for number in range(8):
+        Conversion.objects.filter(pk=bad.pk, due_at__gt=DbNow()).update(due_at=DbNow())
+        deliver()
+        bad.refresh_from_db()
+        if bad.due_at:
+            waits.append(round((bad.due_at - timezone.now()).total_seconds(), -1))
+        Conversion.objects.filter(pk=bad.pk, state=State.PENDING).update(
+            due_at=DbNow(60)
+        )
+        record(1, f"GOOD-{number}")
+        Circuit.objects.update(paused_until=DbNow())
+        deliver()
+    bad.refresh_from_db()
+    assert (bad.state, bad.reason) == (State.REJECTED, Reason.UNCONFIRMED)
+    assert bad.attempts == 1  # the last one; the others were the pause's
+    # At first at once: any row may be the one that finds out about a wrong key.
+    for wait, scheduled in zip(waits, (0, 30, 60, 300, 900, 3600, 10800), strict=True):
+        assert 0.7 * scheduled - 5 <= wait <= 1.3 * scheduled + 5
+    assert states() == {State.REJECTED: 1, State.DELIVERED: 8}
+    assert heard == ["configuration", "resumed"] * 8
+
+
+def test_a_wrong_key_gives_up_no_row_however_long_it_lasts(sandbox: Sandbox) -> None:
+    record(1)
+    sandbox.behave("401")
+    for _ in range(12):
+        deliver()
+        Circuit.objects.update(paused_until=DbNow())
+    assert sandbox.received_count == 12
+    assert states() == {State.PENDING: 1}
+    sandbox.clear()
+    assert deliver() == {State.DELIVERED: 1}
+
+
+def test_a_row_that_breaks_our_code_again_and_again_pauses_nobody(
+    sandbox: Sandbox, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bad,) = record(1, "BAD")
+    post = Client.post
+
+    def fail(self: Client, body: str) -> Verdict:
+        if "BAD" in body:
+            raise KeyError
+        return post(self, body)
+
+    monkeypatch.setattr(Client, "post", fail)
+    for _ in range(5):
+        Conversion.objects.update(due_at=DbNow())
+        deliver()
+    bad.refresh_from_db()
+    assert (bad.state, bad.reason) == (State.REJECTED, Reason.INTERNAL)
+    assert heard == []
+    assert circuit().failures == 1
+
+
+def test_our_code_that_breaks_with_every_row_gives_none_up(
+    sandbox: Sandbox, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Client, body: str) -> Verdict:
+        raise KeyError
+
+    record(8)
+    monkeypatch.setattr(Client, "post", fail)
+    for _ in range(12):
+        deliver()
+        Conversion.objects.update(due_at=DbNow())
+        Circuit.objects.update(paused_until=DbNow())
+    assert heard == ["unavailable"]
+    assert states() == {State.PENDING: 8}
 
 
 def test_a_database_that_fails_loses_no_answer(

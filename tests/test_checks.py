@@ -150,15 +150,22 @@ def test_the_middleware_must_come_after_the_sessions(
     assert [identity for identity in found() if identity != "W004"] == ids
 
 
+def test_a_middleware_that_comes_too_early_is_told_where_to_go(settings: Any) -> None:
+    settings.MIDDLEWARE = [OURS, SESSION]
+    (fault,) = (it for it in run_checks() if it.id == "connectly_tracking.E031")
+    assert (fault.hint or "").startswith("Put it below SessionMiddleware")
+
+
 class Mine(AttributionMiddleware):
     """A shop's own."""
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("options", [{}, {"transaction_mode": "deferred"}])
 def test_a_sqlite_that_begins_as_a_reader_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
-    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
     assert found() == ["W004"]
 
 

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 
 from connectly_tracking import outbox
+from connectly_tracking.attribution import bind_order
 from connectly_tracking.delivery import deliver
+from connectly_tracking.events import ViewContent
 from connectly_tracking.models import Attribution, Conversion, State
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
@@ -21,6 +24,8 @@ from .conftest import make_click, make_purchase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.test import RequestFactory
 
     from connectly_tracking.sandbox import Sandbox
 
@@ -94,11 +99,12 @@ def test_fifty_nudges_for_one_row_are_one_request(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("options", [{}, {"transaction_mode": "DEFERRED"}])
 def test_on_sqlite_orders_that_begin_with_our_signal_do_not_lock_each_other_out(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
     # As a project has it that did not heed the check.
-    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
     connection.close()
     click = make_click()
     attribution = str(click.pk)  # found by a query, so that our part begins with a read
@@ -117,6 +123,51 @@ def test_on_sqlite_orders_that_begin_with_our_signal_do_not_lock_each_other_out(
     at_once(4, shop)
     connection.close()
     assert Order.objects.count() == Conversion.objects.count() == 100
+
+
+@pytest.mark.sqlite
+def test_on_sqlite_clicks_that_come_after_their_orders_do_not_lock_each_other_out(
+    monkeypatch: pytest.MonkeyPatch, rf: RequestFactory
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    connection.close()
+    click = make_click()
+    request = rf.get("/")
+    request.user = User.objects.create(username="ada")
+    Attribution.objects.update(user=request.user)
+
+    def shop(worker: int) -> None:
+        for number in range(10):
+            order_id = f"ORD-{worker}-{number}"
+            outbox.record(make_purchase(order_id))
+            if number % 2:
+                assert bind_order(request, order_id)
+            else:
+                outbox.record(make_purchase(order_id), attribution=click)
+
+    at_once(4, shop)
+    connection.close()
+    assert Conversion.objects.filter(state=State.PENDING).count() == 40
+
+
+@pytest.mark.sqlite
+def test_on_sqlite_views_do_not_lock_each_other_out(
+    monkeypatch: pytest.MonkeyPatch, rf: RequestFactory
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    connection.close()
+    request = rf.get("/")
+    request.user = User.objects.create(username="ada")
+    make_click(user=request.user)
+
+    def look(worker: int) -> None:
+        for number in range(10):
+            view = ViewContent(content_ids=[f"sku-{worker}-{number}"])
+            outbox.record_view(view, request=request)
+
+    at_once(4, look)
+    connection.close()
+    assert Conversion.objects.count() == 40
 
 
 @pytest.mark.postgres

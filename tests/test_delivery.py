@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
+TABLES = frozenset({"connectly_tracking_conversion", "connectly_tracking_circuit"})
 
 
 def record(count: int = 1, *, business: str = "default") -> list[Conversion]:
@@ -426,6 +427,66 @@ def test_a_result_that_cannot_be_written_is_logged_and_sent_again(
     assert fresh(row).state == State.SENDING
     Conversion.objects.update(due_at=DbNow(-1))
     assert deliver() == {State.DELIVERED: 1}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"), [("UPDATE", "delivered_at"), ("SELECT", "due_at")]
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_fails_for_the_moment_is_tried_once_more(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, prefix: str, words: str
+) -> None:
+    (row,) = record()
+    failed = list[str]()
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        is_idle_poll = "body" not in sql and prefix == "SELECT"
+        if sql.startswith(prefix) and words in sql and not is_idle_poll and not failed:
+            failed.append(sql)
+            raise OperationalError("a deadlock's victim, or the connection was lost")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        assert deliver() == {State.DELIVERED: 1}
+    assert failed
+    assert sandbox.received_count == 1
+    assert fresh(row).state == State.DELIVERED
+    assert "result_not_settled" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_driver_that_lost_its_connection_may_say_so_in_its_own_way(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(3)
+    failed = set[str]()
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        for table in TABLES - failed:
+            if sandbox.received_count and table in sql:
+                failed.add(table)
+                raise InterfaceError("connection already closed")  # no DatabaseError
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        assert deliver() == {State.DELIVERED: 3}
+    assert failed == TABLES
+    assert sandbox.received_count == 3
+
+
+def test_what_was_delivered_is_told_even_if_the_rest_cannot_be_given_back(
+    sandbox: Sandbox, heard: list[tuple[str, Any]]
+) -> None:
+    record(3)
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("DELETE"):
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail), pytest.raises(OperationalError):
+        deliver(stop=lambda: sandbox.received_count > 0)
+    assert [name for name, _ in heard] == ["delivered"]
 
 
 def test_a_row_that_is_delivered_already_is_told_of_once(

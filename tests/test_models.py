@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
@@ -70,6 +71,23 @@ def test_without_use_tz_columns_hold_local_time(settings: Any, zone: str) -> Non
     assert abs((stored - timezone.now()).total_seconds()) < 5
     assert moment(time.time()).tzinfo is None
     assert abs((moment(time.time()) - timezone.now()).total_seconds()) < 5
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Asia/Kolkata"])
+def test_a_database_may_hold_the_times_of_a_zone_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setattr(connection, "timezone", ZoneInfo(zone))
+    Circuit.objects.create(business="x", changed_at=DbNow())
+    stored = Circuit.objects.get().changed_at
+    assert abs(stored.timestamp() - time.time()) < 5
+    assert Circuit.objects.filter(
+        changed_at__gte=timezone.now() - timedelta(seconds=5)
+    ).exists()
+    assert Circuit.objects.filter(
+        changed_at__lte=timezone.now() + timedelta(seconds=5)
+    ).exists()
 
 
 def test_a_moment_is_aware_where_columns_are() -> None:

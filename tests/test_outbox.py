@@ -222,6 +222,17 @@ def test_the_users_click_before_the_order_wins_over_one_after_it() -> None:
     assert outbox.record(order, user=user).attribution == before
 
 
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_user_without_a_primary_key_gets_no_strangers_click(
+    is_deleted: bool, click: Attribution
+) -> None:
+    user = User(username="guest")
+    if is_deleted:
+        user.save()
+        user.delete()
+    assert outbox.record(make_purchase(), user=user).reason == Reason.NOT_ATTRIBUTED
+
+
 def test_the_logged_in_customer_of_the_request_is_the_user(
     rf: RequestFactory,
 ) -> None:
@@ -296,6 +307,18 @@ def test_a_later_signal_that_brings_the_click_makes_the_order_pending(
     assert row.state == State.PENDING
     assert Conversion.objects.get().body
     assert Conversion.objects.get().value == Decimal("99.97")
+
+
+def test_a_click_that_only_the_session_had_is_kept_where_it_mends_an_order(
+    rf: RequestFactory,
+) -> None:
+    request = rf.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    request.session = SessionStore()
+    attribution.land(request)
+    outbox.record(make_purchase())
+    row = outbox.record(make_purchase(), request=request)
+    assert row.state == State.PENDING
+    assert Attribution.objects.get() == Conversion.objects.get().attribution
 
 
 def test_a_later_signal_without_a_click_changes_nothing(click: Attribution) -> None:

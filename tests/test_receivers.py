@@ -137,6 +137,14 @@ def test_an_adapter_that_fails_is_seen_under_strict(configure: Any) -> None:
         order_completed.send(sender=Order, order=place())
 
 
+def test_a_setting_that_is_missing_is_named_in_the_log(
+    configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(ORDER_ADAPTER=None)
+    order_completed.send(sender=Order, order=place())
+    assert "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing" in caplog.text
+
+
 def test_without_an_adapter_the_developer_is_told(configure: Any) -> None:
     configure(ORDER_ADAPTER=None, STRICT=True)
     with pytest.raises(ImproperlyConfigured, match="ORDER_ADAPTER"):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
-from connectly_tracking.models import Attribution, Conversion, Reason, State
+from connectly_tracking.models import Attribution, Conversion, DbNow, Reason, State
 
 from .conftest import make_click, make_purchase
 
@@ -60,6 +60,25 @@ def test_what_was_given_up_goes_out_with_the_same_bytes(
     assert sandbox.events[0].body == row.body.encode()
 
 
+def test_what_was_tried_often_begins_the_schedule_anew(
+    sandbox: Sandbox, click: Attribution
+) -> None:
+    row = outbox.record(make_purchase(), attribution=click)
+    sandbox.behave(["500", "500", "500", "400", "500", "500"])
+    waits = []
+    for _ in range(6):
+        deliver()
+        row.refresh_from_db()
+        if row.due_at is None:
+            outbox.replay(Conversion.objects.all())
+            continue
+        waits.append((row.due_at - timezone.now()).total_seconds())
+        Conversion.objects.update(due_at=DbNow())
+    assert row.attempts == 6
+    for wait, scheduled in zip(waits, (30, 60, 300, 30, 60), strict=True):
+        assert 0.7 * scheduled < wait < 1.3 * scheduled
+
+
 def test_what_is_too_old_is_sent_all_the_same_since_a_person_says_so(
     sandbox: Sandbox, click: Attribution
 ) -> None:
@@ -96,6 +115,11 @@ def test_the_workers_are_woken(
     assert celery_broker.llen("celery") == 1
 
 
+class ReadsElsewhere:
+    def db_for_read(self, model: type, **_: Any) -> str:
+        return "replica"
+
+
 class TestCommand:
     @pytest.fixture(autouse=True)
     def _rows(self, click: Attribution) -> None:
@@ -126,6 +150,10 @@ class TestCommand:
         pending = Conversion.objects.filter(state=State.PENDING)
         assert set(pending.values_list("order_id", flat=True)) == orders
         assert ("may have counted" in said) == bool(orders)
+
+    def test_it_does_not_ask_a_replica(self, settings: Any) -> None:
+        settings.DATABASE_ROUTERS = [ReadsElsewhere()]
+        assert "To be sent again: 1." in replay("--order", "a", "--yes")
 
     def test_a_dry_run_counts_by_reason_and_changes_nothing(self) -> None:
         said = replay("--since", "2020-01-01", "--dry-run")

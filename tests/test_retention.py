@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from connectly_tracking import outbox, retention
@@ -33,6 +35,20 @@ def test_what_is_old_and_final_goes_with_its_attempts(sandbox: Sandbox) -> None:
     assert Attribution.objects.count() == 1
 
 
+def test_the_command_says_how_many_went(sandbox: Sandbox) -> None:
+    outbox.record(make_purchase(), attribution=make_click())
+    deliver()
+    age(91)
+    for options, words in [
+        ({"dry_run": True}, "To be deleted: conversions 1, clicks 0.\n"),
+        ({}, "Deleted: conversions 1, clicks 0.\n"),
+        ({}, "Deleted: conversions 0, clicks 0.\n"),
+    ]:
+        out = io.StringIO()
+        call_command("connectly_prune", stdout=out, **options)
+        assert out.getvalue() == words
+
+
 def test_what_waits_is_kept_however_old() -> None:
     outbox.record(make_purchase(), attribution=make_click())
     age(500)
@@ -44,6 +60,21 @@ def test_what_is_younger_is_kept(sandbox: Sandbox) -> None:
     deliver()
     age(89)
     assert retention.prune() == (0, 0)
+
+
+def test_an_order_is_known_as_long_as_it_could_be_sent_again(
+    configure: Any, sandbox: Sandbox
+) -> None:
+    configure(RETENTION=timedelta(days=1))
+    purchase, click = make_purchase(), make_click()
+    outbox.record(purchase, attribution=click)
+    deliver()
+    age(6)
+    assert retention.prune() == (0, 0)
+    outbox.record(purchase, attribution=click)
+    assert not deliver()
+    age(8)
+    assert retention.prune() == (0, 1)
 
 
 def test_clicks_are_kept_as_long_as_an_order_could_owe_them(configure: Any) -> None:

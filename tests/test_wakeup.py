@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.db import connection, transaction
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
+
+#: Seconds. More than a crowded machine adds to a quarter of one, and less than any of
+#: the brokers' own timeouts.
+SOON: Final = 3.0
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_a_broker_that_refuses_costs_little_and_then_nothing(
     closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with broker_at(f"redis://127.0.0.1:{closed_port}/0"):
-        assert elapsed() < 1
+        assert elapsed() < SOON
         assert "wakeup_failed" in caplog.text
         caplog.clear()
         wakeup.wake()
@@ -104,7 +108,7 @@ def test_a_broker_that_says_nothing_costs_a_quarter_of_a_second_once(
     mute: socket.socket, scheme: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with broker_at(f"{scheme}://127.0.0.1:{mute.getsockname()[1]}//"):
-        assert 0.2 < elapsed() < 1
+        assert 0.2 < elapsed() < SOON
         wakeup.wake()
     assert caplog.text.count("wakeup_failed") == 1
     mute.setblocking(False)
@@ -126,9 +130,9 @@ def test_the_silence_ends(
 
 def test_a_broker_that_hangs_later_is_given_up_at_once(celery_broker: Redis) -> None:
     wakeup.wake()
-    celery_broker.client_pause(1500)
+    celery_broker.client_pause(4500)
     try:
-        assert 0.2 < elapsed() < 1
+        assert 0.2 < elapsed() < SOON
     finally:
         celery_broker.client_unpause()  # answers when the pause is over
 

@@ -6,13 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import current_app
-from celery.exceptions import QueueNotFound
 from celery.loaders.default import Loader
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import conf
-from ..wakeup import TASK
+from ..wakeup import PRUNE, TASK, queue_of
 from .message import warning
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from django.core.checks import CheckMessage
 
-PRUNE: Final = "connectly_tracking.prune"
 GUIDE: Final = "https://docs.celeryq.dev/en/stable/django/first-steps-with-django.html"
 INSTEAD: Final = "or run `connectly_deliver --loop` instead and silence this check."
 
@@ -104,7 +102,7 @@ def _unread(app: Any, queues: list[Any]) -> Iterator[CheckMessage]:
     """Where our tasks are sent to queues that no worker reads by itself."""
     declared = list(app.amqp.queues.consume_from)
     is_strict = not app.conf.task_create_missing_queues
-    for name in {_destination(app, queue) for queue in queues} - {None, *declared}:
+    for name in {queue_of(app, queue) for queue in queues} - {None, *declared}:
         if app.conf.task_queues or is_strict:
             yield warning(
                 "W012",
@@ -113,15 +111,6 @@ def _unread(app: Any, queues: list[Any]) -> Iterator[CheckMessage]:
                 "in the options of the beat schedule; or silence this check if a "
                 f"worker is started with -Q {name}.",
             )
-
-
-def _destination(app: Any, queue: Any) -> str | None:
-    """The queue's name; None where an exchange decides."""
-    try:
-        route = app.amqp.router.route({"queue": queue}, TASK)
-    except QueueNotFound:
-        return str(queue or app.conf.task_default_queue)
-    return getattr(route.get("queue"), "name", None)
 
 
 def _app() -> Any:

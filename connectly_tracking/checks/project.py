@@ -34,7 +34,8 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
             error(
                 "E031",
                 "AttributionMiddleware must come after SessionMiddleware.",
-                "Without a session an order is matched to its click by user alone.",
+                "Put it below SessionMiddleware in MIDDLEWARE. Without a session an "
+                "order is matched to its click by user alone.",
             )
         ]
     return []
@@ -56,7 +57,8 @@ def check_databases(**_: Any) -> list[CheckMessage]:
     for alias in sorted({using, router.db_for_write(Attribution)} & set(connections)):
         connection = connections[alias]
         options = connection.settings_dict.get("OPTIONS", {})
-        if connection.vendor == "sqlite" and options.get("transaction_mode") is None:
+        mode = options.get("transaction_mode") or "DEFERRED"
+        if connection.vendor == "sqlite" and mode.upper() == "DEFERRED":
             found.append(
                 warning(
                     "W004",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
-from django.db import DatabaseError
+from django.db import Error, connections
 from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
 
@@ -73,16 +73,20 @@ class Breaker:
         return self._probe_wait if self.is_probe else None
 
     def note(self, verdicts: Sequence[Verdict]) -> bool:
-        """Take in a group of answers, in their order. Whether the business flows."""
+        """Take in a group of answers, in their order; what says nothing of the API is
+        left out of it. Whether the business flows.
+        """
         plain = [verdict.in_ascii() for verdict in verdicts]
         try:
             try:
                 return self._note(verdicts)
-            except DatabaseError:
+            except Error:
                 if plain == verdicts:
                     raise
                 return self._note(plain)  # a column may lack what the answer says
-        except DatabaseError as exc:
+        except Error as exc:
+            if not connections[self.using].in_atomic_block:
+                connections[self.using].close_if_unusable_or_obsolete()
             # What nobody could write down must not be done again and again.
             error = type(exc).__name__
             logger.error("circuit_not_kept business=%s error=%s", self.business, error)
@@ -97,6 +101,8 @@ class Breaker:
             longest = max(asked, key=lambda it: it.wait or 0)
             return self._pause(Circuit.Reason.THROTTLED, longest, longest.wait)
         circuit = self._row().first() or Circuit(business=self.business)
+        if not verdicts:
+            return circuit.paused_until is None
         return self._count(verdicts, circuit)
 
     def _count(self, verdicts: Sequence[Verdict], circuit: Circuit) -> bool:

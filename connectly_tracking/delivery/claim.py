@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.db import transaction
@@ -22,6 +21,7 @@ from ..models import (
     DeliveryAttempt,
     Reason,
     State,
+    oldest_sent,
 )
 
 if TYPE_CHECKING:
@@ -30,21 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 MAX_CRASHES: Final = 5
-#: With MAX_EVENT_AGE None; nothing waits for ever.
-MAX_AGE: Final = timedelta(days=30)
 SLICE: Final = 500  # rows that are ended in one transaction
-
-_COLUMNS: Final = (
-    "pk",
-    "body",
-    "state",
-    "attempts",
-    "unconfirmed",
-    "crashes",
-    "event_time",
-    "replayed_at",
-    "cancelled_at",
-)
 
 _ENDS: Final[Mapping[Reason, tuple[State, Callable[[ConversionQuerySet], int]]]] = {
     Reason.CANCELLED: (State.SKIPPED, ConversionQuerySet.mark_cancelled),
@@ -76,7 +62,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """One row in hand. ``attempts`` counts this one."""
+    """One row in hand. ``attempts`` counts this one, and those before a replay."""
 
     pk: int
     body: str
@@ -84,6 +70,7 @@ class Claimed:
     unconfirmed: int
     crashes: int
     attempt_id: UUID
+    replayed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +109,7 @@ def claim(
     with transaction.atomic(using=using):
         due = conversions.due([business]).locked(skip=True)
         most = conf.BATCH if fresh_first else limit
-        found = [_Row(*row) for row in due.values_list(*_COLUMNS)[:most]]
+        found = [_Row(*row) for row in due.values_list(*_Row._fields)[:most]]
         if not found:
             return None
         live, ended = _parted(found, conversions)
@@ -139,14 +126,13 @@ def claim(
         return replace(batch, rows=_attempted(mine, crashes, using), ended=ended)
 
 
-def expire(business: str, *, using: str) -> list[int]:
+def expire(business: str, limit: int = SLICE, *, using: str) -> list[int]:
     """End what has become too old while the business is paused. Returns which rows."""
-    conversions = Conversion.objects.using(using)
+    oldest, conversions = oldest_sent(), Conversion.objects.using(using)
     with transaction.atomic(using=using):
         due = conversions.due([business]).locked(skip=True)
-        old = due.filter(event_time__lt=_oldest())
-        found = [_Row(*row) for row in old.values_list(*_COLUMNS)[:SLICE]]
-        gone = [row.pk for row in found if _is_too_old(row)]
+        old = due.filter(event_time__lt=oldest).exclude(replayed_at__gte=oldest)
+        gone = list(old.values_list("pk", flat=True)[: min(limit, SLICE)])
         if gone:
             conversions.filter(pk__in=gone).mark_expired()
     return gone
@@ -176,16 +162,10 @@ def _fate(row: _Row) -> Reason | None:
     return None
 
 
-def _oldest() -> datetime:
-    """The time before which an event is too old."""
-    age = conf.MAX_EVENT_AGE
-    return timezone.now() - (MAX_AGE if age is None else age)
-
-
 def _is_too_old(row: _Row) -> bool:
     # A person who sends it again decides that it is worth sending.
     times = [at for at in (row.event_time, row.replayed_at) if at is not None]
-    return bool(times) and max(times) < _oldest()
+    return bool(times) and max(times) < oldest_sent()
 
 
 def _attempted(rows: Sequence[_Row], crashes: int, using: str) -> tuple[Claimed, ...]:
@@ -197,6 +177,7 @@ def _attempted(rows: Sequence[_Row], crashes: int, using: str) -> tuple[Claimed,
             unconfirmed=row.unconfirmed,
             crashes=row.crashes + crashes,
             attempt_id=uuid.uuid4(),
+            replayed_at=row.replayed_at,
         )
         for row in rows
     )

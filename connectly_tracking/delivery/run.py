@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router
+from django.db import InterfaceError, OperationalError, connections, router
 
 from ..client import Client
 from ..conf import conf
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .send import Result
 
 RELEASED: Final = "released"
+EXPIRY_INTERVAL: Final = 60.0  # seconds
 
 _READ_LATER: Final = (
     "BATCH",
@@ -45,6 +48,8 @@ _READ_LATER: Final = (
 )
 
 logger = logging.getLogger(__name__)
+#: When nothing was too old in a business that is paused (monotonic).
+_looked_at: dict[str, float] = {}
 
 
 class Tally(Counter[str]):
@@ -108,7 +113,7 @@ def deliver(
     while senders and moves and not stop() and is_any_due(senders, using=using):
         moves = False
         for alias in random.sample(list(senders), len(senders)):  # none is always last
-            rest = conf.BATCH if limit is None else limit - total.claimed
+            rest = sys.maxsize if limit is None else limit - total.claimed
             for batch, breaker in _batches(senders[alias], rest, using):
                 if rouse and not has_roused and len(batch.rows) == conf.BATCH:
                     rouse()
@@ -135,7 +140,7 @@ def _batches(sender: _Sender, rest: int, using: str) -> Iterator[tuple[Batch, Br
     windows.heed(alias, circuit.changed_at if circuit else None)
     breaker = Breaker(business=alias, fingerprint=sender.fingerprint, using=using)
     if circuit is not None and circuit.paused_until is not None:
-        if gone := expire(alias, using=using):
+        if gone := _too_old(alias, rest, using):
             yield _ended(alias, gone), breaker
         may_probe = size > 0 and is_any_due([alias], using=using)
         if not (may_probe and take_probe(circuit, breaker.fingerprint, using=using)):
@@ -148,12 +153,36 @@ def _batches(sender: _Sender, rest: int, using: str) -> Iterator[tuple[Batch, Br
         and refused_lately(alias, sender.fingerprint)
     ):
         return  # others flow with other settings: do not pause them with these
-    if size > 0 and (
-        batch := claim(
-            alias, size, lease=conf.LEASE, fresh_first=breaker.is_probe, using=using
-        )
-    ):
+    batch = _claimed(alias, size, breaker.is_probe, using) if size > 0 else None
+    if batch:
         yield batch, breaker
+
+
+def _claimed(alias: str, size: int, is_probe: bool, using: str) -> Batch | None:
+    """Once more where the connection was lost, or a deadlock's victim (MariaDB)."""
+    take = partial(
+        claim, alias, size, lease=conf.LEASE, fresh_first=is_probe, using=using
+    )
+    try:
+        return take()
+    except (InterfaceError, OperationalError):
+        if connections[using].in_atomic_block:
+            raise
+        connections[using].close_if_unusable_or_obsolete()
+        return take()
+
+
+def _too_old(alias: str, rest: int, using: str) -> list[int]:
+    """What a paused business is rid of; looked for once a minute, since it reads all
+    that waits, and every order wakes somebody.
+    """
+    now = time.monotonic()
+    if rest < 1 or now < _looked_at.get(alias, -EXPIRY_INTERVAL) + EXPIRY_INTERVAL:
+        return []
+    gone = expire(alias, rest, using=using)
+    if not gone:
+        _looked_at[alias] = now
+    return gone
 
 
 def _ended(alias: str, gone: Sequence[int]) -> Batch:
@@ -180,17 +209,20 @@ def _work(
         nonlocal flows
         wait = breaker.longest_wait
         written = settle(results, batch.token, settled, longest_wait=wait, using=using)
-        flows &= breaker.note([result.verdict for result in results]) and written
+        telling = [it.verdict for it in results if breaker.is_probe or it.is_telling]
+        flows &= breaker.note(telling) and written
         return flows
 
     unsent = send(batch, sender.client, write, stop=stop)
     settle_busy(batch.token, settled, longest_wait=breaker.longest_wait, using=using)
     tally = Tally(settled.states)
-    if unsent:
-        release(unsent, batch.token, using=using)
-        tally[RELEASED] += len(unsent)
-    # Last, since a listener may take its time while leases run.
-    settled.tell(using=using)
+    try:
+        if unsent:
+            release(unsent, batch.token, using=using)
+            tally[RELEASED] += len(unsent)
+    finally:
+        # Last, since a listener may take its time while leases run.
+        settled.tell(using=using)
     return tally, flows
 
 

@@ -41,6 +41,11 @@ class Result:
     started_at: datetime
     finished_at: datetime
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether it says something of the API, and not of a row that always fails."""
+        return self.verdict.outcome != Outcome.INTERNAL or not self.row.crashes
+
 
 class Windows:
     """How many requests may be under way, by business; grows from 1 to THREADS."""
@@ -48,6 +53,10 @@ class Windows:
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
         self._pauses: dict[str, datetime | None] = {}
+
+    def clear(self) -> None:
+        self._sizes.clear()
+        self._pauses.clear()
 
     def size(self, business: str) -> int:
         return self._sizes.get(business, 1)

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from django.db import DatabaseError, connections, transaction
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    connections,
+    transaction,
+)
 
 from ..conf import conf
 from ..models import Conversion, DeliveryAttempt, Reason, State, moment
@@ -64,13 +70,15 @@ def settle(
     settled: Settled,
     *,
     longest_wait: float | None = None,
+    is_last: bool = False,
     using: str,
 ) -> bool:
     """Settle a group of results in one transaction. Whether all could be written.
 
     What is tried again waits by the schedule, and no longer than ``longest_wait``
     seconds. Where the database refuses the group, each by itself: one that cannot be
-    written must not send its neighbours out again.
+    written must not send its neighbours out again. Where its connection was lost, once
+    more on a new one; that is the ``is_last`` time.
     """
     again = partial(
         settle, token=token, settled=settled, longest_wait=longest_wait, using=using
@@ -78,7 +86,7 @@ def settle(
     group = partial(_settle_group, token, settled, longest_wait, using)
     try:
         settled.busy += group(results, skip=True)
-    except DatabaseError as exc:
+    except Error as exc:
         if not connections[using].in_atomic_block:
             connections[using].close_if_unusable_or_obsolete()
         if len(results) > 1:
@@ -86,7 +94,9 @@ def settle(
             return all(written)
         plain = replace(results[0], verdict=results[0].verdict.in_ascii())
         if plain != results[0]:
-            return again([plain])
+            return again([plain], is_last=is_last)
+        if isinstance(exc, OperationalError | InterfaceError) and not is_last:
+            return again(results, is_last=True)
         # Its lease ends, and it is sent again with the same bytes.
         pk, error = results[0].row.pk, type(exc).__name__
         logger.error("result_not_settled conversion=%s error=%s", pk, error)
@@ -108,7 +118,7 @@ def settle_busy(
         result = settled.busy.pop()
         try:
             _settle_group(token, settled, longest_wait, using, [result], skip=False)
-        except DatabaseError as exc:
+        except Error as exc:
             pk, error = result.row.pk, type(exc).__name__
             logger.error("result_not_settled conversion=%s error=%s", pk, error)
 
@@ -159,8 +169,18 @@ def release(rows: Sequence[Claimed], token: UUID, *, using: str) -> None:
 def retry_wait(attempts: int) -> float:
     """Seconds until the next try after so many, varied so that tries spread out."""
     schedule = conf.RETRY_SCHEDULE
-    wait = schedule[min(attempts, len(schedule)) - 1]
+    wait = schedule[min(max(attempts, 1), len(schedule)) - 1]
     return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+
+
+def _tries(row: Claimed, using: str) -> int:
+    """How often it was tried; of what a person had sent again, since then."""
+    if row.replayed_at is None:
+        return row.attempts
+    since = DeliveryAttempt.objects.using(using).filter(
+        conversion_id=row.pk, started_at__gte=row.replayed_at
+    )
+    return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
 
 
 def _is_confirmed(result: Result) -> bool:
@@ -172,7 +192,7 @@ def _settle_failure(
 ) -> State | None:
     """The state it reached; None where the row is no longer ours."""
     verdict, row = result.verdict, result.row
-    mine, wait = held.filter(pk=row.pk), retry_wait(row.attempts)
+    mine, wait = held.filter(pk=row.pk), retry_wait(_tries(row, held.db))
     soon = wait if longest_wait is None else min(wait, longest_wait)
     match verdict.outcome:
         case Outcome.REFUSED:
@@ -183,9 +203,16 @@ def _settle_failure(
             longest_wait is None and row.crashes + 1 >= MAX_CRASHES
         ):
             return State.REJECTED if mine.mark_rejected(Reason.INTERNAL) else None
-        case Outcome.CONFIGURATION:
+        case Outcome.CONFIGURATION if longest_wait is not None:
             # The attempt stays to be seen, but does not count.
             moved = mine.release()
+        case Outcome.CONFIGURATION if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
+            # All the others were answered in between: it is this one (a firewall's 403
+            # for what its body says) that pauses the business again and again.
+            return State.REJECTED if mine.mark_rejected(Reason.UNCONFIRMED) else None
+        case Outcome.CONFIGURATION:
+            times = row.unconfirmed
+            moved = mine.release(retry_wait(times) if times else 0, unconfirmed=1)
         case Outcome.UNCONFIRMED:
             moved = mine.mark_pending(wait, unconfirmed=1)
         case Outcome.INTERNAL:

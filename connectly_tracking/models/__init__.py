@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .age import OVERDUE, is_overdue, oldest_sent
 from .attempt import DeliveryAttempt
-from .attribution import Attribution, AttributionQuerySet
+from .attribution import MAX_PAGE, Attribution, AttributionQuerySet
 from .binding import OrderAttribution
 from .circuit import Circuit
 from .clock import DbNow, moment
@@ -12,6 +13,8 @@ from .states import EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet
 
 __all__ = [
+    "MAX_PAGE",
+    "OVERDUE",
     "Attribution",
     "AttributionQuerySet",
     "Circuit",
@@ -23,6 +26,8 @@ __all__ = [
     "OrderAttribution",
     "Reason",
     "State",
+    "is_overdue",
     "key_of",
     "moment",
+    "oldest_sent",
 ]

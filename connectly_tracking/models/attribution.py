@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.conf import settings
 from django.db import models
@@ -15,6 +15,9 @@ from ..landing import MAX_VALUE, PARAMETERS, Landing
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
+
+
+MAX_PAGE: Final = 255
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
@@ -84,6 +87,14 @@ class Attribution(models.Model):
         help_text=_(
             "Parameters that stood in the link but could not be kept, and why."
         ),
+    )
+    page = models.CharField(
+        _("landing page"),
+        max_length=MAX_PAGE,
+        blank=True,
+        # Of the database's own, since during a deploy the version before inserts, too.
+        db_default="",
+        help_text=_("Its path, where it is known."),
     )
     captured_at = models.DateTimeField(_("captured at"), default=timezone.now)
 

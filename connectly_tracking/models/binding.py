@@ -27,7 +27,7 @@ class OrderAttribution(models.Model):
         null=True,
         on_delete=models.CASCADE,
         # It is written in the order's transaction, and checked at its commit; and a
-        # click that waits for consent has no row yet.
+        # click that waits for consent has no row yet. None: the customer said no.
         db_constraint=False,
         related_name="bindings",
     )

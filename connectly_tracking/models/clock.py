@@ -42,13 +42,13 @@ class DbNow(Func):
     def as_mysql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
     ) -> Sql:
-        micros = round((self.seconds + _local_offset()) * 1_000_000)
+        micros = round((self.seconds + _local_offset(connection)) * 1_000_000)
         return "(UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND)", (micros,)
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
     ) -> Sql:
-        shift = f"{self.seconds + _local_offset():+.3f} seconds"
+        shift = f"{self.seconds + _local_offset(connection):+.3f} seconds"
         # Times are text there, and Django writes six digits after the point.
         sql = "(STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s) || '000')"
         return sql, (shift,)
@@ -62,9 +62,9 @@ def moment(seconds: float) -> datetime:
     return timezone.make_naive(aware, timezone.get_default_timezone())
 
 
-def _local_offset() -> float:
-    """Seconds between UTC and what a column holds."""
-    if settings.USE_TZ:
-        return 0
-    offset = timezone.now().replace(tzinfo=timezone.get_default_timezone()).utcoffset()
-    return (offset or timedelta()).total_seconds()
+def _local_offset(connection: BaseDatabaseWrapper) -> float:
+    """Seconds between UTC and what a column holds: a database may have a zone of its
+    own (``TIME_ZONE`` in ``DATABASES``).
+    """
+    zone = connection.timezone or timezone.get_default_timezone()
+    return (datetime.now(zone).utcoffset() or timedelta()).total_seconds()

@@ -82,6 +82,10 @@ class Conversion(models.Model):
         verbose_name = _("conversion")
         verbose_name_plural = _("conversions")
         ordering: ClassVar = ["-id"]
+        permissions: ClassVar = [
+            ("send_again_conversion", "Can send conversions again"),
+            ("cancel_conversion", "Can cancel conversions"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["event_name", "business", "key"],
@@ -110,6 +114,9 @@ class Conversion(models.Model):
             ),
             models.Index(fields=["order_id"], name="connectly_conversion_order"),
             models.Index(fields=["recorded_at"], name="connectly_conversion_recorded"),
+            models.Index(
+                fields=["state", "recorded_at"], name="connectly_conversion_state"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -128,6 +135,10 @@ class Conversion(models.Model):
             self.due_at = DbNow(conf.HOLD if hold is None else hold)
         else:
             self.state, self.reason = State.SKIPPED, Reason.SENDING_OFF
+
+    def expire(self) -> None:
+        """Not to be sent from the start: it was too old when it was recorded."""
+        self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
 
     @property
     def amount(self) -> str:

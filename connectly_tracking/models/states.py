@@ -10,6 +10,8 @@
 
     rejected, expired, skipped ──► pending                   a person replays it
 
+A backfill records as expired from the start what is too old by then.
+
 Every arrow is one conditional UPDATE; a count of 0 means that someone else did it. A
 confirmation makes a row delivered whatever its state.
 """
@@ -73,7 +75,10 @@ class Reason(models.TextChoices):
     )
     INVALID = "invalid", _("The order could not be reported as the shop passed it.")
     SENDING_OFF = "sending_off", _("Sending was switched off when it was recorded.")
-    CANCELLED = "cancelled", _("The order was cancelled before it was reported.")
+    CANCELLED = (
+        "cancelled",
+        _("The order was cancelled before Connectly had confirmed it."),
+    )
     EXPIRED = "expired", _("It had become too old before it could be sent.")
     REFUSED = "refused", _("Connectly or Meta refused it.")
     UNCONFIRMED = (

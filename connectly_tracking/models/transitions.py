@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections, models
 from django.db.models import F
+from django.utils import timezone
 
 from .clock import DbNow
 from .states import WANTING, EventName, Reason, State, key_of
@@ -134,10 +135,20 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self._end(State.SKIPPED, Reason.CANCELLED)
 
     def mark_withdrawn(self) -> int:
-        """pending → skipped: consent was withdrawn, so nothing of it may be sent."""
-        return self.filter(state=State.PENDING)._end(
+        """pending → skipped: consent was withdrawn, so nothing of it may be sent.
+
+        What waits for a click gets none any more, and what is being sent is not tried
+        again, whatever comes of it. In a transaction; returns how many were stopped.
+        """
+        # Held, so that none is claimed or settled between two of these statements.
+        list(self.order_by("pk").locked(skip=False).values_list("pk"))
+        waiting = self.wanting().update(payload="", reason=Reason.CONSENT_WITHDRAWN)
+        stopped = self.filter(state=State.PENDING)._end(
             State.SKIPPED, Reason.CONSENT_WITHDRAWN, body=""
         )
+        under_way = self.filter(state=State.SENDING, cancelled_at=None)
+        under_way.update(cancelled_at=timezone.now())
+        return waiting + stopped
 
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""
@@ -152,13 +163,14 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             crashes=0,
         )
 
-    def release(self) -> int:
-        """sending → pending: it was not sent, so the attempt does not count."""
+    def release(self, wait: float = 0, *, unconfirmed: int = 0) -> int:
+        """sending → pending: not sent, or with wrong settings; it does not count."""
         return self.update(
             state=State.PENDING,
             lease_token=None,
-            due_at=DbNow(),
+            due_at=DbNow(wait),
             attempts=F("attempts") - 1,
+            unconfirmed=F("unconfirmed") + unconfirmed,
         )
 
     def _end(self, state: State, reason: Reason, **fields: str) -> int:

@@ -13,7 +13,15 @@ from ..attribution import Clue, business_of, resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
-from ..models import Conversion, EventName, Reason, State, key_of, moment
+from ..models import (
+    Conversion,
+    EventName,
+    Reason,
+    State,
+    key_of,
+    moment,
+    oldest_sent,
+)
 from ..payload import Payload, legible, text_of
 from ..wire import purchase_body, purchase_payload
 
@@ -30,7 +38,8 @@ class Source:
     """Where an order's click and business are looked for, in this order.
 
     ``order`` is what a resolver of businesses gets: the shop's own order where there
-    is one, else the event.
+    is one, else the event. ``quiet``: one of many orders of long ago, so nobody is
+    woken for it, and what is too old to be sent never waits for that to be found out.
     """
 
     attribution: Attribution | UUID | str | None = None
@@ -39,11 +48,15 @@ class Source:
     user: Any = None
     business: str | None = None
     order: Any = None
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A row as it would be if it were the order's first, and its click."""
+    """A row as it would be if it were the order's first.
+
+    ``click``: one that has no row yet, which goes with the order's.
+    """
 
     row: Conversion
     click: Attribution | None = None
@@ -80,6 +93,7 @@ def _checked(event: Purchase, source: Source) -> Draft:
         )
     )
     click = found.click
+    fresh = click if click is not None and click._state.adding else None
     row = Conversion(
         event_name=EventName.PURCHASE,
         business=_business(source, click),
@@ -97,11 +111,13 @@ def _checked(event: Purchase, source: Source) -> Draft:
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
         if row.is_mendable:
             row.payload = purchase_payload(payload)
-        return Draft(row=row, click=click)
+        return Draft(row=row, click=fresh)
     row.body = purchase_body(payload, click.landing)
     row.value, row.currency = payload.value, payload.currency
     row.schedule()
-    return Draft(row=row, click=click)
+    if source.quiet and row.state == State.PENDING and event_time < oldest_sent():
+        row.expire()
+    return Draft(row=row, click=fresh)
 
 
 def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:

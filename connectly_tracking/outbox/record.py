@@ -75,16 +75,16 @@ def record_made(
             draft = draft_of(event, source, fault)
             is_free = source.business is None and len(conf.BUSINESSES) > 1
             if is_free and _has_joined(draft.row, using):
-                return _merge(draft.row, using)
+                return _merge(draft, source, using)
             if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
-                return _insert(draft, using)
+                return _insert(draft, source, using)
             return _same(draft.row, using).first() or draft.row
     except IntegrityError:
         if draft is None:
             raise  # the shop's own
     # Somebody was first: an earlier signal, or the same one on another connection.
     with transaction.atomic(using=using):
-        return _merge(draft.row, using)
+        return _merge(draft, source, using)
 
 
 def _has_joined(draft: Conversion, using: str) -> bool:
@@ -103,38 +103,42 @@ def _has_joined(draft: Conversion, using: str) -> bool:
     return other.is_mendable and bool(mine.update(business=draft.business))
 
 
-def _insert(draft: Draft, using: str) -> Conversion:
-    row, click = draft.row, draft.click
-    if click is not None and click._state.adding:
-        store(click)  # a click that only the session had so far
+def _insert(draft: Draft, source: Source, using: str) -> Conversion:
+    row = draft.row
+    if draft.click is not None:
+        store(draft.click)
     if connections[using].vendor == "mysql":
         # A duplicate's error leaves a shared lock there, and two orders that hold one
         # and want to read the row for update end each other's transaction.
         Conversion.objects.using(using).bulk_create(
             [row], update_conflicts=True, update_fields=["key"]
         )
-        row = _merge(row, using, follow=False)
+        row = _merge(draft, source, using, follow=False)
     else:
         row.save(force_insert=True, using=using)
-    _follow(row, using)
+    _follow(row, source, using)
     return row
 
 
-def _merge(draft: Conversion, using: str, *, follow: bool = True) -> Conversion:
+def _merge(
+    draft: Draft, source: Source, using: str, *, follow: bool = True
+) -> Conversion:
     """The row that was there first; mended where only this draft can be sent."""
-    same = _same(draft, using)
+    same = _same(draft.row, using)
     # Locked, since a snapshot of MySQL's would not show what has just been committed.
-    row = same.select_for_update().get()
-    if draft.body and row.is_mendable:
+    row = same.locked(skip=False).get()
+    if draft.row.body and row.is_mendable:
+        if draft.click is not None:
+            store(draft.click)  # its INSERT may have been rolled back with the row's
         fields = {
-            field.attname: getattr(draft, field.attname)
+            field.attname: getattr(draft.row, field.attname)
             for field in Conversion._meta.concrete_fields
             if not field.primary_key and field.attname not in {"key", "recorded_at"}
         }
         same.update(**fields)
         row.refresh_from_db(using=using)
         if follow:
-            _follow(row, using)
+            _follow(row, source, using)
     return row
 
 
@@ -144,11 +148,11 @@ def _same(draft: Conversion, using: str) -> ConversionQuerySet:
     )
 
 
-def _follow(row: Conversion, using: str) -> None:
+def _follow(row: Conversion, source: Source, using: str) -> None:
     if row.state == State.PENDING:
         # Read back only if somebody asks: the database's clock has set it.
         row.__dict__.pop("due_at", None)
-        if not conf.HOLD:
+        if not (source.quiet or conf.HOLD):
             transaction.on_commit(wake, using=using)
 
 
@@ -158,9 +162,10 @@ def _take_write_lock(using: str, source: Source) -> None:
     """
     connection = connections[using]
     options = connection.settings_dict.get("OPTIONS", {})
-    if connection.vendor != "sqlite" or options.get("transaction_mode"):
+    mode = options.get("transaction_mode") or "DEFERRED"
+    if connection.vendor != "sqlite" or mode.upper() != "DEFERRED":
         return
     # Inside the order's transaction the shop has mostly written by now.
     is_ours = len(connection.savepoint_ids) == 0
-    if is_ours or not isinstance(source.attribution, Attribution):
+    if is_ours or source.quiet or not isinstance(source.attribution, Attribution):
         Conversion.objects.using(using).filter(pk=0).update(attempts=0)

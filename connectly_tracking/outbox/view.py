@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
-from ..attribution import click_of, fault_of
+from ..attribution import click_of, fault_of, savepoint
+from ..conf import conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
 from ..models import Conversion, EventName, moment
@@ -37,7 +38,9 @@ def record_view(
     if not isinstance(view, ViewContent):
         raise InvalidEvent("view", f"is a {type(view).__name__}; pass a ViewContent")
     using = using or router.db_for_write(Conversion)
-    with transaction.atomic(using=using):
+    # By itself each statement is one: on SQLite a transaction that has read could not
+    # wait for its turn to write.
+    with savepoint(using):
         click = click_of(request, at=timezone.now())
         if click is None or click._state.adding:
             return None
@@ -45,7 +48,7 @@ def record_view(
             view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
         )
         event_time = moment(checked.event_time)
-        if fault_of(click, event_time):
+        if click.business not in conf.BUSINESSES or fault_of(click, event_time):
             return None
         slot = int(checked.event_time // ONCE_IN.total_seconds())
         keys = [_key(click.pk, checked, slot - past) for past in (0, 1)]

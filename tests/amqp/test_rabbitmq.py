@@ -12,10 +12,12 @@ import pytest
 from kombu import Connection
 
 from connectly_tracking import outbox, wakeup
+from connectly_tracking.doctor.broker import examine_broker
 from example_project import celery_app
 from example_project.demo.supervisor import Supervisor
 
 from ..conftest import broker_at, make_click, make_purchase
+from ..faults.process import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +46,27 @@ def test_a_nudge_reaches_the_queue(queue: str) -> None:
         wakeup.wake()
     with Connection(URL) as connection:
         channel: Any = connection.default_channel
-        declared = channel.queue_declare(queue, passive=True)
-    assert declared.message_count == 3
+
+        def is_there() -> bool:
+            declared = channel.queue_declare(queue, passive=True)
+            return int(declared.message_count) == 3
+
+        # A publisher does not wait until RabbitMQ has put it into the queue.
+        until(is_there)
+
+
+def test_the_doctor_asks_rabbitmq(queue: str) -> None:
+    (finding,) = examine_broker(celery_app)
+    assert finding.code == "broker_ok"  # though nobody has made the queue yet
+    wakeup.wake()
+    words = f"messages in the queue {queue}: 1."
+    until(lambda: next(examine_broker(celery_app)).text.endswith(words))
+    stranger = Connection(URL)
+    stranger.password = "swordfish"
+    with broker_at(stranger.as_uri(include_password=True)):
+        (finding,) = examine_broker(celery_app)
+    assert finding.code == "broker_auth"
+    assert "swordfish" not in finding.text
 
 
 def test_an_order_is_delivered_by_a_worker_on_rabbitmq(

@@ -15,7 +15,7 @@ from django.db import connection
 from connectly_tracking.sandbox import Chaos
 
 from .aftermath import Aftermath
-from .process import PATIENCE
+from .process import PATIENCE, until
 from .shop import CELERY, POLL
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def storm(
             running.enter_context(Mortal(shop, directory, number))
             for number in range(WORKERS)
         ]
+        # Where a machine is crowded, nobody may be up to be killed before all is sold.
+        until(lambda: all(worker.is_up for worker in workers))
         with _reaper(workers, Random(seed)):
             told = _sell(customers, orders, seconds)
     kills = [kill for worker in workers for kill in worker.kills]

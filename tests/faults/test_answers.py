@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from .shop import Shop
 
 WORDS: Final = "400, as scripted"
-UNKNOWN: Final = "<p>unknown</p>"  # of an attempt, in the admin
+UNKNOWN: Final = (
+    '<span class="connectly-fact">unknown</span>'  # of an attempt, in the admin
+)
 
 
 @pytest.fixture(autouse=True)

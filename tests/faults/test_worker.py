@@ -65,18 +65,22 @@ def test_f13_what_was_in_flight_when_its_worker_was_killed_is_sent_again(
 
 
 def test_f14_what_was_answered_but_not_written_down_is_sent_again(shop: Shop) -> None:
-    # With one thread the first one has its answer where the second one has come.
-    shop.configure(LEASE=6, DEADLINE=3, READ_TIMEOUT=3, THREADS=1)
-    shop.orders(2)
-    shop.sandbox.behave(["delay:1", "hang", "ok"])
+    shop.configure(LEASE=6, DEADLINE=3, READ_TIMEOUT=3, THREADS=2)
     sender = shop.looper()
-    shop.sandbox.wait_for(lambda s: s.received_count == 1, timeout=PATIENCE)
+    warm = shop.orders(1)  # after which it sends two at a time
+    shop.until_quiet()
+    shop.sandbox.behave(["delay:1", "hang", "hang", "ok"])
+    with transaction.atomic():  # so that it takes them together
+        cold = shop.orders(3)
+    shop.sandbox.wait_for(lambda s: s.received_count == 3, timeout=PATIENCE)
     with rows_locked():
-        shop.sandbox.wait_for(lambda s: s.received_count == 2, timeout=PATIENCE)
+        # The third request waits for the thread that has the first one's answer.
+        shop.sandbox.wait_for(lambda s: s.received_count == 4, timeout=PATIENCE)
         shop.kill(sender)
-    answered = shop.sandbox.events[0].order_id
-    assert answered is not None
-    assert states() == {State.SENDING}
+    answered = shop.sandbox.events[1].order_id
+    assert answered in cold
+    assert states(cold) == {State.SENDING}
+    assert requests(shop)[warm[0]] == 1
     finish(shop)
     assert requests(shop)[answered] == 2
     assert [it.outcome for it in attempts(answered)] == [
@@ -184,7 +188,7 @@ def kill_with_one_in_flight(shop: Shop) -> tuple[str, str]:
     shop.beat()
     shop.sandbox.wait_for(lambda s: s.received_count == 1, timeout=PATIENCE)
     shop.kill(worker)
-    assert states() == {State.SENDING}
+    assert states(placed) == {State.SENDING}
     (in_flight,) = requests(shop)
     (waiting,) = set(placed) - {in_flight}
     return in_flight, waiting
@@ -206,8 +210,9 @@ def requests(shop: Shop) -> Counter[str]:
     return Counter(str(received.order_id) for received in shop.sandbox.requests)
 
 
-def states() -> set[str]:
-    return set(Conversion.objects.values_list("state", flat=True))
+def states(order_ids: list[str]) -> set[str]:
+    rows = Conversion.objects.filter(order_id__in=order_ids)
+    return set(rows.values_list("state", flat=True))
 
 
 def due_at(order_id: str) -> datetime:

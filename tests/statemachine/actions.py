@@ -225,7 +225,8 @@ class Settle(Action):
         assert after == expected, (before, after)
 
     def _after_failure(self, row: Row, due_at: datetime | None) -> Row:
-        wait = RETRIES[min(row.attempts, len(RETRIES)) - 1]
+        tries = row.attempts - self.ledger.histories[row.pk].replayed
+        wait = RETRIES[min(tries, len(RETRIES)) - 1]
         least, most = 0.8 * wait, 1.2 * wait
         if self.probes:
             # So that the next probe has a row.
@@ -250,8 +251,16 @@ class Settle(Action):
                 assert self.is_in(due_at, least, most), (row, due_at)
                 return freed._replace(crashes=crashes)
             case Outcome.CONFIGURATION:
-                assert self.is_in(due_at, 0), (row, due_at)
-                return freed._replace(attempts=row.attempts - 1)
+                freed = freed._replace(attempts=row.attempts - 1)
+                if self.probes:
+                    assert self.is_in(due_at, 0), (row, due_at)
+                    return freed
+                if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
+                    return ended._replace(reason=Reason.UNCONFIRMED)
+                again = min(row.unconfirmed, len(RETRIES))
+                wait = RETRIES[again - 1] if again else 0
+                assert self.is_in(due_at, 0.8 * wait, 1.2 * wait), (row, due_at)
+                return freed._replace(unconfirmed=row.unconfirmed + 1)
             case Outcome.THROTTLED:
                 assert self.is_in(due_at, verdict.wait or 0), (row, due_at)
                 return freed._replace(crashes=0)
@@ -288,8 +297,8 @@ class Note(Action):
         self._before = self.ledger.fuses.get(self.business)
 
     @property
-    def outcome(self) -> Outcome:
-        return self.verdicts[-1].outcome
+    def outcome(self) -> Outcome | None:
+        return self.verdicts[-1].outcome if self.verdicts else None
 
     def row(self, before: Row | None, after: Row) -> None:
         assert before is not None, after
@@ -317,7 +326,8 @@ class Note(Action):
         before = self._before or Fuse(self.business, None, "", 0, 0, 0, "")
         after = self.ledger.fuses.get(self.business, before)
         failures, refusals = before.failures, before.refusals
-        concerns_all = self.outcome in {Outcome.CONFIGURATION, Outcome.THROTTLED}
+        concerns = (Outcome.CONFIGURATION, Outcome.THROTTLED)
+        concerns_all = self.outcome if self.outcome in concerns else None
         for verdict in [] if concerns_all else self.verdicts:
             if verdict.outcome in _FAILURES:
                 failures += 1
@@ -327,7 +337,7 @@ class Note(Action):
         assert (after.failures, after.refusals) == (failures, refusals), after
         if concerns_all:
             wait = self.verdicts[-1].wait or PROBES[-1]
-            self._paused(before, after, self.outcome.value, wait)
+            self._paused(before, after, concerns_all.value, wait)
         elif refusals >= MAX_REFUSALS:
             self._paused(before, after, "refusals", PROBES[-1])
         elif failures >= MAX_FAILURES:
@@ -469,6 +479,7 @@ class Replay(Action):
             unconfirmed=0,
             crashes=0,
         ), (before, after)
+        self.ledger.histories[before.pk].replayed = before.attempts
 
     def done(self) -> None:
         for pk in self.movable:

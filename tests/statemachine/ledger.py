@@ -102,11 +102,14 @@ class Lease(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """What a row has been through. ``uncounted``: of its claims."""
+    """What a row has been through. ``uncounted``: of its claims. ``replayed``: its
+    attempts when it was.
+    """
 
     body: str = ""
     claims: int = 0
     uncounted: int = 0
+    replayed: int = 0
     lease: Lease | None = None
 
 

@@ -142,11 +142,13 @@ class World:
     def replay(self, order: tuple[str, str]) -> None:
         row = self.ledger.row_of(order)
         assert row is not None
+        self.clock.go_on(1)  # no two things happen in the same instant
         action = Replay(ledger=self.ledger, pks=[row.pk])
         with self.ledger.during(action):
             moved = outbox.replay(Conversion.objects.filter(pk=row.pk))
         action.done()
         assert moved == len(action.movable)
+        self.clock.go_on(1)
 
     def be_silent(self, alias: str, wait: float | None) -> None:
         """The API has asked for it."""
