@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError
 from django.http import HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
 from . import attribution
+from .conf import conf
 from .signals import content_viewed
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     Base = View
 else:
     Base = object
+
+logger = logging.getLogger(__name__)
 
 #: What cannot be read is no landing.
 _UNREADABLE: Final = (
@@ -49,16 +54,28 @@ class ContentViewedMixin(Base):
     """
 
     def get_view_content(self) -> ViewContent:
-        """What is looked at. Called after the page was made."""
+        """What is looked at. Called after the page was made, which an error here does
+        not cost: it is logged, and raised only under ``STRICT``, or the database's.
+        """
         raise NotImplementedError("Return a ViewContent in get_view_content().")
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = super().get(request, *args, **kwargs)  # type: ignore[misc]
         if request.method == "GET" and response.status_code == 200:
-            content_viewed.send(
-                type(self), request=request, view=self.get_view_content()
-            )
+            view = self._view_content()
+            if view is not None:
+                content_viewed.send(type(self), request=request, view=view)
         return response
+
+    def _view_content(self) -> ViewContent | None:
+        try:
+            return self.get_view_content()
+        except Exception as exc:
+            # The database may have ended the page's own transaction.
+            if conf.is_strict() or isinstance(exc, DatabaseError):
+                raise
+            logger.error("view_not_recorded error=%s", type(exc).__name__)
+            return None
 
 
 @csrf_exempt  # a page from a cache has no token; the origin is checked instead

@@ -194,6 +194,18 @@ def test_a_click_of_one_business_never_credits_another(
     assert outbox.record(make_purchase("2"), attribution=click).business == "mx"
 
 
+def test_of_a_users_clicks_the_named_businesss_own_is_found(
+    configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own, "mx": own})
+    user = User.objects.create(username="ada")
+    clicks = [make_click(business=name, user=user) for name in ("br", "mx")]
+    for click in clicks:
+        row = outbox.record(make_purchase(), user=user, business=click.business)
+        assert (row.attribution, row.state) == (click, State.PENDING)
+
+
 def test_an_order_that_is_cancelled_meanwhile_is_not_revived(
     visit: HttpRequest,
 ) -> None:
@@ -236,3 +248,27 @@ def test_two_businesses_may_have_orders_of_one_number(
         outbox.record(make_purchase(), attribution=make_click(business=business))
         outbox.record(make_purchase("2"), business=business)
     assert Conversion.objects.count() == 4
+
+
+def test_of_two_orders_of_one_number_the_clicks_business_has_its_own_mended(
+    rf: RequestFactory, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own}, BUSINESS_RESOLVER=lambda *_: "br")
+    for business in ("default", "br"):
+        outbox.record(make_purchase(), business=business)
+    assert bind_order(visit_of(rf), "ORD-7821") is not None
+    states = dict(Conversion.objects.values_list("business", "state"))
+    assert states == {"default": State.SKIPPED, "br": State.PENDING}
+
+
+def test_a_click_of_a_business_that_is_gone_mends_nothing(
+    rf: RequestFactory, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own}, BUSINESS_RESOLVER=lambda *_: "br")
+    visit = visit_of(rf)
+    configure(BUSINESSES={}, BUSINESS_RESOLVER=None)
+    outbox.record(make_purchase())
+    bind_order(visit, "ORD-7821")
+    assert Conversion.objects.get().state == State.SKIPPED

@@ -202,6 +202,21 @@ def test_a_prefetched_click_gets_its_row_at_login(client: Client) -> None:
     assert held(client)["stored"] is True
 
 
+@pytest.mark.parametrize("use", ["bind", "order"])
+def test_a_prefetched_click_of_a_customer_who_is_logged_in_is_theirs(
+    client: Client, rf: RequestFactory, use: str
+) -> None:
+    client.force_login(User.objects.create(username="ada"))
+    client.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    request = rf.get("/")
+    request.session = client.session
+    if use == "bind":
+        attribution.bind_order(request, "ORD-7821")
+    else:
+        outbox.record(make_purchase(), request=request)
+    assert str(Attribution.objects.get().user) == "ada"
+
+
 def test_login_attaches_the_click_to_the_user(client: Client) -> None:
     client.get(TAGGED)
     assert Attribution.objects.get().user is None
@@ -411,3 +426,33 @@ def test_a_prefetched_click_whose_order_came_first_is_the_users_at_login(
 def test_a_login_without_a_request_is_none_of_ours(db: None) -> None:
     user = User.objects.create(username="ada")
     user_logged_in.send(sender=User, user=user)
+
+
+@pytest.mark.parametrize(
+    ("at", "kept"),
+    [
+        ("/sale/", "/sale/"),
+        ("/caf%C3%A9/%00", "/caf%C3%A9/%00"),
+        ("/" + "x" * 300, "/" + "x" * 254),
+    ],
+)
+def test_the_landing_page_is_kept_without_its_query(
+    rf: RequestFactory, at: str, kept: str
+) -> None:
+    request = rf.get(at + TAGGED.lstrip("/"))
+    request.session = SessionStore()
+    attribution.land(request)
+    assert Attribution.objects.get().page == kept
+
+
+@pytest.mark.parametrize(
+    ("referer", "kept"),
+    [("https://shop.example/sale/?utm=1", "/sale/"), ("http://[", ""), ("", "")],
+)
+def test_of_a_page_from_a_cache_the_referer_names_it(
+    rf: RequestFactory, referer: str, kept: str
+) -> None:
+    request = rf.post("/capture/", headers={"Referer": referer})
+    request.session = SessionStore()
+    attribution.land_from(request, TAGGED.partition("?")[2])
+    assert Attribution.objects.get().page == kept

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import signal
 import subprocess
 import sys
@@ -44,6 +45,14 @@ def test_deliver_sends_what_is_due_and_says_so(db: None, sandbox: Sandbox) -> No
     assert run("connectly_deliver") == "claimed 0\n"
 
 
+def test_deliver_counts_what_is_due(db: None, sandbox: Sandbox) -> None:
+    record(3)
+    assert run("connectly_deliver", dry_run=True) == "default: 3 due\n"
+    assert sandbox.received_count == 0
+    run("connectly_deliver")
+    assert run("connectly_deliver", dry_run=True) == "Nothing is due.\n"
+
+
 def test_deliver_keeps_to_its_limit(db: None, sandbox: Sandbox) -> None:
     record(3)
     assert run("connectly_deliver", limit=2) == "claimed 2, delivered 2\n"
@@ -81,7 +90,12 @@ def test_a_loop_outlives_a_database_that_fails(
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"limit": 0}, "--limit"), ({"interval": 0}, "--interval")],
+    [
+        ({"limit": 0}, "--limit"),
+        ({"interval": 0}, "--interval"),
+        ({"interval": math.inf}, "--interval"),
+        ({"interval": math.nan}, "--interval"),
+    ],
 )
 def test_deliver_refuses_nonsense(options: dict[str, Any], words: str) -> None:
     with pytest.raises(CommandError, match=words):

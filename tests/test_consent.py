@@ -18,10 +18,12 @@ from connectly_tracking.attribution import (
 )
 from connectly_tracking.attribution import session as sessions
 from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery.claim import claim
 from connectly_tracking.events import ViewContent
 from connectly_tracking.models import (
     Attribution,
     Conversion,
+    DbNow,
     OrderAttribution,
     Reason,
     State,
@@ -193,9 +195,56 @@ def test_a_withdrawal_stops_what_was_not_sent_and_forgets_the_click(
     assert sent.state == State.DELIVERED
     assert not in_session(request_)
     assert not Attribution.objects.exists()
-    assert not OrderAttribution.objects.exists()
     assert outbox.replay(Conversion.objects.all()) == 0
     assert not deliver()
+
+
+def test_what_is_being_sent_at_a_withdrawal_is_not_tried_again(
+    banner: Banner, request_: HttpRequest, sandbox: Sandbox
+) -> None:
+    banner.answer = True
+    land(request_)
+    outbox.record(make_purchase(), request=request_)
+    claim("default", 1, lease=60, using="default")
+    banner.answer = False
+    consent_changed(request_)
+    Conversion.objects.update(due_at=DbNow(-1))
+    assert deliver() == {State.SKIPPED: 1}
+    assert sandbox.received_count == 0
+
+
+@pytest.mark.parametrize("answered", [None, True], ids=["pending", "given"])
+def test_an_order_that_is_bound_to_a_click_says_that_the_customer_said_no(
+    banner: Banner, request_: HttpRequest, answered: bool | None
+) -> None:
+    banner.answer = answered
+    land(request_)
+    bind_order(request_, "ORD-7821")
+    banner.answer = False
+    consent_changed(request_)
+    row = outbox.record(make_purchase())
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_REFUSED)
+    assert (row.payload, row.attribution_id) == ("", None)
+    assert OrderAttribution.objects.get().attribution_id is None
+
+
+@pytest.mark.parametrize("end", [consent_changed, forget])
+def test_a_customer_who_is_logged_in_withdraws_for_every_device(
+    banner: Banner, request_: HttpRequest, end: Any
+) -> None:
+    ada, eve = (User.objects.create(username=name) for name in ("ada", "eve"))
+    hers = make_click(user=ada)
+    make_click(user=eve)
+    make_click()
+    waits = outbox.record(make_purchase(), attribution=hers)
+    banner.answer = False
+    request_.user = ada
+    end(request_)
+    waits.refresh_from_db()
+    assert waits.reason == Reason.CONSENT_WITHDRAWN
+    assert not Attribution.objects.filter(user=ada).exists()
+    assert Attribution.objects.count() == 2
+    assert outbox.record(make_purchase("ORD-2"), user=ada).state == State.SKIPPED
 
 
 def test_forgetting_needs_no_question(request_: HttpRequest) -> None:

@@ -16,6 +16,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from connectly_tracking import attribution
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Attribution, Conversion, Reason, State
+from connectly_tracking.testing.assertions import assert_reported
 from example_project.shop import models as shop_models
 from example_project.shop.models import Order, Product
 
@@ -68,13 +69,11 @@ def order(db: None) -> Order:
 def delivered(sandbox: Sandbox, order: Order) -> None:
     """That this order, and nothing else, reached Connectly with the right click."""
     deliver()
-    (event,) = sandbox.events
-    body = json.loads(event.body, parse_float=str)
-    assert body["payload"]["order_id"] == order.number
-    assert body["payload"]["value"] == "99.98"
-    assert body["cnct_tracking_id"] == LANDING.cnct_tracking_id
-    assert body["attribution"]["meta_ctwa"]["ctwa_clid"] == LANDING.ctwa_clid
-    assert body["payload"]["event_time"] == int(order.placed_at.timestamp())
+    click = Attribution.objects.get()
+    assert_reported(
+        sandbox, order.number, value="99.98", event_time=order.placed_at, click=click
+    )
+    assert click.landing == LANDING
     assert sandbox.received_count == 1
 
 

@@ -7,17 +7,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connectly_tracking import outbox
+from connectly_tracking import attribution, outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution, Circuit, Conversion, DbNow, Reason
 from connectly_tracking.reports import explain
 
-from .conftest import make_click, make_purchase
+from .conftest import TAGGED, make_click, make_purchase
 
 if TYPE_CHECKING:
+    from django.test import RequestFactory
+
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +53,24 @@ def test_a_click_that_was_too_old_says_how_old() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("window", "age", "words"),
+    [
+        (12 * 3600, 20 * 3600, "20 hours old, the window is 12 hours"),
+        (36 * 3600, 3 * DAY, "72 hours old, the window is 36 hours"),
+        (3600, 2 * 3600, "2 hours old, the window is 1 hour,"),
+        (DAY, 3 * DAY, "3 days old, the window is 1 day,"),
+        (2 * DAY, 2 * DAY + 3600, "49 hours old, the window is 48 hours"),
+    ],
+)
+def test_a_window_that_days_cannot_tell_is_told_in_hours(
+    configure: Any, window: int, age: int, words: str
+) -> None:
+    configure(ATTRIBUTION_WINDOW=window)
+    outbox.record(make_purchase("7821"), attribution=make_click(age=age + 60))
+    assert words in explain("7821")
+
+
 def test_a_click_that_came_later_says_when() -> None:
     click = make_click()
     order = make_purchase("7821", event_time=int(time.time()) - DAY)
@@ -61,6 +84,56 @@ def test_an_order_that_was_never_recorded_says_what_to_do() -> None:
     assert "never recorded" in explain("7821")
     assert "connectly_backfill" in explain("7821")
     assert "never recorded" in explain(None)  # type: ignore[arg-type]
+
+
+def test_an_order_that_was_only_bound_says_to_which_click(rf: RequestFactory) -> None:
+    request = rf.get(TAGGED)
+    request.session = SessionStore()
+    attribution.land(request)
+    binding = attribution.bind_order(request, "7821")
+    assert binding is not None
+    click = Attribution.objects.get()
+    assert explain("7821").startswith(
+        f"Order 7821: bound to a click {stamp(binding.bound_at)}, clicked "
+        f"{stamp(click.captured_at)}, campaign send-1, ad 120210, but never recorded."
+    )
+    click.delete()
+    assert "never recorded" in explain("7821")
+    assert "bound" not in explain("7821", business="br")
+
+
+def test_where_orders_without_a_click_leave_no_row_it_is_said(configure: Any) -> None:
+    configure(RECORD_UNATTRIBUTED=False)
+    outbox.record(make_purchase("7821"))
+    assert "orders without one leave no trace here" in explain("7821")
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (DAY, "What is older than 1 day may"),
+        (3600, "1 day may"),
+        (30 * DAY, "30 days"),
+    ],
+)
+def test_what_may_have_been_deleted_is_said(
+    configure: Any, kept: int, words: str
+) -> None:
+    configure(RETENTION=kept)
+    assert words in explain("7821")
+
+
+@pytest.mark.sqlite
+def test_an_order_is_looked_up_by_an_index(click: Attribution) -> None:
+    outbox.record(make_purchase("7821"), attribution=click)
+    with CaptureQueriesContext(connection) as queries:
+        explain("7821")
+        explain("7822")
+    for query in queries:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            steps = [row[-1] for row in cursor.fetchall()]
+        assert not any(step.startswith("SCAN") for step in steps), steps
 
 
 def test_what_waits_says_until_when_and_what_is_paused(click: Attribution) -> None:

@@ -50,8 +50,14 @@ class Product(ContentViewedMixin, Plain):  # type: ignore[misc]
         return TEE
 
 
+class Odd(ContentViewedMixin, Plain):  # type: ignore[misc]
+    def get_view_content(self) -> ViewContent:
+        raise ZeroDivisionError
+
+
 urlpatterns = [
     path("", Plain.as_view()),
+    path("odd", Odd.as_view()),
     path("tee", Product.as_view()),
     path("gone", Product.as_view(status=404)),
 ]
@@ -123,6 +129,15 @@ def test_a_visitor_without_a_click_leaves_no_trace(rf: RequestFactory) -> None:
     assert not Conversion.objects.exists()
 
 
+def test_a_click_of_a_business_that_is_gone_leaves_no_trace(
+    visit: HttpRequest, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own}, BUSINESS_ID=None, API_KEY=None)
+    content_viewed.send(None, request=visit, view=TEE)
+    assert not Conversion.objects.exists()
+
+
 def test_a_strangers_page_costs_nothing_and_does_not_vary(client: Client) -> None:
     with CaptureQueriesContext(connection) as queries:
         page = client.get("/tee")
@@ -135,6 +150,25 @@ def test_the_mixin_sends_it_for_each_page_that_is_shown(client: Client) -> None:
     client.get(TAGGED)
     client.get("/tee")
     assert [row.state for row in views()] == [State.PENDING]
+
+
+def test_the_landing_page_itself_is_looked_at(client: Client) -> None:
+    landing = f"/tee{TAGGED.removeprefix('/')}"
+    client.get(landing, headers={"Sec-Purpose": "prefetch"})
+    assert views() == []
+    client.cookies.clear()
+    client.get(landing)
+    assert [row.state for row in views()] == [State.PENDING]
+
+
+def test_a_view_content_that_fails_harms_no_page(
+    client: Client, configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert client.get("/odd").content == b"tee"
+    assert "view_not_recorded error=ZeroDivisionError" in caplog.text
+    configure(STRICT=True)
+    with pytest.raises(ZeroDivisionError):
+        client.get("/odd")
 
 
 @pytest.mark.parametrize("ask", ["head", "gone"])

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from .binding import bind_order
 from .business import business_of
-from .capture import attach, capture, click_of, land, land_from, recall
+from .capture import (
+    attach,
+    capture,
+    click_of,
+    is_prefetch,
+    land,
+    land_from,
+    recall,
+)
 from .consent import consent_changed, forget
 from .credit import fault_of
+from .erasure import Erased, erase
 from .resolution import Clue, Resolution, resolve
-from .rows import store
+from .rows import savepoint, store
 from .token import make_token
 
 __all__ = [
     "Clue",
+    "Erased",
     "Resolution",
     "attach",
     "bind_order",
@@ -24,12 +34,15 @@ __all__ = [
     "capture",
     "click_of",
     "consent_changed",
+    "erase",
     "fault_of",
     "forget",
+    "is_prefetch",
     "land",
     "land_from",
     "make_token",
     "recall",
     "resolve",
+    "savepoint",
     "store",
 ]

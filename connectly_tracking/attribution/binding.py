@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.utils import timezone
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.http import HttpRequest
-
-    from ..models import Attribution
 
 logger = logging.getLogger(__name__)
 
@@ -42,24 +39,21 @@ def bind_order(
         with savepoint():
             return _bind(request, order_id)
     except Exception as exc:
-        if isinstance(exc, InvalidEvent) and _is_strict():
+        if isinstance(exc, InvalidEvent) and conf.is_strict():
             raise
         error = type(exc).__name__
         logger.error("order_not_bound order_id=%s error=%s", legible(order_id), error)
         return None
 
 
-def bound_to(
-    order_id: str, business: str | None
-) -> tuple[Attribution | None, UUID | None]:
-    """The click that was bound to an order, and its id where it has no row (yet)."""
+def binding_of(order_id: str, business: str | None) -> OrderAttribution | None:
+    """What an order was bound to last; the click may have no row (yet)."""
     bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
     # Joined from the left: a click that waits for consent has no row yet.
     bindings = bindings.filter(key=key_of(order_id)).select_related("attribution")
     if business is not None:
         bindings = bindings.filter(business=business)
-    found = bindings.order_by("-bound_at").first()
-    return (None, None) if found is None else (found.attribution, found.attribution_id)
+    return bindings.order_by("-bound_at").first()
 
 
 def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
@@ -87,10 +81,3 @@ def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
     if not click._state.adding:  # not one that waits for consent
         mend(Conversion.objects.all().of_order(text), click)
     return binding
-
-
-def _is_strict() -> bool:
-    try:
-        return conf.STRICT
-    except ImproperlyConfigured:
-        return False

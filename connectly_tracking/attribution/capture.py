@@ -6,12 +6,13 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit
 
 from django.utils import timezone
 
 from .. import landing as landings
 from ..conf import conf
-from ..models import Attribution
+from ..models import MAX_PAGE, Attribution
 from ..signals import attribution_captured
 from . import consent, session
 from .business import landing_business
@@ -40,7 +41,8 @@ def land(request: HttpRequest) -> None:
         if request.method != "GET" or _is_preview(request):
             return
         landing, refused = landings.parse(request.META["QUERY_STRING"])
-        _keep(request, landing, refused, only_session=_is_prefetch(request))
+        page = _page(request.path)
+        _keep(request, landing, refused, page, only_session=is_prefetch(request))
     except Exception as exc:  # noqa: BLE001 - the page goes on, whatever it was
         # Its name alone: a database's words may quote the values.
         logger.error("landing_not_kept error=%s", type(exc).__name__)
@@ -53,7 +55,8 @@ def land_from(request: HttpRequest, query: str) -> None:
     """
     try:
         landing, refused = landings.parse(query)
-        _keep(request, landing, refused, only_session=False)
+        page = _page(_path_of(request.META.get("HTTP_REFERER", "")))
+        _keep(request, landing, refused, page, only_session=False)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("landing_not_kept error=%s", type(exc).__name__)
 
@@ -66,7 +69,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     """
     try:
         landing, refused = landings.from_params(params)
-        _keep(request, landing, refused, only_session=False)
+        _keep(request, landing, refused, "", only_session=False)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("landing_not_kept error=%s", type(exc).__name__)
     return recall(request)
@@ -96,7 +99,7 @@ def click_of(request: HttpRequest, *, at: datetime) -> Attribution | None:
     if consent.answer(request) is False:
         return None
     held = consent.settled(request, session.read(request))
-    if held is not None and (click := held.attribution()):
+    if held is not None and (click := session.click_in(request, held)):
         if not held.stored and not held.pending:
             store(click)
             session.mark_stored(request, held)
@@ -112,7 +115,7 @@ def attach(request: HttpRequest, user: Any) -> None:
         held = consent.settled(request, session.read(request))
         if held is None or held.pending:
             return
-        if not held.stored and (click := held.attribution()):
+        if not held.stored and (click := session.click_in(request, held)):
             store(click)
             session.mark_stored(request, held)
         with savepoint():
@@ -126,6 +129,7 @@ def _keep(
     request: HttpRequest,
     landing: Landing | None,
     refused: tuple[Refusal, ...],
+    page: str,
     *,
     only_session: bool,
 ) -> None:
@@ -145,6 +149,7 @@ def _keep(
         business=landing_business(request),
         user_id=session.user_id(request),
         refused=_summary(refused),
+        page=page,
         captured_at=timezone.now(),
     )
     if held and _keeps(held, click):
@@ -188,12 +193,24 @@ def _hold(
     return True
 
 
+def _page(path: str) -> str:
+    """Encoded, so that any column can hold it; cut, since nothing rests on it."""
+    return quote(path)[:MAX_PAGE]
+
+
+def _path_of(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).path)
+    except ValueError:
+        return ""
+
+
 def _is_preview(request: HttpRequest) -> bool:
     agent: str = request.META.get("HTTP_USER_AGENT", "")
     return agent.startswith(PREVIEW_FETCHERS)
 
 
-def _is_prefetch(request: HttpRequest) -> bool:
+def is_prefetch(request: HttpRequest) -> bool:
     """Fetched ahead of a click that may never come, and not again when it comes."""
     return any(
         request.META.get(header, "").lower().startswith("prefetch")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from django.db import router, transaction
+
 from ..conf import conf
-from ..models import Conversion, Reason
+from ..models import Conversion, OrderAttribution, Reason
 from . import session
 from .mending import mend
 from .rows import savepoint, store, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
     from django.http import HttpRequest
 
     from .session import Held
@@ -46,6 +51,7 @@ def settled(request: HttpRequest, held: Held | None) -> Held | None:
     with savepoint():
         waiting = Conversion.objects.filter(attribution_id=held.id).wanting()
         waiting.update(payload="", reason=Reason.CONSENT_REFUSED)
+        _unbind({held.id})
     return None
 
 
@@ -53,31 +59,29 @@ def consent_changed(request: HttpRequest) -> None:
     """Call it where the visitor has answered. Never raises.
 
     A click that waited is stored, and orders that waited for it are sent. Where the
-    answer is no, the click is forgotten, and what was not yet sent is stopped.
+    answer is no, the click is forgotten, and what was not yet sent is stopped; of a
+    customer who is logged in every click, whichever device it came from.
     """
     try:
         held = settled(request, session.read(request))
-        if held is not None and answer(request) is False:
+        if answer(request) is False:
             _withdraw(request, held)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("consent_not_heeded error=%s", type(exc).__name__)
 
 
 def forget(request: HttpRequest) -> None:
-    """Forget this visitor's click, as if consent had been withdrawn. Never raises."""
+    """Forget this visitor's clicks, as if consent had been withdrawn. Never raises."""
     try:
-        held = session.read(request)
-        if held is not None:
-            _withdraw(request, held)
+        _withdraw(request, session.read(request))
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("click_not_forgotten error=%s", type(exc).__name__)
 
 
 def _promoted(request: HttpRequest, held: Held) -> Held:
-    click = held.attribution()
+    click = session.click_in(request, held)
     if click is None:
         return held
-    click.user_id = session.user_id(request)
     with savepoint():
         store(click)
         mend(Conversion.objects.filter(attribution_id=held.id), click)
@@ -85,10 +89,28 @@ def _promoted(request: HttpRequest, held: Held) -> Held:
     return session.read(request) or held
 
 
-def _withdraw(request: HttpRequest, held: Held) -> None:
-    session.drop(request)
-    with savepoint():
-        waiting = Conversion.objects.filter(attribution_id=held.id)
-        waiting.wanting().update(payload="", reason=Reason.CONSENT_WITHDRAWN)
-        waiting.mark_withdrawn()
-        stored().filter(pk=held.id).delete()
+def _withdraw(request: HttpRequest, held: Held | None) -> None:
+    gone: set[UUID] = set()
+    # One who came with a token, not a session, is known by the request alone.
+    user = session.user_id(request)
+    if user is None:
+        user = getattr(getattr(request, "user", None), "pk", None)
+    if user is not None:
+        gone.update(stored().filter(user_id=user).values_list("pk", flat=True))
+    if held is not None:
+        gone.add(held.id)
+        session.drop(request)
+    if not gone:
+        return
+    using = router.db_for_write(Conversion)
+    with transaction.atomic(using=using):
+        rows = Conversion.objects.using(using).filter(attribution_id__in=gone)
+        rows.mark_withdrawn()
+        _unbind(gone)
+        stored().filter(pk__in=gone).delete()
+
+
+def _unbind(clicks: Collection[UUID]) -> None:
+    """An order that is bound to one goes on to say that the customer said no."""
+    bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
+    bindings.filter(attribution_id__in=clicks).update(attribution=None)

@@ -32,10 +32,17 @@ def fault_of(click: Attribution, event_time: datetime) -> Reason | None:
     return None
 
 
-def best_of(user_id: object, event_time: datetime) -> Attribution | None:
-    """Of all clicks of one user the one to credit, or to say why not."""
+def best_of(
+    user_id: object, event_time: datetime, business: str | None = None
+) -> Attribution | None:
+    """Of all clicks of one user the one to credit, or to say why not; where a business
+    is named only of its own.
+    """
+    if user_id is None:
+        return None  # not saved, or deleted: no stranger's click is this user's
     window = conf.ATTRIBUTION_WINDOW
-    return stored().best_for(
+    clicks = stored() if business is None else stored().filter(business=business)
+    return clicks.best_for(
         user_id,
         since=event_time - window if window else None,
         until=event_time + GRACE,

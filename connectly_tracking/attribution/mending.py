@@ -25,14 +25,26 @@ def mend(rows: ConversionQuerySet, click: Attribution) -> int:
     Only those that still want one change; where the click earns nothing by an order,
     the order says so from now on.
     """
+    if click.business not in conf.BUSINESSES:
+        return 0  # nobody would ever send it
     using, moved = router.db_for_write(Conversion), 0
     with transaction.atomic(using=using):
-        for row in rows.using(using).wanting().select_for_update():
-            if row.business in {click.business, DEFAULT_BUSINESS}:
+        for row in rows.using(using).wanting().locked(skip=False):
+            if _may_have(row, click, using):
                 moved += _mend(row, click)
         if moved and not conf.HOLD:
             transaction.on_commit(wake, using=using)
     return moved
+
+
+def _may_have(row: Conversion, click: Attribution, using: str) -> bool:
+    if row.business == click.business:
+        return True
+    # Behind another host it is the same order, unless the click's business has its own.
+    own = Conversion.objects.using(using).filter(
+        event_name=row.event_name, business=click.business, key=row.key
+    )
+    return row.business == DEFAULT_BUSINESS and not own.exists()
 
 
 def _mend(row: Conversion, click: Attribution) -> bool:

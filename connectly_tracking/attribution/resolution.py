@@ -10,7 +10,7 @@ from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Attribution, Reason
 from . import consent, session, token
-from .binding import bound_to
+from .binding import binding_of
 from .credit import best_of, fault_of
 from .rows import stored
 
@@ -52,9 +52,11 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    click: Attribution | None
-    click_id: UUID
-    is_pending: bool = False
+    """``fault``: why it cannot be credited, whatever its age."""
+
+    click: Attribution | None = None
+    click_id: UUID | None = None
+    fault: Reason | None = None
 
 
 def resolve(clue: Clue) -> Resolution:
@@ -66,27 +68,26 @@ def resolve(clue: Clue) -> Resolution:
     """
     if clue.request is not None and consent.answer(clue.request) is False:
         return Resolution(reason=Reason.CONSENT_REFUSED)
-    refused = Resolution(reason=Reason.NOT_ATTRIBUTED)
+    refused: Resolution | None = None
     faults = list[InvalidEvent]()
     for candidate in _candidates(clue, faults):
         found = _judged(candidate, clue.event_time)
         if found.reason is None:
             return found
-        if refused.click_id is None:
-            refused = found
-    if faults and refused.click_id is None:
+        refused = refused or found
+    if faults and refused is None:
         raise faults[0]
-    return refused
+    return refused or Resolution(reason=Reason.NOT_ATTRIBUTED)
 
 
 def _judged(candidate: _Candidate, event_time: datetime) -> Resolution:
     click = candidate.click
-    if click is None or candidate.is_pending:
-        fault = None if click is None else fault_of(click, event_time)
-        reason = fault or Reason.CONSENT_PENDING
-        return Resolution(click_id=candidate.click_id, reason=reason)
-    reason_or_none = fault_of(click, event_time)
-    return Resolution(click=click, click_id=click.pk, reason=reason_or_none)
+    fault = None if click is None else fault_of(click, event_time)
+    return Resolution(
+        click=None if candidate.fault else click,
+        click_id=candidate.click_id,
+        reason=fault or candidate.fault,
+    )
 
 
 def _candidates(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
@@ -103,23 +104,22 @@ def _found(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
         yield _Candidate(click=click, click_id=click.pk)
     if clue.token is not None:
         yield from _by_token(clue.token, faults)
-    bound, bound_id = bound_to(clue.order_id, clue.business)
-    if bound_id is not None:
-        yield from _known(bound, bound_id)
+    binding = binding_of(clue.order_id, clue.business)
+    if binding is not None:
+        yield from _bound(binding.attribution, binding.attribution_id)
     request = clue.request
     if request is not None:
         held = consent.settled(request, session.read(request))
-        if held is not None and (click_held := held.attribution()):
-            yield _Candidate(
-                click=click_held, click_id=held.id, is_pending=held.pending
-            )
+        if held is not None and (click_held := session.click_in(request, held)):
+            fault = Reason.CONSENT_PENDING if held.pending else None
+            yield _Candidate(click=click_held, click_id=held.id, fault=fault)
     user = clue.user
     if user is None:
         user = getattr(request, "user", None)
     elif not hasattr(user, "is_authenticated"):
         raise InvalidEvent("user", "is no user; pass the user object")
     known = user is not None and user.is_authenticated
-    if known and (own := best_of(user.pk, clue.event_time)):
+    if known and (own := best_of(user.pk, clue.event_time, clue.business)):
         yield _Candidate(click=own, click_id=own.pk)
 
 
@@ -134,10 +134,19 @@ def _by_token(given: object, faults: list[InvalidEvent]) -> Iterator[_Candidate]
         yield from _known(stored().filter(pk=click_id).first(), click_id)
 
 
+def _bound(click: Attribution | None, click_id: UUID | None) -> Iterator[_Candidate]:
+    if click_id is None:
+        yield _Candidate(fault=Reason.CONSENT_REFUSED)
+    else:
+        yield from _known(click, click_id)
+
+
 def _known(click: Attribution | None, click_id: UUID) -> Iterator[_Candidate]:
     """A click by its id. Without a row it awaits consent, or was pruned."""
-    if click is not None or conf.CONSENT is not None:
+    if click is not None:
         yield _Candidate(click=click, click_id=click_id)
+    elif conf.CONSENT is not None:
+        yield _Candidate(click_id=click_id, fault=Reason.CONSENT_PENDING)
 
 
 def _explicit(attribution: Attribution | UUID | str) -> Attribution:

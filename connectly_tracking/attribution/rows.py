@@ -22,8 +22,8 @@ def stored() -> AttributionQuerySet:
     return Attribution.objects.using(router.db_for_write(Attribution))
 
 
-def savepoint() -> transaction.Atomic | nullcontext[None]:
+def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None]:
     """Around statements of ours whose failure would fail somebody's transaction."""
-    using = router.db_for_write(Attribution)
+    using = using or router.db_for_write(Attribution)
     in_atomic = transaction.get_connection(using).in_atomic_block
     return transaction.atomic(using) if in_atomic else nullcontext()

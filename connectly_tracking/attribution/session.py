@@ -150,6 +150,14 @@ def user_id(request: HttpRequest) -> Any:
         return None
 
 
+def click_in(request: HttpRequest, held: Held) -> Attribution | None:
+    """The click as a model; where it has no row yet it is the logged-in visitor's."""
+    click = held.attribution()
+    if click is not None and click._state.adding:
+        click.user_id = user_id(request)
+    return click
+
+
 def _session(request: HttpRequest) -> SessionBase | None:
     return getattr(request, "session", None)
 

@@ -7,12 +7,23 @@ from django.core.checks import run_checks
 
 from connectly_tracking.conf import conf
 from connectly_tracking.contrib.oscar.adapter import purchase
+from example_project.settings import CELERY_BEAT_SCHEDULE
+from tests.conftest import broker_at
 from tests.test_checks import found
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from connectly_tracking.events import Purchase
 
 pytestmark = pytest.mark.django_db  # a check of JSON fields asks the database
+
+
+@pytest.fixture(autouse=True)
+def _celery() -> Iterator[None]:
+    """As the README has it; nobody calls the broker."""
+    with broker_at("redis://127.0.0.1:1/0", beat_schedule=CELERY_BEAT_SCHEDULE):
+        yield
 
 
 def test_the_shop_as_it_is_raises_nothing() -> None:

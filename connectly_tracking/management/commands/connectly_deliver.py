@@ -1,19 +1,20 @@
 from __future__ import annotations
 
-import signal
-import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections, router
+from django.db.models import Count
 
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import Tally, deliver
+from connectly_tracking.management.ending import Ending
+from connectly_tracking.models import Conversion
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator
+
+DAY: Final = 86_400.0  # seconds
 
 
 class Command(BaseCommand):
@@ -22,6 +23,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--loop", action="store_true", help="Go on until SIGTERM or Ctrl-C."
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Count what is due; send nothing."
         )
         parser.add_argument("--limit", type=int, help="Send at most so many events.")
         parser.add_argument(
@@ -32,47 +36,52 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *, loop: bool, limit: int | None, interval: float, **_: Any
+        self,
+        *,
+        loop: bool,
+        limit: int | None,
+        interval: float,
+        dry_run: bool,
+        **_: Any,
     ) -> None:
         if limit is not None and limit < 1:
             raise CommandError("--limit must be 1 or more.")
-        if interval <= 0:
-            raise CommandError("--interval must be more than 0.")
+        if not 0 < interval <= DAY:
+            raise CommandError("--interval must be more than 0 and at most a day.")
         if not conf.SEND:
             raise CommandError("CONNECTLY_TRACKING['SEND'] is False: nothing is sent.")
-        stopped, total = threading.Event(), Tally()
-        with _ended_by(stopped):
+        if dry_run:
+            self._count()
+            return
+        total = Tally()
+        with Ending() as ending:
             if not loop:
-                total.update(deliver(limit=limit, stop=stopped.is_set))
+                total.update(deliver(limit=limit, stop=ending.is_asked))
             while (
                 loop
-                and not stopped.is_set()
+                and not ending.is_asked()
                 and (limit is None or total.claimed < limit)
             ):
-                self._round(limit, total, stopped)
-                stopped.wait(interval)
+                self._round(limit, total, ending)
+                ending.wait(interval)
         self.stdout.write(f"in all: {total}" if loop else str(total))
 
-    def _round(self, limit: int | None, total: Tally, stopped: threading.Event) -> None:
+    def _count(self) -> None:
+        rows = Conversion.objects.using(router.db_for_write(Conversion))
+        due = rows.due(conf.BUSINESSES).order_by("business").values_list("business")
+        counts = [
+            f"{business}: {count} due" for business, count in due.annotate(Count("pk"))
+        ]
+        self.stdout.write("\n".join(counts) or "Nothing is due.")
+
+    def _round(self, limit: int | None, total: Tally, ending: Ending) -> None:
         close_old_connections()
         rest = None if limit is None else limit - total.claimed
         try:
-            total.update(deliver(limit=rest, stop=stopped.is_set, report=self._report))
-        except DatabaseError as exc:
+            total.update(deliver(limit=rest, stop=ending.is_asked, report=self._report))
+        except Error as exc:
             # A database that is away comes back; a loop that ended does not.
             self.stderr.write(f"The database failed: {type(exc).__name__}; going on.")
 
     def _report(self, tally: Tally) -> None:
         self.stdout.write(str(tally))
-
-
-@contextmanager
-def _ended_by(stopped: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the work after what is in flight, and cleanly."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

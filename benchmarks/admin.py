@@ -1,0 +1,150 @@
+"""The admin's pages beside a long history: ``python -m benchmarks.admin --help``.
+
+Each page is fetched by a logged-in client, at each size of the table, and its own
+statements are counted. Ends with status 1 where a page of the list takes more than
+three, or counts the table; or where the largest table makes the list more than twice
+as slow as the smallest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .database import database
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+FETCHES: Final = 15
+MOST: Final = 3  # statements of a page of the list
+SLOWER: Final = 2.0
+#: Plain pages of the list, then others.
+LISTS: Final = {
+    "list": "",
+    "page 100": "?p=100",
+    "a state that is rare": "?state__exact=rejected",
+    "a day": "?when={day}",
+    "a reason that is rare": "?reason=refused",
+    "an order's number": "?q=ORD-77",
+}
+OTHERS: Final = {
+    "a campaign": "?sendout_id=send-1",
+    "a number that is nobody's": "?q=none",
+    "delivery status": "status/",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.admin")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--postgres", action="store_true")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="connectly-bench-") as name,
+        database(Path(name), postgres=options.postgres),
+    ):
+        return _measure(sorted(options.rows))
+
+
+def _measure(sizes: list[int]) -> int:
+    from django.contrib.auth.models import User
+    from django.test import Client
+    from django.test.utils import setup_test_environment
+
+    setup_test_environment()
+    client, filled, times = Client(), 0, list[dict[str, float]]()
+    client.force_login(User.objects.create_superuser("admin"))
+    faults: list[str] = []
+    for size in sizes:
+        _fill(filled, size)
+        filled = size
+        times.append({})
+        for name, query in (LISTS | OTHERS).items():
+            milliseconds, statements = _fetch(client, query)
+            times[-1][name] = milliseconds
+            faults += _faults(name, statements) if name in LISTS else []
+            print(f"{size:>9} {name:<28} {milliseconds:7.1f} ms, {len(statements)}")
+    for name in LISTS:
+        ratio = times[-1][name] / times[0][name]
+        print(f"{name:<28} {ratio:.2f} times")
+        faults += [f"{name}: {ratio:.2f} times as slow"] if ratio > SLOWER else []
+    print("\n".join(faults) or "All of it holds.")
+    return 1 if faults else 0
+
+
+def _fetch(client: Client, query: str) -> tuple[float, list[str]]:
+    """Median milliseconds, and the statements on our tables."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+    from django.urls import reverse
+    from django.utils import timezone
+
+    url = reverse("admin:connectly_tracking_conversion_changelist")
+    url += query.format(day=(timezone.now().date() - timedelta(1)).isoformat())
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(url).status_code == 200
+    ours = [it["sql"] for it in queries if "connectly_tracking_" in it["sql"]]
+    took = []
+    for _ in range(FETCHES):
+        began = time.perf_counter()
+        client.get(url)
+        took.append(1000 * (time.perf_counter() - began))
+    return statistics.median(took), ours
+
+
+def _faults(name: str, statements: list[str]) -> list[str]:
+    most = MOST + 2 * ("number" in name)  # the answer in words
+    found = [f"{name}: {len(statements)} statements"] if len(statements) > most else []
+    counts = [it for it in statements if re.search(r"COUNT\(", it)]
+    unbounded = [it for it in counts if "LIMIT" not in it]
+    return found + [f"{name}: {sql}" for sql in unbounded]
+
+
+def _fill(first: int, last: int) -> None:
+    """Orders of the last 80 days, of which the first 60 were refused."""
+    from django.db import connection
+
+    sql = _SQLITE if connection.vendor == "sqlite" else _POSTGRES
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(first=first + 1, last=last, columns=_COLUMNS))
+        cursor.execute("ANALYZE")
+
+
+_COLUMNS: Final = (
+    "event_name, business, key, order_id, event_time, recorded_at, delivered_at,"
+    " clicked_at, value, currency, state, reason, detail, sendout_id, ad_id, body,"
+    " payload, attempts, unconfirmed, crashes"
+)
+_VALUES: Final = (
+    " 49.99, 'USD', CASE WHEN n <= 60 THEN 'rejected' ELSE 'delivered' END,"
+    " CASE WHEN n <= 60 THEN 'refused' ELSE '' END, '', 'send-' || (n % 3),"
+    " '1202' || (n % 12), '', '', 1, 0, 0"
+)
+_SQLITE: Final = (
+    "WITH RECURSIVE s(n, t) AS (SELECT {first}, '' UNION ALL SELECT n + 1,"
+    " strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (({last} - n - 1) * 6912000 / {last})"
+    " || ' seconds') FROM s WHERE n < {last})"
+    " INSERT INTO connectly_tracking_conversion ({columns})"
+    " SELECT 'Purchase', 'default', SHA256('ORD-' || n), 'ORD-' || n, t, t, t, t,"
+    f"{_VALUES} FROM s WHERE n > {{first}}"
+)
+_POSTGRES: Final = (
+    "WITH s AS (SELECT n, now() - ({last} - n) * 6912000.0 / {last}"
+    " * interval '1 second' AS t FROM generate_series({first}, {last}) AS n)"
+    " INSERT INTO connectly_tracking_conversion ({columns})"
+    " SELECT 'Purchase', 'default',"
+    " encode(sha256(('ORD-' || n)::bytea), 'hex'), 'ORD-' || n, t, t, t, t,"
+    f"{_VALUES} FROM s"
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
