@@ -68,7 +68,7 @@ def test_going_back_and_forward_is_no_further_click(
 def test_a_landing_fetched_ahead_is_stored_at_its_first_use(
     shop: Shop, page: Page, sandbox: Sandbox, kind: str
 ) -> None:
-    page.goto(f"{shop.url}/cart/")
+    page.goto(f"{shop.url}/message/")
     page.evaluate(AHEAD, [kind, f"{shop.url}/?{QUERY}"])
     until_known(page, shop)
     assert not Attribution.objects.exists()

@@ -31,7 +31,7 @@ def test_a_token_carries_the_click_to_another_browser(
     shop: Shop, page: Page, chromium: Browser, sandbox: Sandbox
 ) -> None:
     page.goto(f"{shop.url}/?{QUERY}")
-    page.goto(f"{shop.url}/cart/")
+    page.goto(f"{shop.url}/message/")
     link = page.get_by_role("link", name="Pay in your browser")
     url = link.evaluate("(link) => link.href")
     page.context.close()

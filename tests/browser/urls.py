@@ -10,7 +10,7 @@ urlpatterns = [
     path("another/", views.another),
     path("shown/", views.shown),
     path("campaign/", views.campaign),
-    path("cart/", views.cart),
+    path("message/", views.message),
     path("pay/<str:token>/", views.pay),
     path("pay/", views.pay),
     path("", include("example_project.urls")),

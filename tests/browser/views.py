@@ -24,7 +24,7 @@ CAMPAIGN = """<!doctype html>{% load connectly_tracking %}<title>Campaign</title
 {% connectly_capture %}
 <a href="{% url 'shop:product' 'tee' %}">Tee</a>"""
 
-CART = """<!doctype html><title>Cart</title>
+MESSAGE = """<!doctype html><title>Message</title>
 <a href="/pay/{{ token }}/">Pay in your browser</a>"""
 
 PAY = """<!doctype html><title>Pay</title>
@@ -48,9 +48,9 @@ def campaign(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def cart(request: HttpRequest) -> HttpResponse:
+def message(request: HttpRequest) -> HttpResponse:
     """Its link may be opened anywhere, by way of a message or a code to scan."""
-    return _page(request, CART, token=make_token(request))
+    return _page(request, MESSAGE, token=make_token(request))
 
 
 def pay(request: HttpRequest, token: str = "") -> HttpResponse:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 
-from connectly_tracking import outbox
+from connectly_tracking import attribution, outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.landing import Landing
 from connectly_tracking.models import (
@@ -20,11 +23,12 @@ from connectly_tracking.models import (
     Reason,
     State,
 )
+from connectly_tracking.reports import explain
 
-from .conftest import make_click, make_purchase
+from ..conftest import TAGGED, make_click, make_purchase
 
 if TYPE_CHECKING:
-    from django.test import Client
+    from django.test import Client, RequestFactory
 
     from connectly_tracking.sandbox import Sandbox
 
@@ -79,13 +83,18 @@ def test_each_reason_is_shown_in_its_words_and_can_be_asked_for(
 ) -> None:
     row = outbox.record(make_purchase("this-one"), attribution=click)
     outbox.record(make_purchase("that-one"), attribution=click)
-    Conversion.objects.filter(pk=row.pk).update(
-        state=State.SKIPPED, reason=reason, due_at=None
-    )
+    state = {
+        Reason.EXPIRED: State.EXPIRED,
+        Reason.REFUSED: State.REJECTED,
+        Reason.UNCONFIRMED: State.REJECTED,
+        Reason.INTERNAL: State.REJECTED,
+    }.get(reason, State.SKIPPED)
+    Conversion.objects.filter(pk=row.pk).update(state=state, reason=reason, due_at=None)
     listed = admin_client.get(
         url("conversion", "changelist"), {"reason": reason.value}
     ).content.decode()
-    sentence = str(escape(reason.label))
+    sentence = str(escape(reason.label)).rstrip(".")
+    Conversion.objects.update(clicked_at=None)  # else some sentences count the days
     rows = listed.partition('id="result_list"')[2].partition("</table>")[0]
     assert sentence in rows
     assert "this-one" in listed
@@ -106,7 +115,7 @@ def test_each_state_can_be_asked_for(
     listed = admin_client.get(
         url("conversion", "changelist"), {"state__exact": state.value}
     ).content.decode()
-    assert f'field-state">{state.label}' in listed
+    assert f'connectly-{state.value}">{state.label}' in listed
 
 
 def test_a_cancellation_that_came_too_late_is_said(
@@ -171,6 +180,98 @@ def test_an_order_is_found_by_its_exact_number(
 ) -> None:
     response = admin_client.get(url("conversion", "changelist"), {"q": term})
     assert len(response.context["cl"].result_list) == hits
+
+
+def answers(client: Client, term: str, **filters: str) -> list[str]:
+    """What the page says above the list, as the browser would show it."""
+    response = client.get(url("conversion", "changelist"), {"q": term} | filters)
+    _, _, below = response.content.decode().partition('id="connectly-explanation"')
+    return [unescape(it) for it in re.findall(r"<p>(.*?)</p>", below, re.S)]
+
+
+def test_a_search_is_answered_with_what_became_of_the_order(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    (answer,) = answers(admin_client, " ORD-7821 ")
+    assert answer == explain("ORD-7821")
+    assert answer.startswith("Order ORD-7821: rejected: Connectly or Meta refused it")
+    # Also where a filter hides the row.
+    assert answers(admin_client, "ORD-7821", state__exact="pending") == [answer]
+
+
+def test_a_search_for_an_order_without_a_row_says_so(
+    admin_client: Client, conversion: Conversion
+) -> None:
+    for term in ("ORD-782", "ord-7821", "O%"):
+        (answer,) = answers(admin_client, term)
+        assert answer.startswith(f"Order {term}: never recorded.")
+
+
+def test_a_search_for_an_order_that_was_only_bound_names_its_click(
+    admin_client: Client, rf: RequestFactory
+) -> None:
+    bind("ORD-7821", rf)
+    (answer,) = answers(admin_client, "ORD-7821")
+    assert "bound to a click" in answer
+    assert "campaign send-1, ad 120210, but never recorded" in answer
+
+
+def test_each_business_that_knows_the_order_has_a_sentence(
+    admin_client: Client, configure: Any, settings: Any
+) -> None:
+    two_businesses(configure, settings)
+    assert [it.rpartition(", ")[2] for it in answers(admin_client, "7821")] == [
+        "business default.",
+        "business br.",
+    ]
+
+
+def test_markup_that_is_searched_for_is_only_text(admin_client: Client) -> None:
+    term = "<script>alert(1)</script>"
+    (answer,) = answers(admin_client, term)
+    assert answer.startswith(f"Order {term}: never recorded")
+    page = admin_client.get(url("conversion", "changelist"), {"q": term})
+    assert term not in page.content.decode()
+
+
+def test_the_answer_costs_three_statements_and_nothing_where_nobody_asks(
+    admin_client: Client, configure: Any, settings: Any
+) -> None:
+    two_businesses(configure, settings)
+
+    def statements(term: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert bool(answers(admin_client, term)) == bool(term.strip())
+        return len([q for q in queries if "connectly_tracking_" in q["sql"]])
+
+    asked_nothing = statements("")
+    assert statements(" ") == asked_nothing
+    assert statements("7821") == asked_nothing + 3
+    assert statements("9999") <= asked_nothing + 3
+
+
+def test_who_may_not_see_conversions_is_told_nothing(
+    client: Client, conversion: Conversion
+) -> None:
+    client.force_login(User.objects.create(username="staff", is_staff=True))
+    response = client.get(url("conversion", "changelist"), {"q": "ORD-7821"})
+    assert response.status_code == 403
+    assert "refused" not in response.content.decode()
+
+
+def bind(order_id: str, rf: RequestFactory) -> None:
+    request = rf.get(TAGGED)
+    request.session = SessionStore()
+    attribution.land(request)
+    attribution.bind_order(request, order_id)
+
+
+def two_businesses(configure: Any, settings: Any) -> None:
+    """One order number, in both."""
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own})
+    for business in ("default", "br"):
+        outbox.record(make_purchase("7821"), attribution=make_click(business=business))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,0 +1,117 @@
+"""The shop's own admin of its orders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import Conversion
+from connectly_tracking.signals import order_completed
+from example_project.shop.models import Order, Product
+
+from ..conftest import make_click
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+LIST = reverse("admin:shop_order_changelist")
+
+
+def place(*, attributed: bool = True) -> Order:
+    product = Product.objects.first()
+    assert product is not None
+    order = Order.objects.place(product, quantity=1)
+    click = make_click() if attributed else None
+    order_completed.send(sender=Order, order=order, attribution=click)
+    return order
+
+
+def page(client: Client, order: Order) -> str:
+    return client.get(
+        reverse("admin:shop_order_change", args=[order.pk])
+    ).content.decode()
+
+
+def test_an_orders_page_shows_what_became_of_it(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    order = place()
+    deliver()
+    html = page(admin_client, order)
+    row = Conversion.objects.get()
+    assert "Reported to Connectly" in html
+    assert 'connectly-delivered">delivered' in html
+    assert reverse("admin:connectly_tracking_conversion_change", args=[row.pk]) in html
+
+
+def test_an_order_without_a_row_has_none_to_show(admin_client: Client) -> None:
+    order = place()
+    Conversion.objects.all().delete()
+    html = page(admin_client, order)
+    assert "Reported to Connectly" in html
+    assert "connectly-badge" not in html
+
+
+def test_an_orders_page_leads_nowhere_that_only_its_customer_may_go(
+    admin_client: Client,
+) -> None:
+    assert "View on site" not in page(admin_client, place())
+
+
+def test_an_order_is_still_saved_from_its_page(admin_client: Client) -> None:
+    order = place()
+    (line,) = order.lines.all()
+    answer = admin_client.post(
+        reverse("admin:shop_order_change", args=[order.pk]),
+        {
+            "total": "12.34",
+            "currency": "USD",
+            "email": "",
+            "placed_at_0": "2026-11-01",
+            "placed_at_1": "10:00:00",
+            "lines-TOTAL_FORMS": 1,
+            "lines-INITIAL_FORMS": 1,
+            "lines-0-id": line.pk,
+            "lines-0-order": order.pk,
+            "lines-0-sku": line.sku,
+            "lines-0-name": line.name,
+            "lines-0-quantity": 2,
+            "lines-0-price": line.price,
+        },
+    )
+    assert answer.status_code == 302
+    order.refresh_from_db()
+    assert str(order.total) == "12.34"
+    assert Conversion.objects.get().value != order.total
+
+
+def test_the_list_has_two_columns_more_and_no_query_for_each(
+    admin_client: Client,
+) -> None:
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(LIST)
+        return len(queries)
+
+    place()
+    one = statements()
+    for _ in range(5):
+        place(attributed=False)
+    assert statements() == one
+    html = admin_client.get(LIST).content.decode()
+    assert 'connectly-pending">pending' in html
+    assert 'connectly-skipped">skipped' in html
+    assert "send-1" in html
+
+
+def test_django_finds_nothing_wrong_with_it() -> None:
+    assert not [it for it in run_checks() if it.id and it.id.startswith("admin.")]

@@ -1,0 +1,229 @@
+"""A conversion's page: its timeline, every answer explained, the next step."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from datetime import timedelta
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.urls import reverse
+
+from connectly_tracking import outbox
+from connectly_tracking.admin import timeline as timelines
+from connectly_tracking.admin.answers import explained
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import (
+    Circuit,
+    Conversion,
+    DbNow,
+    DeliveryAttempt,
+    Reason,
+    State,
+)
+
+from ..conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+Outcome = DeliveryAttempt.Outcome
+
+
+def page(client: Client, row: Conversion) -> str:
+    url = reverse("admin:connectly_tracking_conversion_change", args=[row.pk])
+    return client.get(url).content.decode()
+
+
+def told(client: Client, row: Conversion) -> list[str]:
+    """The entries' titles, facts and explanations, without markup."""
+    entries = re.findall(r'<li class="connectly-entry.*?</li>', page(client, row), re.S)
+    texts = [re.sub(r"<time>.*?</time>|<[^>]+>", " ", entry) for entry in entries]
+    return [unescape(" ".join(text.split())) for text in texts]
+
+
+def recorded(**fields: Any) -> Conversion:
+    click = make_click(age=3600)
+    return outbox.record(make_purchase(**fields), attribution=click)
+
+
+def test_a_delivered_order_is_told_from_click_to_answer(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    row = recorded()
+    deliver()
+    click, placed, recording, sent, delivered = told(admin_client, row)
+    assert click == "Clicked on the ad campaign send-1 ad 120210"
+    assert placed == "Order placed 99.97 USD"
+    assert recording == "Recorded"
+    assert re.fullmatch(r"Sent to Connectly confirmed status 200 \d+ ms", sent)
+    assert delivered == "Delivered"
+
+
+def test_a_click_in_the_orders_own_second_comes_first(admin_client: Client) -> None:
+    row = recorded()
+    assert row.event_time is not None
+    at = row.event_time + timedelta(seconds=0.9)
+    Conversion.objects.update(clicked_at=at, recorded_at=at)
+    titles = [entry.split(" ")[0] for entry in told(admin_client, row)]
+    assert titles == ["Clicked", "Order", "Recorded"]
+
+
+def test_each_try_is_told_with_its_answer_whole_and_explained(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    row = recorded()
+    words = "(#100) ctwa_clid <b>is not valid</b>, " + "x" * 300
+    sandbox.behave(["reset-after", "500", f"400:{words}"])
+    for _ in range(3):
+        deliver()
+        Conversion.objects.filter(state=State.PENDING).update(due_at=DbNow())
+    tries = told(admin_client, row)[3:]
+    assert "unknown" in tries[0]
+    assert "the same bytes are sent again" in tries[0]
+    assert "API unavailable status 500" in tries[1]
+    assert "refused status 400" in tries[2]
+    assert "Meta does not know this click's id" in tries[2]
+    html = page(admin_client, row)
+    assert "&lt;b&gt;is not valid&lt;/b&gt;" in html
+    assert "x" * 300 in html
+    assert "Send it again only if you know that it was not counted." in html
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "detail", "words"),
+    [
+        (Outcome.CONFIRMED, 200, "", ""),
+        (Outcome.REFUSED, 400, "event_time is older than 7 days", "seven days"),
+        (Outcome.REFUSED, 400, "Missing currency", "The currency is missing"),
+        (Outcome.REFUSED, 400, "no permission on dataset", "Connect its dataset"),
+        (Outcome.REFUSED, 400, "something else", "may have counted it all the same"),
+        (Outcome.CONFIGURATION, 401, "", "The API key is missing or wrong."),
+        (Outcome.CONFIGURATION, 404, "", "no WhatsApp Cloud channel"),
+        (Outcome.CONFIGURATION, 302, "", "no redirect is followed"),
+        (Outcome.THROTTLED, 429, "", "asked to wait"),
+        (Outcome.UNCONFIRMED, 200, "<html>", "captive portal"),
+        (Outcome.NOT_SENT, None, "", "never left this machine"),
+        (Outcome.INTERNAL, None, "KeyError", "our own code"),
+    ],
+)
+def test_the_usual_answers_are_put_plainly(
+    outcome: Any, status: int | None, detail: str, words: str
+) -> None:
+    attempt = DeliveryAttempt(outcome=outcome, status_code=status, detail=detail)
+    assert words in str(explained(attempt))
+    assert bool(words) == bool(str(explained(attempt)))
+
+
+def test_of_very_many_tries_the_last_are_told(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    monkeypatch.setattr(timelines, "MOST", 2)
+    row = recorded()
+    sandbox.behave("500")
+    for _ in range(4):
+        deliver()
+        Conversion.objects.update(due_at=DbNow())
+        Circuit.objects.update(paused_until=None)
+    html = page(admin_client, row)
+    assert html.count("Sent to Connectly") == 2
+    assert "2 earlier attempts are not shown." in html
+
+
+def test_what_waits_says_when_it_is_sent(admin_client: Client) -> None:
+    row = recorded()
+    Conversion.objects.update(due_at=DbNow(3600))
+    assert "It is sent at 20" in page(admin_client, row)
+
+
+def test_what_nobody_takes_says_so(admin_client: Client) -> None:
+    row = recorded()
+    Conversion.objects.update(due_at=DbNow(-600))
+    assert "nobody has taken it: is a worker running" in page(admin_client, row)
+
+
+def test_what_is_in_a_workers_hands_says_so(admin_client: Client) -> None:
+    row = recorded()
+    Conversion.objects.update(state=State.SENDING, due_at=DbNow(60))
+    assert "A worker has it in hand" in page(admin_client, row)
+
+
+@pytest.mark.parametrize("reason", Circuit.Reason)
+def test_a_pause_is_said_with_its_remedy(
+    admin_client: Client, reason: Circuit.Reason
+) -> None:
+    row = recorded()
+    Circuit.objects.create(
+        business="default", reason=reason, paused_until=DbNow(60), changed_at=DbNow()
+    )
+    html = unescape(page(admin_client, row))
+    assert f"Sending is paused: {reason.label}." in html
+    step = html.partition("Sending is paused")[2].partition("</p>")[0]
+    assert len(step) > len(reason.label) + 20  # and what to do about it
+
+
+def test_a_late_cancellation_cannot_be_taken_back(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    row = recorded()
+    deliver()
+    outbox.cancel(row.order_id)
+    assert told(admin_client, row)[-1] == "Order cancelled"
+    assert "It cannot be taken back" in page(admin_client, row)
+
+
+def test_the_request_is_shown_as_a_command_without_the_key(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    row = recorded()
+    html = page(admin_client, row)
+    assert "key-for-tests-only" not in html
+    found = re.search(r'<pre[^>]*id="connectly-curl"[^>]*>(.*?)</pre>', html, re.S)
+    assert found
+    words = shlex.split(unescape(found[1]).replace("\\\n", ""))
+    assert words[:3] == ["curl", "-X", "POST"]
+    assert words[3].startswith(sandbox.url + "/external/v1/businesses/")
+    assert "X-API-KEY: $CONNECTLY_API_KEY" in words
+    assert words[-1] == row.body
+
+
+def test_without_a_click_there_is_no_command(admin_client: Client) -> None:
+    row = outbox.record(make_purchase())
+    assert "connectly-curl" not in page(admin_client, row)
+
+
+def test_of_a_business_that_is_gone_there_is_no_command(admin_client: Client) -> None:
+    row = recorded()
+    Conversion.objects.update(business="gone")
+    assert "connectly-curl" not in page(admin_client, row)
+
+
+def test_an_order_whose_number_was_refused_is_not_said_to_be_missing(
+    admin_client: Client,
+) -> None:
+    row = outbox.record(make_purchase("A" * 200), attribution=make_click())
+    html = page(admin_client, row)
+    assert "never recorded" not in html
+    assert "The order could not be reported as the shop passed it" in html
+
+
+def test_a_content_view_has_a_page_too(admin_client: Client) -> None:
+    row = recorded()
+    Conversion.objects.update(event_name="ViewContent", order_id="")
+    assert "What happened" in page(admin_client, row)
+
+
+def test_every_reason_has_its_advice_or_needs_none() -> None:
+    from connectly_tracking.admin.advice import _REASONS
+
+    speaks_for_itself = {
+        Reason.CONSENT_REFUSED,
+        Reason.CONSENT_WITHDRAWN,
+        Reason.CANCELLED,
+    }
+    assert set(_REASONS) == set(Reason) - speaks_for_itself

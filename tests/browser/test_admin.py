@@ -1,0 +1,152 @@
+"""The marketer's and the operator's journeys through the admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.conf.global_settings import PASSWORD_HASHERS
+from django.contrib.auth.models import User
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import Circuit, Conversion, DbNow, State
+
+from ..conftest import make_click, make_purchase
+from .accessibility import assert_accessible
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from connectly_tracking.sandbox import Sandbox
+
+    from .servers import Shop
+
+CONVERSIONS = "/admin/connectly_tracking/conversion/"
+WORDS = "(#100) Invalid parameter: ctwa_clid is not valid"
+
+
+@pytest.fixture
+def orders(transactional_db: None, sandbox: Sandbox) -> dict[str, Conversion]:
+    """One of each kind that people ask about."""
+    click = make_click(age=3600)
+    found = {
+        "delivered": outbox.record(make_purchase("ORD-1"), attribution=click),
+        "refused": outbox.record(make_purchase("ORD-2"), attribution=click),
+        "skipped": outbox.record(make_purchase("ORD-3")),
+    }
+    sandbox.behave(f"400:{WORDS}", order_id="ORD-2")
+    deliver()
+    sandbox.clear()
+    found["waiting"] = outbox.record(make_purchase("ORD-4"), attribution=click)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _ada(transactional_db: None, settings: Any) -> None:
+    # The shop's process does not know the quick hashes of the tests.
+    settings.PASSWORD_HASHERS = PASSWORD_HASHERS
+    User.objects.create_superuser("ada", password="pass")
+
+
+def log_in(page: Page, shop: Shop) -> Page:
+    page.goto(f"{shop.url}/admin/")
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill("pass")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Conversions").first.wait_for()
+    return page
+
+
+def test_a_marketer_finds_an_order_and_understands_what_became_of_it(
+    shop: Shop, page: Page, orders: dict[str, Conversion]
+) -> None:
+    log_in(page, shop).goto(shop.url + CONVERSIONS)
+    page.locator("#searchbar").fill("ORD-2")
+    page.keyboard.press("Enter")
+    page.get_by_text("Order ORD-2: rejected: Connectly or Meta refused it").wait_for()
+    page.get_by_role("link", name="ORD-2").click()
+    page.get_by_text("Meta does not know this click's id").wait_for()
+    assert page.get_by_text(WORDS).is_visible()
+    titles = page.locator(".connectly-entry strong").all_inner_texts()
+    assert titles == [
+        "Clicked on the ad",
+        "Order placed",
+        "Recorded",
+        "Sent to Connectly",
+    ]
+
+
+def test_a_marketer_goes_from_an_order_to_its_campaign(
+    shop: Shop, page: Page, orders: dict[str, Conversion]
+) -> None:
+    log_in(page, shop).goto(shop.url + CONVERSIONS)
+    page.get_by_role("link", name="send-1").first.click()
+    page.get_by_text("3 conversions").first.wait_for()
+    assert page.get_by_role("link", name="ORD-3").count() == 0
+
+
+def test_an_operator_sees_a_pause_with_its_remedy_and_when_it_is_over(
+    shop: Shop, page: Page, orders: dict[str, Conversion], sandbox: Sandbox
+) -> None:
+    sandbox.behave("401")
+    deliver()
+    log_in(page, shop).goto(shop.url + CONVERSIONS)
+    page.get_by_role("link", name="Delivery status").click()
+    page.get_by_text(
+        "Paused: the key, the business or the address is wrong."
+    ).wait_for()
+    assert page.get_by_text("Mend API_KEY, BUSINESS_ID or BASE_URL.").is_visible()
+    sandbox.clear()
+    Circuit.objects.update(paused_until=DbNow(-1))
+    deliver()
+    page.reload()
+    page.get_by_text("All is well.").wait_for()
+
+
+def test_an_operator_sends_again_by_the_keyboard_alone(
+    shop: Shop, page: Page, orders: dict[str, Conversion], sandbox: Sandbox
+) -> None:
+    row = orders["refused"]
+    log_in(page, shop).goto(f"{shop.url}{CONVERSIONS}{row.pk}/change/")
+    page.get_by_role("link", name="Send again").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Connectly may have counted what it refused").wait_for()
+    page.get_by_role("button", name="Yes, send again").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Send again: done for 1.").wait_for()
+    deliver()
+    row.refresh_from_db()
+    assert row.state == State.DELIVERED
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_everybody_can_read_it(
+    shop: Shop,
+    chromium: Browser,
+    orders: dict[str, Conversion],
+    scheme: Any,
+    width: int,
+) -> None:
+    context = chromium.new_context(
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+    )
+    page = log_in(context.new_page(), shop)
+    refused = f"{CONVERSIONS}{orders['refused'].pk}"
+    for path in (
+        CONVERSIONS,
+        f"{CONVERSIONS}?q=ORD-2",
+        f"{CONVERSIONS}?when=today",
+        f"{CONVERSIONS}?q=nobody",
+        f"{refused}/change/",
+        f"{refused}/send-again/",
+        f"{CONVERSIONS}status/",
+        "/admin/connectly_tracking/attribution/",
+    ):
+        page.goto(shop.url + path)
+        # Its search form is Django's own.
+        assert_accessible(page, "#content", but="#changelist-search")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} is {wide} px wide"

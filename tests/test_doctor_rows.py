@@ -1,0 +1,326 @@
+"""What the doctor finds in the database: whether it takes rows, and what they tell."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.doctor.clock import skew_code, skew_words
+from connectly_tracking.doctor.database import examine_database
+from connectly_tracking.models import (
+    Circuit,
+    Conversion,
+    DbNow,
+    DeliveryAttempt,
+    State,
+)
+
+from .conftest import make_click, make_purchase
+from .doctor import assert_says, codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from connectly_tracking.sandbox import Sandbox
+
+
+#: SQLite knows neither.
+on_a_server = pytest.mark.server
+
+
+def record(count: int = 1, **fields: Any) -> None:
+    click = make_click()
+    for number in range(count):
+        outbox.record(make_purchase(f"ORD-{number}"), attribution=click, **fields)
+
+
+def let_wait(seconds: float) -> None:
+    """As if nobody had looked for so long."""
+    Conversion.objects.exclude(due_at=None).update(due_at=DbNow(-seconds))
+
+
+def pause(reason: str, *, until: float = 60, **fields: Any) -> None:
+    Circuit.objects.create(
+        business="default",
+        reason=reason,
+        paused_until=DbNow(until),
+        changed_at=DbNow(),
+        **fields,
+    )
+
+
+@contextmanager
+def statements(old: str, new: str) -> Iterator[None]:
+    """The database gets other words than were meant."""
+
+    def change(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        return execute(sql.replace(old, new), params, many, context)
+
+    with connection.execute_wrapper(change):
+        yield
+
+
+def test_a_database_that_works_is_well_and_keeps_nothing(db: None) -> None:
+    (finding,) = examine_database()
+    assert finding.code == "database_ok"
+    assert connection.vendor in finding.text
+    assert not Conversion.objects.exists()
+
+
+def test_migrations_that_are_missing_are_named(transactional_db: None) -> None:
+    call_command("migrate", "connectly_tracking", "0002", verbosity=0)
+    try:
+        found = codes()
+    finally:
+        call_command("migrate", "connectly_tracking", verbosity=0)
+    words = ("0003_bindings_and_consent", "manage.py migrate connectly_tracking")
+    assert_says(found["migrations_missing"], "error", *words)
+    assert "database_ok" not in found
+    assert "nothing_overdue" not in found
+
+
+@pytest.mark.sqlite
+def test_a_database_that_takes_no_rows(transactional_db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA query_only = ON")
+        try:
+            found = codes()
+        finally:
+            cursor.execute("PRAGMA query_only = OFF")
+    assert_says(found["database_read_only"], "error", "primary")
+
+
+@on_a_server
+def test_a_replica_takes_no_rows(transactional_db: None) -> None:
+    off, on = {
+        "postgresql": [
+            f"SET default_transaction_read_only = {it}" for it in ("on", "off")
+        ],
+        "mysql": [
+            f"SET SESSION TRANSACTION {it}" for it in ("READ ONLY", "READ WRITE")
+        ],
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(off)
+        try:
+            found = codes()
+        finally:
+            cursor.execute(on)
+    assert_says(found["database_read_only"], "error", "primary")
+
+
+@pytest.mark.sqlite
+def test_a_database_that_somebody_holds(transactional_db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 50")
+    holder = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        found = codes()
+    finally:
+        holder.close()
+        connection.close()
+    assert_says(found["database_locked"], "error", "who holds the lock")
+
+
+@pytest.mark.postgres
+def test_a_table_that_somebody_holds_is_not_waited_for(
+    transactional_db: None,
+) -> None:
+    holder = connection.copy()
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE connectly_tracking_conversion")
+        with statements("'3s'", "'50ms'"):
+            found = codes()
+    finally:
+        holder.close()
+    assert_says(found["database_locked"], "error", "who holds the lock")
+
+
+def test_a_table_that_refuses_is_said_in_the_databases_words(db: None) -> None:
+    with statements("connectly_tracking_conversion", "no_such_table"):
+        found = codes()
+    assert_says(found["database_refuses"], "error", "no_such_table", "Grant")
+
+
+def test_a_database_that_is_away(
+    db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    where = connections.settings["default"]
+    name = tmp_path / "away" / "db" if connection.vendor == "sqlite" else "away"
+    monkeypatch.setitem(where, "NAME", str(name))
+    assert_says(codes()["database_unreachable"], "error", "is it up")
+
+
+@on_a_server
+def test_a_database_that_says_nothing_is_not_waited_for(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectly_tracking.doctor.database.PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host, port = mute.getsockname()
+        where = connections.settings["default"]
+        monkeypatch.setitem(where, "HOST", host)
+        monkeypatch.setitem(where, "PORT", str(port))
+        assert_says(codes()["database_mute"], "error", "firewall")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"),
+    [
+        (0, None),
+        (-4, None),
+        (6, "database_clock_apart"),
+        (-59, "database_clock_apart"),
+        (61, "database_clock_far_apart"),
+        (-86400, "database_clock_far_apart"),
+    ],
+)
+def test_clocks_may_be_five_seconds_apart(seconds: float, code: str | None) -> None:
+    assert skew_code("database", seconds) == code
+
+
+def test_the_words_say_which_clock_is_ahead() -> None:
+    assert skew_words("The API's", 7) == (
+        "The API's clock is 7 s ahead of this machine's."
+    )
+    assert "7 s behind" in skew_words("The API's", -7)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code", "level"),
+    [
+        (20, "database_clock_apart", "warning"),
+        (90, "database_clock_far_apart", "error"),
+    ],
+)
+def test_a_databases_clock_that_is_ahead(
+    db: None, seconds: int, code: str, level: str
+) -> None:
+    now, later = {
+        "sqlite": ("'NOW'", f", '+{seconds} seconds'"),
+        "postgresql": ("STATEMENT_TIMESTAMP()", f" + interval '{seconds} seconds'"),
+        "mysql": ("UTC_TIMESTAMP(6)", f" + INTERVAL {seconds} SECOND"),
+    }[connection.vendor]
+    with statements(now, now + later):
+        found = codes()
+    assert_says(found[code], level, f"{seconds} s ahead", "NTP")
+
+
+@on_a_server
+def test_a_database_that_lacks_most_letters(db: None) -> None:
+    query = {
+        "postgresql": "SHOW server_encoding",
+        "mysql": "SELECT character_set_name",
+    }[connection.vendor]
+    with statements(query, f"SELECT 'latin1' -- {query}"):
+        assert_says(codes()["database_charset"], "warning", "latin1", "utf8mb4")
+
+
+def test_what_waits_while_nobody_looks(db: None) -> None:
+    record(3)
+    let_wait(300)
+    finding = codes()["nobody_looks"]
+    assert_says(finding, "error", "default: 3 overdue", "does beat run")
+
+
+def test_a_backlog_that_somebody_works_off_is_no_alarm(db: None) -> None:
+    record(3)
+    let_wait(300)
+    row = Conversion.objects.earliest("pk")
+    Conversion.objects.filter(pk=row.pk).update(attempts=1)
+    DeliveryAttempt.objects.create(conversion=row, started_at=DbNow(-10))
+    found = codes()
+    assert_says(found["behind"], "warning", "default: 3 overdue", "THREADS")
+    assert "nobody_looks" not in found
+    DeliveryAttempt.objects.update(started_at=DbNow(-200))
+    assert "nobody_looks" in codes()
+
+
+def test_what_is_due_for_a_moment_is_nobodys_fault(db: None) -> None:
+    record(3)
+    let_wait(60)
+    found = codes()
+    assert_says(found["nothing_overdue"], "ok", "3 wait for their time")
+    Conversion.objects.exclude(order_id="ORD-1").delete()
+    assert_says(codes()["nothing_overdue"], "ok", "1 waits for its time")
+    assert_says(found["nothing_sent_yet"], "note", "--probe")
+
+
+def test_what_a_dead_worker_held_is_overdue_too(db: None) -> None:
+    record()
+    Conversion.objects.update(state=State.SENDING, due_at=DbNow(-300))
+    assert "nobody_looks" in codes()
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "level", "words"),
+    [
+        ("configuration", "401: bad key", "error", "Mend the key"),
+        ("refusals", "400: (#100)", "error", "connectly_replay"),
+        ("unavailable", "503: away", "warning", "once the API answers"),
+        ("throttled", "429: slow down", "warning", "ends by itself"),
+    ],
+)
+def test_a_pause_is_said_with_its_words_and_excuses_what_waits(
+    db: None, reason: str, detail: str, level: str, words: str
+) -> None:
+    record()
+    let_wait(300)
+    pause(reason, detail=detail)
+    found = codes()
+    assert_says(found[f"paused_{reason}"], level, detail, words, "1 overdue")
+    assert not {"nobody_looks", "nothing_overdue"} & {*found}
+
+
+def test_a_pause_that_nobody_ends_excuses_nothing(db: None) -> None:
+    record()
+    let_wait(900)
+    pause("unavailable", until=-600)
+    assert "nobody_looks" in codes()
+
+
+def test_rows_of_a_business_that_the_settings_lack(db: None) -> None:
+    record()
+    Conversion.objects.update(business="old", due_at=DbNow(-300))
+    found = codes()
+    assert_says(found["business_forgotten"], "warning", "old, which", "BUSINESSES")
+    assert "business_forgotten" not in codes("default")
+
+
+def test_sending_that_is_off_leaves_nobody_to_blame(db: None, configure: Any) -> None:
+    record()
+    let_wait(300)
+    configure(SEND=False)
+    found = codes()
+    assert not {"nobody_looks", "nothing_overdue"} & {*found}
+    assert found["sending_off"].level == "note"
+
+
+def test_the_last_answer_is_shown(db: None, sandbox: Sandbox) -> None:
+    record(2)
+    deliver()
+    assert "confirmed 200" in codes()["last_answer_ok"].text
+    sandbox.behave("400:Invalid ctwa_clid")
+    outbox.record(make_purchase("ORD-9"), attribution=make_click())
+    deliver()
+    finding = codes()["last_answer_bad"]
+    assert_says(finding, "warning", "refused 400", "last delivered", "ctwa_clid")
+
+
+def test_an_attempt_under_way_is_no_answer_yet(db: None) -> None:
+    record()
+    Conversion.objects.update(attempts=1)
+    row = Conversion.objects.get()
+    DeliveryAttempt.objects.create(conversion=row, started_at=DbNow())
+    assert "nothing_sent_yet" in codes()
