@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "connectly_tracking",
     "example_project.shop",
+    "example_project.bank",
     "example_project.demo",
 ]
 
@@ -48,6 +49,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "example_project.shop.context.visitor",
             ],
         },
     },
@@ -64,6 +66,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 TIME_ZONE = "UTC"
 USE_TZ = True
+
+# What the fake bank and the shop sign their messages with.
+BANK_SECRET = os.environ.get("BANK_SECRET", "insecure-for-development-only")
 
 CONNECTLY_TRACKING = {
     "BUSINESS_ID": os.environ.get("CONNECTLY_BUSINESS_ID"),

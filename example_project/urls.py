@@ -5,5 +5,6 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("bank/", include("example_project.bank.urls")),
     path("", include("example_project.shop.urls")),
 ]

@@ -3,8 +3,9 @@
 Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
 from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
 With ``faults`` the fault suite runs instead, and on MariaDB too where that is set; with
-``oscar`` an Oscar shop's tests, which need ``.[oscar]``; with ``browser`` real ones, on
-SQLite, which need ``.[browser]`` and Chromium. All further options are pytest's.
+``oscar`` an Oscar shop's tests, which need ``.[oscar]``; with ``payments`` those of a
+shop that takes django-payments, which need ``.[payments]``; with ``browser`` real ones,
+on SQLite, which need ``.[browser]`` and Chromium. All further options are pytest's.
 """
 
 from __future__ import annotations
@@ -27,10 +28,28 @@ DATABASES: Final = ("sqlite", "postgres", "mariadb")
 FAULTS: Final = "faults"
 BROWSER: Final = "browser"
 DEFAULT: Final = ("sqlite", "postgres")
-OSCAR: Final = [
-    "--ds=tests.contrib_oscar.settings",
-    "--no-migrations",  # Oscar's own take half a minute
-    "tests/contrib_oscar",
+#: Shops with settings of their own. Oscar's migrations take half a minute, and the
+#: other's app has none.
+SHOPS: Final = {
+    name: [f"--ds=tests.{package}.settings", "--no-migrations", f"tests/{package}"]
+    for name, package in {
+        "oscar": "contrib_oscar",
+        "payments": "payments_package",
+    }.items()
+}
+#: They know no database, or bring their own, and have run with the first.
+ONCE: Final = [
+    f"--ignore=tests/test_{name}.py"
+    for name in (
+        "chaos",
+        "client",
+        "demo",
+        "landing",
+        "payload",
+        "proxy",
+        "sandbox",
+        "wire",
+    )
 ]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
@@ -52,8 +71,8 @@ def main(arguments: list[str]) -> int:
             options.insert(0, "tests/browser")
         chosen = chosen or ["sqlite"]
     chosen = chosen or list(DEFAULT)
-    if "oscar" in options:
-        options = [*OSCAR, *(word for word in options if word != "oscar")]
+    for name in SHOPS.keys() & set(options):
+        options = [*SHOPS[name], *(word for word in options if word != name)]
     measured = not arguments  # of a part of the suite the figure would say nothing
     if measured:
         options = ["-n", "auto", *COVERED]
@@ -64,6 +83,8 @@ def main(arguments: list[str]) -> int:
             code = _run("pytest", *options, DATABASE_URL=url, **suite)
         if code:
             return code
+        if measured:
+            options += ONCE
     return _run("coverage", "report") if measured else 0
 
 

@@ -10,23 +10,27 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 from django.db import connection
 from redis import Redis
 
 from connectly_tracking import wakeup
-from connectly_tracking.delivery import breaker, send
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution
-from connectly_tracking.sandbox import Sandbox
+from connectly_tracking.testing.process import start_afresh
 from example_project.demo import broker
 from example_project.demo.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from connectly_tracking.sandbox import Sandbox
+
     Configure = Callable[..., None]
+
+pytest_plugins = ["connectly_tracking.testing"]
 
 #: Of RabbitMQ and Chromium there is none in a wheel, and faults take their time: all
 #: three are asked for.
@@ -49,25 +53,35 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """A test for another database than the one in use is not collected."""
-    others = {"postgres", "sqlite"} - {connection.vendor.removesuffix("ql")}
+    ours = {connection.vendor.removesuffix("ql")}
+    if connection.vendor != "sqlite":
+        ours.add("server")
+    others = {"postgres", "sqlite", "server"} - ours
     foreign = [
         item
         for item in items
         if (marked := {mark.name for mark in item.iter_markers()}) & others
-        and not marked & {connection.vendor.removesuffix("ql")}
+        and not marked & ours
     ]
     items[:] = [item for item in items if item not in foreign]
     config.hook.pytest_deselected(items=foreign)
 
 
+# How fast examples are made says how busy the machine is, and nothing of the product.
+hypothesis.settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("patient")
+
+
 @pytest.fixture(autouse=True)
 def _fresh_process() -> Iterator[None]:
     """Undo what a process remembers between runs."""
-    send.windows.__init__()  # type: ignore[misc]
-    breaker._refused.clear()
-    wakeup._silent_until = 0.0
+    start_afresh()
     yield
-    wakeup.hang_up()
+    start_afresh()
 
 
 @pytest.fixture
@@ -81,14 +95,9 @@ def configure(settings: Any) -> Configure:
 
 
 @pytest.fixture
-def sandbox(settings: Any, configure: Configure) -> Iterator[Sandbox]:
-    """A fake Connectly on a real socket, with the settings pointing at it."""
-    business = settings.CONNECTLY_TRACKING
-    with Sandbox(
-        business_id=business["BUSINESS_ID"], api_key=business["API_KEY"]
-    ) as running:
-        configure(BASE_URL=running.url)
-        yield running
+def sandbox(connectly_sandbox: Sandbox) -> Sandbox:
+    """The one that a shop's tests have."""
+    return connectly_sandbox
 
 
 @pytest.fixture

@@ -13,15 +13,27 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.db.models import F, Max, Min
+from django.utils import timezone
 from redis import Redis
 
-from example_project.demo import broker, verbatim
+from connectly_tracking.models import (
+    Attribution,
+    Circuit,
+    Conversion,
+    DeliveryAttempt,
+    Reason,
+    State,
+)
+from connectly_tracking.reports import explain
+from example_project.demo import broker, history, verbatim
 from example_project.demo.supervisor import (
     ChildError,
     Interruption,
@@ -155,6 +167,55 @@ def test_an_order_travels_from_the_ad_to_connectly_and_nothing_is_left(demo):
     }
     assert set(told["urls"]) == {"shop", "admin", "sandbox"}
     run.assert_nothing_is_left()
+
+
+@linux
+def test_a_demo_with_history_goes_on_as_usual(demo):
+    run = demo("--once", "--json", "--history")
+    out, err = run.end()
+
+    assert run.process.returncode == 0, err
+    told = json.loads(out)
+    assert told["conversion"]["state"] == "delivered"
+    assert set(told["history"]) == set(State.values) - {State.SENDING}
+    assert sum(told["history"].values()) > 400
+    run.assert_nothing_is_left()
+
+
+@pytest.mark.django_db
+def test_the_history_has_orders_in_every_state_that_lasts():
+    counts = history.fill()
+
+    assert set(counts) == set(State.values) - {State.SENDING}
+    assert counts[State.DELIVERED] > counts[State.SKIPPED] > counts[State.REJECTED]
+    reasons = set(Conversion.objects.values_list("reason", flat=True))
+    assert reasons >= {
+        Reason.NOT_ATTRIBUTED,
+        Reason.OUTSIDE_WINDOW,
+        Reason.CANCELLED,
+        Reason.CONSENT_REFUSED,
+        Reason.INCOMPLETE_CLICK,
+        Reason.INVALID,
+    }
+    clicks = Attribution.objects
+    assert clicks.values("sendout_id").distinct().count() == 3
+    assert clicks.exclude(ad_id="").values("ad_id").distinct().count() == 12
+
+    rows = Conversion.objects.exclude(event_time=None)
+    assert not rows.filter(recorded_at__lt=F("event_time")).exists()
+    days = rows.aggregate(span=Max("event_time") - Min("event_time"))["span"]
+    assert timedelta(days=25) < days < timedelta(days=30)
+    for attempt in DeliveryAttempt.objects.select_related("conversion"):
+        assert attempt.started_at > attempt.conversion.recorded_at
+    refused = DeliveryAttempt.objects.filter(conversion__state=State.REJECTED)
+    assert all("(#" in attempt.detail for attempt in refused)
+    waits = Conversion.objects.filter(state=State.PENDING)
+    assert not waits.filter(due_at__lte=timezone.now()).exists()
+    assert not Circuit.objects.exists()
+    assert "waits to be sent" in explain(waits[0].order_id)
+
+    assert history.fill() == counts
+    assert Conversion.objects.count() == sum(counts.values())
 
 
 @linux

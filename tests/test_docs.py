@@ -43,7 +43,7 @@ def test_the_links_lead_somewhere() -> None:
 
 def test_the_python_in_the_readme_is_python() -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         compile(block, "README.md", "exec")
 

@@ -37,7 +37,7 @@ def test_a_web_process_loads_no_http_client_and_nothing_of_the_workers_wing() ->
     assert "connectly_tracking.outbox" in modules
     foreign = {"requests", "urllib3"} | {
         f"connectly_tracking.{name}"
-        for name in ("client", "transport", "delivery", "tasks", "sandbox")
+        for name in ("client", "transport", "delivery", "tasks", "sandbox", "testing")
     }
     assert not modules & foreign
 
@@ -57,3 +57,9 @@ def test_the_sandbox_needs_the_standard_library_alone() -> None:
     assert not {name.partition(".")[0] for name in modules} & foreign
     own = {name for name in modules if name.startswith("connectly_tracking.")}
     assert all(name.startswith("connectly_tracking.sandbox") for name in own)
+
+
+def test_the_plugin_can_be_loaded_before_anything_else() -> None:
+    modules = loaded("import connectly_tracking.testing.plugin")
+    assert not {name.partition(".")[0] for name in modules} & {"django", "celery"}
+    assert "pytest" not in loaded("import connectly_tracking.testing")

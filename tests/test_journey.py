@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,6 @@ from connectly_tracking.models import Conversion, State
 from example_project import celery_app
 from example_project.demo.supervisor import Supervisor
 from example_project.shop.models import Product
-
-from .conftest import TAGGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,27 +41,28 @@ def worker(
 
 
 def test_a_landing_becomes_a_delivered_conversion(
-    worker: None, sandbox: Sandbox, client: Client, configure: Any
+    worker: None,
+    sandbox: Sandbox,
+    client: Client,
+    connectly_landing: Any,
+    connectly_reported: Any,
 ) -> None:
     Product.objects.update_or_create(
         sku="tee", defaults={"name": "Tee", "price": "49.99", "currency": "USD"}
     )
-    client.get(TAGGED)
+    click = connectly_landing()
     bought = client.post("/checkout/", {"sku": "tee", "quantity": 2, "email": ""})
     assert bought.status_code == 302
 
     sandbox.wait_for(lambda s: len(s.events) == 1, timeout=30)
-    body = json.loads(sandbox.events[0].body, parse_float=str)
     row = Conversion.objects.get()
-    assert body["cnct_tracking_id"] == "track-1"
-    assert body["attribution"]["meta_ctwa"] == {
-        "ctwa_clid": "clid-1",
-        "ad_id": "120210",
-    }
-    assert body["payload"]["value"] == "99.98"
-    assert body["payload"]["order_id"] == row.order_id
-    assert row.event_time is not None
-    assert body["payload"]["event_time"] == int(row.event_time.timestamp())
+    connectly_reported(
+        row.order_id,
+        value="99.98",
+        currency="USD",
+        event_time=row.event_time,
+        click=click,
+    )
     await_state(row, State.DELIVERED)
     assert row.delivery_attempts.get().outcome == "confirmed"
 

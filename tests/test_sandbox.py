@@ -5,6 +5,7 @@ import copy
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -1126,18 +1127,152 @@ class TestPage:
         assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_ARGUMENT")
         assert sandbox.behaviours == []
 
-    def test_the_page_needs_nothing_from_elsewhere_and_escapes_everything(
-        self, sandbox
-    ):
-        answer = self.ask(sandbox, "/")
-        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-        for absent in ("http:", "https:", "src=", "innerHTML", "insertAdjacent"):
-            assert absent not in answer.text
-        assert "color-scheme: light dark" in answer.text
-        assert "textContent" in answer.text
+    @pytest.mark.parametrize(
+        ("path", "content_type"),
+        [
+            ("/", "text/html; charset=utf-8"),
+            ("/page.css", "text/css; charset=utf-8"),
+            ("/page.js", "text/javascript; charset=utf-8"),
+            ("/page.svg", "image/svg+xml"),
+        ],
+    )
+    def test_the_page_runs_nothing_but_its_own_files(self, sandbox, path, content_type):
+        answer = self.ask(sandbox, path)
+        assert answer.headers["Content-Type"] == content_type
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        assert policy[0] == "default-src 'self'"
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
-    @pytest.mark.parametrize("path", ["/", "/events", "/behaviours"])
+    def test_the_page_needs_nothing_from_elsewhere(self, sandbox):
+        for path in ("/", "/page.css", "/page.js"):
+            text = self.ask(sandbox, path).text
+            for absent in ("http:", "https:", "url(", "@import", "eval(", "//www"):
+                assert absent not in text
+        page = self.ask(sandbox, "/").text
+        assert re.findall(r"<script[^>]*>", page) == ['<script src="page.js" defer>']
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
+
+    def test_the_page_puts_in_what_came_as_text(self, sandbox):
+        script = self.ask(sandbox, "/page.js").text
+        assert "textContent" in script
+        for absent in ("innerHTML", "outerHTML", "insertAdjacent", "document.write"):
+            assert absent not in script
+
+    def test_an_event_cannot_end_the_json_that_it_is_shown_in(self, sandbox):
+        words = "</script><script>alert(1)</script>"
+        event = changed(
+            cnct_tracking_id=words,
+            sendout_id=words,
+            attribution__meta_ctwa__ctwa_clid=words,
+            payload__order_id=words,
+        )
+        post(sandbox, event)
+        answer = self.ask(sandbox, "/events")
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        (seen,) = answer.json()["events"]
+        assert json.loads(seen["body"]) == event
+
+    def test_each_button_asks_for_what_the_sandbox_can_do(self, sandbox):
+        page = self.ask(sandbox, "/").text
+        offered = re.findall('data-behaviour="([^"]+)"', page)
+        assert {name.partition(":")[0] for name in offered} == {
+            *("500", "429", "503", "400", "401", "404", "ok"),
+            *("redirect", "garbage", "empty", "unconfirmed"),
+            *("delay", "drip", "drip-body", "hang"),
+            *("reset-before", "reset-after", "half-body", "close"),
+        }
+        wanted = [
+            {
+                "behaviour": name.replace("SECONDS", "5").replace("WORDS", "(#100) No"),
+                "times": times,
+                "order_id": order_id,
+            }
+            for name in offered
+            for times, order_id in ((1, None), (3, "A"), (None, "A"))
+        ]
+        for one in wanted:
+            assert self.ask(sandbox, "/behaviours", "DELETE").json() == {
+                "behaviours": [],
+                "delay": 0.0,
+            }
+            said = self.ask(sandbox, "/behaviours", "POST", json=one).json()
+            assert said["behaviours"] == [one]
+
+    def test_a_refused_event_comes_with_all_that_is_wrong(self, sandbox):
+        answer = post(
+            sandbox,
+            changed(
+                event_name="purchase",
+                sendout_id="",
+                payload__currency="usd",
+                payload__value=ABSENT,
+                payload__contents__1__id=2,
+                payload__curency="USD",
+            ),
+        )
+        (seen,) = self.ask(sandbox, "/events").json()["refused"]
+        assert [fault["field"] for fault in seen["faults"]] == [
+            "event_name",
+            "sendout_id",
+            "payload.curency",
+            "payload.currency",
+            "payload.contents[1].id",
+        ]
+        assert seen["faults"][0]["words"] == message(answer)
+        assert seen["faults"][1]["words"] == "sendout_id must not be empty"
+
+    @pytest.mark.parametrize(
+        ("body", "faults"),
+        [
+            (changed(payload=ABSENT), {"payload": "payload is required"}),
+            (
+                {"event_name": "Purchase", "payload": {}},
+                {
+                    "cnct_tracking_id": "cnct_tracking_id is required",
+                    "sendout_id": "sendout_id is required",
+                    "attribution": "attribution is required",
+                    "payload.currency": "payload.currency is required for a Purchase",
+                    "payload.value": "payload.value is required for a Purchase",
+                },
+            ),
+            (b"[]", {"": "the body must be an object, not a list"}),
+            (
+                b" " * (MAX_BODY + 1),
+                {"": f"the body is larger than {MAX_BODY} bytes"},
+            ),
+        ],
+        ids=["payload", "many", "list", "large"],
+    )
+    def test_faults_are_said_however_little_is_left(self, sandbox, body, faults):
+        post(sandbox, body)
+        (seen,) = self.ask(sandbox, "/events").json()["refused"]
+        assert {f["field"]: f["words"] for f in seen["faults"]} == faults
+
+    def test_nobody_reads_a_million_faults(self, sandbox):
+        post(sandbox, changed(payload__content_ids=[1] * 100_000))
+        (seen,) = self.ask(sandbox, "/events").json()["refused"]
+        assert len(seen["faults"]) == 50
+
+    def test_faults_are_the_events_own(self, sandbox):
+        sandbox.behave(["500", "500", "ok"])
+        post(sandbox)
+        post(sandbox, changed(sendout_id=""))
+        post(sandbox)
+        post(sandbox, path="/elsewhere")
+        seen = self.ask(sandbox, "/events").json()
+        counts = [len(one["faults"]) for one in seen["events"] + seen["refused"]]
+        assert counts == [0, 0, 1, 0]
+
+    def test_it_says_where_events_go_and_not_with_which_key(self, sandbox):
+        answer = self.ask(sandbox, "/about")
+        assert answer.json() == {"path": PATH}
+        for path in ("/", "/page.js", "/about", "/events"):
+            assert KEY not in self.ask(sandbox, path).text
+
+    @pytest.mark.parametrize("path", ["/", "/page.js", "/events", "/behaviours"])
     @pytest.mark.parametrize(
         "headers",
         [
@@ -1150,6 +1285,9 @@ class TestPage:
             {"Origin": "http://attacker.example"},
             {"Origin": "null"},
             {"Origin": "http://localhost:1"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
         ],
     )
     def test_a_foreign_page_gets_nothing(self, sandbox, path, headers):
@@ -1161,6 +1299,20 @@ class TestPage:
     def test_a_page_of_this_host_gets_everything(self, sandbox, host):
         headers = {"Host": host, "Origin": f"http://{host}"}
         assert self.ask(sandbox, "/events", "DELETE", headers=headers).ok
+
+    @pytest.mark.parametrize("site", ["same-origin", "none"])
+    def test_the_page_itself_and_its_user_get_everything(self, sandbox, site):
+        headers = {"Sec-Fetch-Site": site}
+        assert self.ask(sandbox, "/behaviours", "DELETE", headers=headers).ok
+
+    def test_a_link_from_elsewhere_leads_to_the_page_and_changes_nothing(self, sandbox):
+        sandbox.behave("500")
+        headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        assert self.ask(sandbox, "/", headers=headers).ok
+        for method in ("POST", "DELETE"):
+            answer = self.ask(sandbox, "/behaviours", method, headers=headers)
+            assert answer.status_code == 403
+        assert len(sandbox.behaviours) == 1
 
     def test_the_host_that_is_listened_on_is_welcome_by_name(self):
         with Sandbox(business_id=BUSINESS, api_key=KEY, host="0.0.0.0") as sandbox:
@@ -1187,7 +1339,7 @@ class TestPage:
         )
 
     def test_a_look_at_the_page_is_no_request_of_the_shop(self, sandbox):
-        for path in ("/", "/events", "/behaviours", "/healthz"):
+        for path in ("/", "/page.js", "/about", "/events", "/behaviours", "/healthz"):
             connection = http.client.HTTPConnection(
                 sandbox.url.removeprefix("http://"), timeout=10
             )

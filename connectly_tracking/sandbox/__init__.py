@@ -7,7 +7,8 @@ For a shop's own tests, for local work and for demos; standard library only::
         …  # point BASE_URL at sandbox.url and complete an order
         sandbox.wait_for(lambda s: len(s.events) == 1)
 
-or, in a terminal, with a page at ``/`` that shows the events as they arrive::
+or, in a terminal, with a page at ``/`` that shows the events as they arrive, says what
+is wrong with a refused one, and has buttons to misbehave::
 
     python -m connectly_tracking.sandbox --port 8080 --business-id … --api-key …
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from importlib.resources import files
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from .answer import Answer
+from .behaviour import OK
+from .rules import find_faults, is_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .endpoint import Endpoint
+    from .ledger import Received
     from .wire import Request
 
 _HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]*)?")
@@ -22,11 +26,17 @@ _SAFE: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
-        " connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none';"
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none';"
         " frame-ancestors 'none'"
     ),
+}
+_PAGE: Final = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.svg": ("page.svg", "image/svg+xml"),
 }
 
 
@@ -38,16 +48,10 @@ class Control:
         self._script = endpoint.script
         self._endpoint = endpoint
         self._host = host.lower()
-        page = files(__package__).joinpath("page.html").read_bytes()
-        self._page = Answer(
-            status=200,
-            body=page,
-            content_type="text/html; charset=utf-8",
-            headers=tuple(_SAFE.items()),
-        )
         self._routes: dict[str, dict[str, Callable[[Request], Answer]]] = {
-            "/": {"GET": lambda _: self._page},
+            **{path: {"GET": _file(*file)} for path, file in _PAGE.items()},
             "/healthz": {"GET": lambda _: _said({"status": "ok"})},
+            "/about": {"GET": lambda _: self._show_about()},
             "/events": {"GET": self._show_events, "DELETE": self._forget_events},
             "/behaviours": {
                 "GET": lambda _: self._show_behaviours(),
@@ -75,9 +79,8 @@ class Control:
         match = _HOST.fullmatch(host)
         if match is None or not self._is_near(match[1] or match[2] or ""):
             return False
-        return request.fields.get("origin", f"http://{host}").lower() == (
-            f"http://{host}"
-        )
+        origin = request.fields.get("origin", f"http://{host}").lower()
+        return origin == f"http://{host}" and _is_from_here(request)
 
     def _is_near(self, name: str) -> bool:
         if name in ("localhost", self._host):
@@ -87,6 +90,12 @@ class Control:
         except ValueError:
             return False
 
+    def _show_about(self) -> Answer:
+        # Not the key: whoever may see it has it from where the sandbox has it.
+        business = quote(self._endpoint.business_id, safe="")
+        path = f"/external/v1/businesses/{business}/conversion_events"
+        return _said({"path": path})
+
     def _show_events(self, request: Request) -> Answer:
         query = parse_qs(request.path.partition("?")[2])
         after = query.get("after", ["0"])[-1]
@@ -95,8 +104,8 @@ class Control:
         seen = [r for r in self._ledger.requests if r.number > int(after)]
         return _said(
             {
-                "events": [r.as_json() for r in seen if r.counted],
-                "refused": [r.as_json() for r in seen if not r.counted],
+                "events": [_shown(r) for r in seen if r.counted],
+                "refused": [_shown(r) for r in seen if not r.counted],
                 "received_count": self._ledger.received_count,
                 "event_count": self._ledger.event_count,
                 "oldest": self._ledger.oldest,
@@ -135,6 +144,35 @@ class Control:
     def _forget_behaviours(self, request: Request) -> Answer:
         self._script.clear()
         return self._show_behaviours()
+
+
+def _file(name: str, content_type: str) -> Callable[[Request], Answer]:
+    body = files(__package__).joinpath(name).read_bytes()
+    answer = Answer(
+        status=200, body=body, content_type=content_type, headers=tuple(_SAFE.items())
+    )
+    return lambda _: answer
+
+
+def _is_from_here(request: Request) -> bool:
+    """Whether a browser, if it is one, asks for our own page or for its user."""
+    site = request.fields.get("sec-fetch-site", "none")
+    # A link from elsewhere may lead here; it is only looked at.
+    is_link = request.fields.get("sec-fetch-mode") == "navigate"
+    return site in ("same-origin", "none") or (is_link and request.method == "GET")
+
+
+def _shown(received: Received) -> dict[str, Any]:
+    """A request as it was logged, and all that is wrong with its body."""
+    shown = received.as_json()
+    confirmed = received.counted and received.behaviour == OK.text
+    is_event = received.method == "POST" and is_endpoint(received.path)
+    faults = (
+        find_faults(received.body, now=received.received_at.timestamp())
+        if is_event and received.body and not confirmed
+        else []
+    )
+    return {**shown, "faults": [asdict(fault) for fault in faults]}
 
 
 def _said(document: Any) -> Answer:

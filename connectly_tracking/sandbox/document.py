@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 _KINDS: Final = {
     dict: "an object",
@@ -18,11 +19,21 @@ _KINDS: Final = {
     bool: "a boolean",
     type(None): "null",
 }
-Check = Callable[[Any, str], None]
 
 # Past it a number of seconds is a time after the year 5138: milliseconds were meant.
 MILLISECONDS: Final = 100_000_000_000
 GRACE: Final = 300  # seconds by which clocks may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A rule that is broken: ``field`` as in ``payload.contents[0].id``, or empty."""
+
+    field: str
+    words: str
+
+
+Check = Callable[[Any, str], Iterator[Fault]]
 
 
 class DocumentError(ValueError):
@@ -49,17 +60,28 @@ def parse(body: bytes) -> dict[str, Any]:
 
 def check(document: dict[str, Any], *, now: float) -> None:
     """Raise ``DocumentError`` with the first rule that is broken."""
-    _EVENT(document, "")
-    payload = document["payload"]
-    if document["event_name"] == "Purchase":
+    for fault in faults(document, now=now):
+        raise DocumentError(fault.words)
+
+
+def faults(document: dict[str, Any], *, now: float) -> Iterator[Fault]:
+    """Every rule that is broken, in the order in which they are looked at."""
+    yield from _EVENT(document, "")
+    payload = document.get("payload")
+    if not isinstance(payload, dict):
+        return
+    if document.get("event_name") == "Purchase":
         for field in ("currency", "value"):
             if field not in payload:
-                raise DocumentError(f"payload.{field} is required for a Purchase")
-    moment = payload.get("event_time", 0)
+                name = f"payload.{field}"
+                yield Fault(name, f"{name} is required for a Purchase")
+    name, moment = "payload.event_time", payload.get("event_time")
+    if not _is_number(moment):
+        return
     if moment >= MILLISECONDS:
-        raise DocumentError("payload.event_time must be in seconds, not milliseconds")
-    if moment > now + GRACE:
-        raise DocumentError("payload.event_time is in the future")
+        yield Fault(name, f"{name} must be in seconds, not milliseconds")
+    elif moment > now + GRACE:
+        yield Fault(name, f"{name} is in the future")
 
 
 def order_id_of(body: bytes) -> str | None:
@@ -91,62 +113,71 @@ def _quoted(name: str) -> str:
     return json.dumps(name[:80])
 
 
-def _string(value: Any, name: str) -> None:
+def _is_number(value: Any) -> TypeGuard[int | Decimal]:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _string(value: Any, name: str) -> Iterator[Fault]:
     if not isinstance(value, str):
-        raise DocumentError(f"{name} must be a string, not {_kind(value)}")
+        yield Fault(name, f"{name} must be a string, not {_kind(value)}")
 
 
-def _filled(value: Any, name: str) -> None:
-    _string(value, name)
-    if not value:
-        raise DocumentError(f"{name} must not be empty")
+def _filled(value: Any, name: str) -> Iterator[Fault]:
+    yield from _string(value, name)
+    if value == "":
+        yield Fault(name, f"{name} must not be empty")
 
 
-def _event_name(value: Any, name: str) -> None:
-    _filled(value, name)
-    if value not in ("Purchase", "ViewContent"):
-        raise DocumentError(
-            f'{name} must be "Purchase" or "ViewContent", not {_quoted(value)}'
+def _event_name(value: Any, name: str) -> Iterator[Fault]:
+    yield from _filled(value, name)
+    if isinstance(value, str) and value not in ("", "Purchase", "ViewContent"):
+        yield Fault(
+            name,
+            f'{name} must be "Purchase" or "ViewContent", not {_quoted(value)}',
         )
 
 
-def _currency(value: Any, name: str) -> None:
-    _string(value, name)
-    if not re.fullmatch("[A-Z]{3}", value):
-        raise DocumentError(
+def _currency(value: Any, name: str) -> Iterator[Fault]:
+    yield from _string(value, name)
+    if isinstance(value, str) and not re.fullmatch("[A-Z]{3}", value):
+        yield Fault(
+            name,
             f"{name} must be an ISO 4217 code, three capital letters,"
-            f" not {_quoted(value)}"
+            f" not {_quoted(value)}",
         )
 
 
-def _number(value: Any, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise DocumentError(f"{name} must be a number, not {_kind(value)}")
+def _number(value: Any, name: str) -> Iterator[Fault]:
+    if not _is_number(value):
+        yield Fault(name, f"{name} must be a number, not {_kind(value)}")
 
 
 def _list(of: Check) -> Check:
-    def check(value: Any, name: str) -> None:
+    def check(value: Any, name: str) -> Iterator[Fault]:
         if not isinstance(value, list):
-            raise DocumentError(f"{name} must be a list, not {_kind(value)}")
+            yield Fault(name, f"{name} must be a list, not {_kind(value)}")
+            return
         for index, item in enumerate(value):
-            of(item, f"{name}[{index}]")
+            yield from of(item, f"{name}[{index}]")
 
     return check
 
 
 def _object(fields: Mapping[str, Check], *, required: tuple[str, ...] = ()) -> Check:
-    def check(value: Any, name: str) -> None:
+    def check(value: Any, name: str) -> Iterator[Fault]:
         if not isinstance(value, dict):
-            raise DocumentError(f"{name} must be an object, not {_kind(value)}")
+            yield Fault(name, f"{name} must be an object, not {_kind(value)}")
+            return
         prefix = f"{name}." if name else ""
         for key in value:
             if key not in fields:
-                raise DocumentError(_unknown(key, prefix, fields))
+                yield Fault(f"{prefix}{key}", _unknown(key, prefix, fields))
         for key in required:
             if key not in value:
-                raise DocumentError(f"{prefix}{key} is required")
+                yield Fault(f"{prefix}{key}", f"{prefix}{key} is required")
         for key, item in value.items():
-            fields[key](item, f"{prefix}{key}")
+            if key in fields:
+                yield from fields[key](item, f"{prefix}{key}")
 
     return check
 

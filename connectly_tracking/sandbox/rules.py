@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hmac
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from .answer import CONFIRMED, Answer
-from .document import DocumentError, check, parse
+from .document import DocumentError, Fault, check, faults, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BODY: Final = 1024 * 1024
+MAX_FAULTS: Final = 50  # nobody reads more
 
 _PATH: Final = re.compile(r"/external/v1/businesses/([^/]+)/conversion_events")
 
@@ -67,6 +69,16 @@ def judge(
             f" {meta_max_age / 86_400:g} days old"
         )
     return CONFIRMED
+
+
+def find_faults(body: bytes, *, now: float) -> list[Fault]:
+    """What is wrong with a body, all of it; ``judge`` says the first."""
+    if len(body) > MAX_BODY:
+        return [Fault("", f"the body is larger than {MAX_BODY} bytes")]
+    try:
+        return list(islice(faults(parse(body), now=now), MAX_FAULTS))
+    except DocumentError as exc:
+        return [Fault("", str(exc))]
 
 
 def refused_by_meta(words: str) -> Answer:

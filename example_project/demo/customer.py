@@ -13,6 +13,7 @@ from example_project.shop.models import Product
 
 from .browser import Browser
 
+SKU = "grinder-01"
 QUANTITY = 3
 
 
@@ -30,9 +31,9 @@ def tagged(shop: str) -> str:
 
 def buy(shop: str, landing_url: str) -> str:
     """Land, look at a product, buy it. Returns the order's number."""
-    product = Product.objects.order_by("price").last()
+    product = Product.objects.filter(sku=SKU).first()
     if product is None:
-        raise CommandError("The shop has nothing to sell.")
+        raise CommandError(f"The shop does not sell {SKU}.")
     with Browser() as browser:
         browser.get(landing_url)
         browser.get(shop + product.get_absolute_url())

@@ -30,6 +30,7 @@ def fresh() -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "example_project.settings",
         "DATABASE_URL": f"sqlite:///{quote(str(place))}/shop.sqlite3",
         "SECRET_KEY": secrets.token_urlsafe(48),
+        "BANK_SECRET": secrets.token_urlsafe(32),
         "DEBUG": "true",
         "CONNECTLY_BUSINESS_ID": str(uuid4()),
         "CONNECTLY_API_KEY": secrets.token_urlsafe(32),

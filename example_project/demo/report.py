@@ -43,6 +43,7 @@ class Report:
                 "body": _read(seen.body),
             }
             response = {"status": seen.status, "body": _read(seen.answer)}
+        past = {"history": self.stage.history} if self.stage.history else {}
         return verbatim.dumps(
             {
                 "landing_url": self.landing_url,
@@ -55,6 +56,7 @@ class Report:
                 },
                 "urls": self.stage.urls,
             }
+            | past
         )
 
     def as_text(self, heading: Callable[[str], str], *, stays: bool) -> str:
@@ -62,7 +64,8 @@ class Report:
         where = (
             "Where to look" if stays else "Where to look (without --once it stays up)"
         )
-        parts = {
+        past = {"Thirty days before": self._past()} if self.stage.history else {}
+        parts = past | {
             "The customer landed on": self.landing_url,
             "The sandbox received": self._request(),
             "It answered": self._answer(),
@@ -97,6 +100,11 @@ class Report:
             yield f"{_clock(row.delivered_at)}  {row.get_state_display()}"
         else:
             yield f"{row.get_state_display()} {row.explanation}".rstrip()
+
+    def _past(self) -> str:
+        counts = self.stage.history
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
+        return f"{sum(counts.values())} orders: {states}"
 
     def _places(self) -> str:
         urls = self.stage.urls

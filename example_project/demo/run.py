@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 
-def run(supervisor: Supervisor, say: Callable[[str], None]) -> Report:
-    built = stage.build(supervisor, say)
+def run(
+    supervisor: Supervisor, say: Callable[[str], None], *, with_history: bool
+) -> Report:
+    built = stage.build(supervisor, say, with_history=with_history)
     say("A customer comes from an ad")
     landing_url = customer.tagged(built.shop)
     order_id = customer.buy(built.shop, landing_url)

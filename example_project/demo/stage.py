@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.urls import reverse
 
-from . import broker
+from . import broker, history
 from .ports import LOOPBACK
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Stage:
     shop: str
     password: str
     logs: Path
+    history: dict[str, int]  # orders by state; empty where none was asked for
 
     @property
     def urls(self) -> dict[str, str]:
@@ -46,10 +47,17 @@ class Stage:
         }
 
 
-def build(supervisor: Supervisor, say: Callable[[str], None]) -> Stage:
+def build(
+    supervisor: Supervisor, say: Callable[[str], None], *, with_history: bool
+) -> Stage:
     """Returns once all of it answers."""
     say("Preparing a database")
     password = _prepare_database()
+    filled: dict[str, int] = {}
+    if with_history:
+        # Before anybody else sends what is due.
+        say("Filling thirty days")
+        filled = history.fill()
     say("Starting Connectly's sandbox and Redis")
     sandbox = _serve(supervisor, "sandbox", "connectly_sandbox", "--port={port}")
     redis = broker.url_of(supervisor)
@@ -60,7 +68,11 @@ def build(supervisor: Supervisor, say: Callable[[str], None]) -> Stage:
     shop = _serve(supervisor, "shop", "runserver", "--noreload", address)
     _await_worker(supervisor, worker, redis)
     return Stage(
-        sandbox=sandbox, shop=shop, password=password, logs=supervisor.directory
+        sandbox=sandbox,
+        shop=shop,
+        password=password,
+        logs=supervisor.directory,
+        history=filled,
     )
 
 

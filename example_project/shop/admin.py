@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 
+from connectly_tracking.admin import AttributionAdminMixin, ConversionInline
+
 from .models import Order, OrderLine, Product
 
 if TYPE_CHECKING:
@@ -17,17 +19,30 @@ class ProductAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class OrderLineInline(admin.TabularInline):  # type: ignore[type-arg]
+    """What was bought stands; how many and at what price may be mended."""
+
     model = OrderLine
+    fields = ["sku", "name", "quantity", "price"]
+    readonly_fields = ["sku", "name"]
     extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+class ReportInline(ConversionInline):
+    order_field = "number"
 
 
 @admin.register(Order)
-class OrderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["number", "total", "currency", "placed_at", "email"]
+class OrderAdmin(AttributionAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
+    order_field = "number"
+    list_display = ["number", "total", "currency", "placed_at", "paid_at", "email"]
     readonly_fields = ["number"]
     search_fields = ["number", "email"]
     date_hierarchy = "placed_at"
-    inlines = [OrderLineInline]
+    view_on_site = False  # the page is its customer's alone
+    inlines = [OrderLineInline, ReportInline]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Orders come from the checkout, which gives them their number."""

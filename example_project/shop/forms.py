@@ -2,16 +2,43 @@ from __future__ import annotations
 
 from django import forms
 
+from .cart import MOST
 from .models import Product
 
 
-class CheckoutForm(forms.Form):
-    """The whole cart: one product, some pieces of it."""
+class PiecesForm(forms.Form):
+    """So many pieces of one product."""
 
     sku = forms.ModelChoiceField(
         Product.objects.all(), to_field_name="sku", widget=forms.HiddenInput
     )
-    quantity = forms.IntegerField(min_value=1, max_value=99, initial=1)
+    quantity = forms.IntegerField(min_value=1, max_value=MOST, initial=1)
+
+
+class CartForm(PiecesForm):
+    """As many as shall be in the cart from now on; none takes the product out."""
+
+    quantity = forms.IntegerField(min_value=0, max_value=MOST)
+
+
+class EmailForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail", required=False, help_text="For the receipt; may stay empty."
+        label="E-mail",
+        required=False,
+        help_text="For the receipt; may stay empty.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+
+
+class BuyNowForm(EmailForm, PiecesForm):
+    """The whole order at once: one product, some pieces of it."""
+
+
+class PaymentForm(EmailForm):
+    CARD, BANK = "card", "bank"
+
+    method = forms.ChoiceField(
+        choices=[(CARD, "Card"), (BANK, "Bank")],
+        initial=CARD,
+        widget=forms.RadioSelect,
     )

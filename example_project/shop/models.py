@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from decimal import Decimal
 
 
 class Product(models.Model):
@@ -16,6 +20,11 @@ class Product(models.Model):
     description = models.TextField(blank=True)
     price = models.DecimalField(max_digits=10, decimal_places=2)
     currency = models.CharField(max_length=3, default="USD", help_text="ISO 4217.")
+    picture = models.CharField(
+        max_length=200,
+        default="shop/pictures/parcel.svg",
+        help_text="A static file's name.",
+    )
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -29,23 +38,32 @@ class Product(models.Model):
 
 class OrderQuerySet(models.QuerySet["Order"]):
     def place(self, product: Product, *, quantity: int, email: str = "") -> Order:
-        """An order and its line, both or neither."""
+        """An order of one product, and its line, both or neither."""
+        return self.place_all([(product, quantity)], email=email)
+
+    def place_all(
+        self, pieces: Iterable[tuple[Product, int]], *, email: str = ""
+    ) -> Order:
+        """An order and its lines, all or nothing; the shop sells in one currency."""
+        pieces = list(pieces)
+        (currency,) = {product.currency for product, _ in pieces}
         with transaction.atomic(using=self.db):
             order = self.create(
                 number=uuid4().hex,
-                total=product.price * quantity,
-                currency=product.currency,
+                total=sum(product.price * quantity for product, quantity in pieces),
+                currency=currency,
                 email=email,
             )
             # By the key, since the database gives no two orders the same one.
             order.number = f"ORD-{1000 + order.pk}"
             order.save(update_fields=["number"])
-            order.lines.create(
-                sku=product.sku,
-                name=product.name,
-                quantity=quantity,
-                price=product.price,
-            )
+            for product, quantity in pieces:
+                order.lines.create(
+                    sku=product.sku,
+                    name=product.name,
+                    quantity=quantity,
+                    price=product.price,
+                )
         return order
 
 
@@ -55,6 +73,8 @@ class Order(models.Model):
     currency = models.CharField(max_length=3, help_text="ISO 4217.")
     email = models.EmailField(blank=True)
     placed_at = models.DateTimeField(default=timezone.now)
+    paid_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
 
     objects = OrderQuerySet.as_manager()
 
@@ -66,6 +86,18 @@ class Order(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("shop:thank_you", args=[self.number])
+
+    @property
+    def awaits_payment(self) -> bool:
+        return self.paid_at is None and self.cancelled_at is None
+
+    def pay(self) -> None:
+        self.paid_at = timezone.now()
+        self.save(update_fields=["paid_at"])
+
+    def cancel(self) -> None:
+        self.cancelled_at = timezone.now()
+        self.save(update_fields=["cancelled_at"])
 
 
 class OrderLine(models.Model):
@@ -84,3 +116,7 @@ class OrderLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} x {self.name}"
+
+    @property
+    def total(self) -> Decimal:
+        return self.price * self.quantity

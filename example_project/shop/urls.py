@@ -2,12 +2,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import views
+from .views import cart, catalogue, checkout, orders, webhook
 
 app_name = "shop"
 urlpatterns = [
-    path("", views.landing, name="landing"),
-    path("product/<slug:sku>/", views.product, name="product"),
-    path("checkout/", views.checkout, name="checkout"),
-    path("thank-you/<slug:number>/", views.thank_you, name="thank_you"),
+    path("", catalogue.landing, name="landing"),
+    path("product/<slug:sku>/", catalogue.product, name="product"),
+    path("cart/", cart.cart, name="cart"),
+    path("cart/add/", cart.add, name="cart_add"),
+    path("cart/change/", cart.change, name="cart_change"),
+    path("cart/checkout/", checkout.pay_cart, name="pay_cart"),
+    path("checkout/", checkout.buy_now, name="checkout"),
+    path("thank-you/<slug:number>/", orders.thank_you, name="thank_you"),
+    path("thank-you/<slug:number>/cancel/", orders.cancel, name="cancel"),
+    path("visit/", orders.visit, name="visit"),
+    path("payments/webhook/", webhook.webhook, name="webhook"),
 ]

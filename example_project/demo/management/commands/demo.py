@@ -25,8 +25,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="End when delivered.")
         parser.add_argument("--json", action="store_true", help="Print a line of JSON.")
+        parser.add_argument(
+            "--history", action="store_true", help="Fill the last thirty days, too."
+        )
 
-    def handle(self, *, once: bool, json: bool, **_: Any) -> None:
+    def handle(self, *, once: bool, json: bool, history: bool, **_: Any) -> None:
         if environment.DIRECTORY not in os.environ:
             # Once more from the start, since settings are read but once.
             command = [sys.executable, os.fspath(settings.BASE_DIR / "manage.py")]
@@ -41,7 +44,7 @@ class Command(BaseCommand):
             Supervisor(directory, requested) as supervisor,
         ):
             try:
-                report = run(supervisor, self._say)
+                report = run(supervisor, self._say, with_history=history)
                 self._tell(report, as_json=json, stays=not once)
                 if not once:
                     self._say("Ctrl-C ends it all.")

@@ -1,0 +1,194 @@
+"""Whether an order was reported, and if not so, in words why not."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import router
+from django.utils import timezone
+
+from ..models import Conversion, DeliveryAttempt, EventName, Reason, State
+from ..payload import legible, text_of
+from ..reports import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from ..models import Attribution, ConversionQuerySet
+    from ..sandbox import Received, Sandbox
+
+    OrderId = str | int | UUID
+
+SHOWN: Final = 10  # other orders that a message names
+
+_WAITING: Final = (State.PENDING, State.SENDING)
+_HINTS: Final = {
+    "waiting": (
+        "In a test nothing is sent by itself: deliver first. With later=True also what "
+        "waits for its time goes out."
+    ),
+    Reason.NOT_ATTRIBUTED: (
+        "Did this customer land by the ad's link before, with the same client? Is the "
+        "request passed on, or the order bound?"
+    ),
+}
+
+
+def assert_reported(
+    sandbox: Sandbox,
+    order_id: OrderId,
+    *,
+    value: Decimal | str | float | None = None,
+    click: Attribution | None = None,
+    **payload: object,
+) -> dict[str, Any]:
+    """That Connectly has counted the order, and with what was expected.
+
+    ``payload`` names further fields: ``currency``, ``event_time`` (also a datetime),
+    ``content_ids``, ``num_items``, … Returns the document that was sent, numbers with a
+    point as Decimal.
+    """
+    __tracebackhide__ = True
+    _check(order_id)
+    event = _event_of(sandbox, order_id)
+    if event is None:
+        raise AssertionError("\n".join(_why_not(order_id)))
+    document: dict[str, Any] = json.loads(event.body, parse_float=Decimal)
+    if value is not None:
+        payload = {"value": Decimal(str(value)), **payload}
+    differences = [
+        *_differences(document["payload"], payload),
+        *_differences(_click_in(document), _click_of(click)),
+    ]
+    if differences:
+        head = f"Order {legible(order_id)} was reported, but not as expected:"
+        sent = f"Sent: {event.body.decode()}"
+        raise AssertionError("\n".join([head, *differences, sent]))
+    return document
+
+
+def assert_not_reported(
+    sandbox: Sandbox, order_id: OrderId, *, reason: str | None = None
+) -> None:
+    """That Connectly has not counted the order, and is not going to.
+
+    ``reason`` is the code that says why; without it an order that was never recorded
+    will do as well.
+    """
+    __tracebackhide__ = True
+    _check(order_id)
+    if reason is not None and reason not in Reason.values:
+        raise ValueError(f"no reason {reason!r}; they are: {', '.join(Reason.values)}")
+    number, rows = legible(order_id), list(_rows_of(order_id))
+    if event := _event_of(sandbox, order_id):
+        raise AssertionError(
+            f"Order {number} was reported.\nSent: {event.body.decode()}"
+        )
+    if any(row.state in _WAITING for row in rows):
+        raise AssertionError(f"Order {number} is still to be sent.\n{explain(number)}")
+    if reason is None or any(row.reason == reason for row in rows):
+        return
+    found = ", ".join(row.reason for row in rows) or "none, it was never recorded"
+    raise AssertionError(
+        f"Order {number} was not reported, but for another reason:\n"
+        f"  reason: found {found}, expected {reason}\n{explain(number)}"
+    )
+
+
+def _check(order_id: object) -> None:
+    """Of what can be no order's id, "was not reported" would always hold."""
+    __tracebackhide__ = True
+    if not text_of(order_id):
+        raise TypeError(f"{order_id!r} is no order's id; pass what Purchase was given")
+
+
+def _event_of(sandbox: Sandbox, order_id: OrderId) -> Received | None:
+    """The newest; one that is sent twice has the same bytes."""
+    number = legible(order_id)
+    found = [event for event in sandbox.events if event.order_id == number]
+    return found[-1] if found else None
+
+
+def _purchases() -> ConversionQuerySet:
+    using = router.db_for_write(Conversion)
+    return Conversion.objects.using(using).filter(event_name=EventName.PURCHASE)
+
+
+def _rows_of(order_id: OrderId) -> ConversionQuerySet:
+    return _purchases().of_order(legible(order_id))
+
+
+def _why_not(order_id: OrderId) -> Iterator[str]:
+    yield f"Order {legible(order_id)} was not reported."
+    yield explain(order_id)
+    rows = list(_rows_of(order_id))
+    for row in rows:
+        yield from _answer_to(row)
+    if hint := next(filter(None, map(_hint_for, rows)), None):
+        yield hint
+    if not rows:
+        yield _recorded()
+
+
+def _answer_to(row: Conversion) -> Iterator[str]:
+    attempts = DeliveryAttempt.objects.using(row._state.db).filter(conversion=row)
+    if last := attempts.order_by("started_at").last():
+        code = f" {last.status_code}" if last.status_code else ""
+        detail = f": {last.detail}" if last.detail else ""
+        yield f"The last answer: {last.get_outcome_display()}{code}{detail}"
+
+
+def _hint_for(row: Conversion) -> str | None:
+    return _HINTS.get("waiting" if row.state in _WAITING else row.reason)
+
+
+def _recorded() -> str:
+    rows = list(_purchases().order_by("id")[: SHOWN + 1])
+    named = [f"{row.order_id or '-'} ({row.state})" for row in rows[:SHOWN]]
+    more = ["…"] if len(rows) > SHOWN else []
+    return f"Orders that were recorded: {', '.join(named + more) or 'none'}."
+
+
+def _differences(sent: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:
+    for name, wanted in expected.items():
+        found = sent.get(name)
+        if found != _plain(wanted):
+            yield f"  {name}: sent {_shown(found)}, expected {_shown(_plain(wanted))}"
+
+
+def _plain(value: object) -> object:
+    """As JSON has it."""
+    match value:
+        case datetime():
+            aware = timezone.make_aware(value) if timezone.is_naive(value) else value
+            return int(aware.timestamp())
+        case float():
+            return Decimal(str(value))
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+
+
+def _click_in(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cnct_tracking_id": document["cnct_tracking_id"],
+        "sendout_id": document["sendout_id"],
+        **document["attribution"]["meta_ctwa"],
+    }
+
+
+def _click_of(click: Attribution | None) -> dict[str, str]:
+    names = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
+    return {} if click is None else {name: getattr(click, name) for name in names}

@@ -1,0 +1,97 @@
+"""The fixtures. What needs Django's apps is imported where it is used: pytest may load
+plugins before they are ready.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from django.test import Client
+
+    from ..delivery import Tally
+    from ..models import Attribution
+    from ..sandbox import Sandbox
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.pluginmanager.hasplugin("django"):
+        raise pytest.UsageError(
+            "connectly_tracking.testing needs pytest-django: "
+            "pip install pytest-django, and name DJANGO_SETTINGS_MODULE."
+        )
+
+
+@pytest.fixture
+def connectly_sandbox(settings: Any) -> Iterator[Sandbox]:
+    """A fake Connectly on a real socket, with the settings pointing at it.
+
+    It needs no secret: a business and a key are made up where the settings have none.
+    SEND is on, HOLD is 0. `behave("500")` and the like make it misbehave.
+    """
+    from .connection import connected
+
+    given = getattr(settings, "CONNECTLY_TRACKING", {})
+    with connected(given) as (sandbox, changed):
+        settings.CONNECTLY_TRACKING = changed
+        yield sandbox
+
+
+@pytest.fixture
+def connectly_landing(client: Client, db: None) -> Callable[..., Attribution | None]:
+    """Have the test's ``client``, or another, open a page by the ad's link.
+
+    ``connectly_landing(path="/", *, client=…, follow=False, **parameters)`` returns the
+    click that the customer holds then; a parameter that is None is left out.
+    """
+    from .link import land
+
+    def landing(
+        path: str = "/", *, client: Client = client, **options: Any
+    ) -> Attribution | None:
+        __tracebackhide__ = True
+        return land(client, path, **options)
+
+    return landing
+
+
+@pytest.fixture
+def connectly_deliver(connectly_sandbox: Sandbox, db: None) -> Callable[..., Tally]:
+    """Send what is due to the sandbox: no worker, no broker, no commit is needed.
+
+    ``connectly_deliver(*, later=False)`` returns the counts; ``later`` as if time had
+    passed. Nobody else is told that there is something to send.
+    """
+    from .. import wakeup
+    from .delivery import deliver
+
+    wakeup.mute()
+    return partial(deliver, connectly_sandbox)
+
+
+@pytest.fixture
+def connectly_reported(connectly_sandbox: Sandbox) -> Callable[..., dict[str, Any]]:
+    """Assert that an order reached Connectly, and what was said of it.
+
+    ``connectly_reported(order_id, *, value=, currency=, click=, event_time=, …)``
+    compares what is named, and returns the document that was sent.
+    """
+    from .assertions import assert_reported
+
+    return partial(assert_reported, connectly_sandbox)
+
+
+@pytest.fixture
+def connectly_not_reported(connectly_sandbox: Sandbox) -> Callable[..., None]:
+    """Assert that an order did not reach Connectly and will not.
+
+    ``connectly_not_reported(order_id, *, reason="not_attributed")``
+    """
+    from .assertions import assert_not_reported
+
+    return partial(assert_not_reported, connectly_sandbox)

@@ -1,0 +1,12 @@
+"""What a process remembers from one delivery to the next, and tests must not share."""
+
+from __future__ import annotations
+
+from .. import wakeup
+from ..delivery import memory
+
+
+def start_afresh() -> None:
+    """Forget it, as a new process would; the database stays as it is."""
+    memory.start_afresh()
+    wakeup.start_afresh()

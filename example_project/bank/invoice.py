@@ -1,0 +1,30 @@
+"""What a shop asks to be paid; it travels in the address of the bank's page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from django.conf import settings
+from django.core import signing
+
+_SALT: Final = "example_project.bank"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """``webhook`` and ``back`` are the shop's paths: for the bank, for the customer."""
+
+    merchant: str
+    reference: str
+    amount: str
+    webhook: str
+    back: str
+
+    @classmethod
+    def from_sealed(cls, text: str) -> Invoice:
+        """Raises BadSignature for one that no merchant of the bank's has written."""
+        return cls(**signing.loads(text, key=settings.BANK_SECRET, salt=_SALT))
+
+    def sealed(self) -> str:
+        return signing.dumps(asdict(self), key=settings.BANK_SECRET, salt=_SALT)

@@ -1,0 +1,105 @@
+"""What the app did in this visit, for the bar at the foot of each page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from django.utils import timezone
+from django.utils.text import capfirst
+
+from connectly_tracking.attribution import recall
+from connectly_tracking.models import Conversion, EventName, State
+
+from . import session
+from .models import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest
+
+Tone = Literal["done", "waits", "none", "failed"]
+WHOLE = 20  # characters of an id that are shown; of a longer one, its beginning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    text: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """``is_settled``: nothing more is to come of the newest order."""
+
+    steps: tuple[Step, ...]
+    is_settled: bool
+
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> Visit:
+        click, numbers = _click(request), session.orders(request)
+        order = Order.objects.filter(number__in=numbers[-1:]).first()
+        if order is None:
+            return cls(steps=(click,), is_settled=True)
+        row = (
+            Conversion.objects.filter(event_name=EventName.PURCHASE)
+            .of_order(order.number)
+            .order_by("-id")
+            .first()
+        )
+        open_states = (State.PENDING, State.SENDING)
+        return cls(
+            steps=(click, *_steps(order, row)),
+            is_settled=(
+                order.cancelled_at is not None
+                if row is None
+                else row.state not in open_states
+            ),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        steps = [asdict(step) for step in self.steps]
+        return {"steps": steps, "settled": self.is_settled}
+
+
+def _click(request: HttpRequest) -> Step:
+    click = recall(request)
+    if click is None:
+        return Step(text="No campaign click in this visit", tone="none")
+    campaign, ad = _short(click.sendout_id), _short(click.ad_id)
+    return Step(text=f"Click captured: campaign {campaign}, ad {ad}", tone="done")
+
+
+def _steps(order: Order, row: Conversion | None) -> Iterator[Step]:
+    if row is None:
+        was = "cancelled" if order.cancelled_at else "placed, not paid yet"
+        yield Step(
+            text=f"Order {order.number} {was}",
+            tone="none" if order.cancelled_at else "waits",
+        )
+        return
+    yield Step(text=f"Order {order.number} recorded", tone="done")
+    yield _fate(row)
+
+
+def _fate(row: Conversion) -> Step:
+    why = str(row.explanation).rstrip(".")
+    match row.state:
+        case State.DELIVERED:
+            at = timezone.localtime(row.delivered_at)
+            return Step(text=f"Delivered {at:%H:%M %Z}", tone="done")
+        case State.SENDING:
+            return Step(text="Is being sent", tone="waits")
+        case State.PENDING:
+            return Step(text="Waits to be sent", tone="waits")
+        case State.SKIPPED:
+            return Step(text=f"Not reported: {why}", tone="none")
+        case _:
+            return Step(
+                text=f"{capfirst(row.get_state_display())}: {why}", tone="failed"
+            )
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= WHOLE else f"{value[:8]}…"
