@@ -17,6 +17,7 @@ from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver, run
 from connectly_tracking.delivery import send as sending
 from connectly_tracking.delivery.breaker import Breaker, take_probe
+from connectly_tracking.delivery.settle import settle
 from connectly_tracking.models import (
     Attribution,
     Circuit,
@@ -54,7 +55,9 @@ def states() -> dict[str, int]:
 
 def note(*outcomes: Outcome, **given: Any) -> bool:
     breaker = Breaker(business="default", fingerprint="f", using="default", **given)
-    return breaker.note([Verdict(outcome=it, detail="words") for it in outcomes])
+    flows = breaker.note([Verdict(outcome=it, detail="words") for it in outcomes])
+    breaker.tell()
+    return flows
 
 
 def circuit() -> Circuit:
@@ -149,7 +152,43 @@ def test_a_throttled_business_waits_as_long_as_it_was_asked_to(
     assert 85 < paused_for() <= 90
     assert not breaker.note(asked[:1])
     assert 85 < paused_for() <= 90  # the longer one holds
+    breaker.tell()
     assert heard == ["throttled"]
+
+
+def test_the_pause_stands_before_the_answer_that_asked_for_it_is_written_down(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(1)
+    sandbox.behave("429:8")
+    paused: list[bool] = []
+
+    def settled(*args: Any, **given: Any) -> bool:
+        paused.append(Circuit.objects.exclude(paused_until=None).exists())
+        return settle(*args, **given)
+
+    monkeypatch.setattr(run, "settle", settled)
+    deliver()
+    assert paused == [True]
+
+
+@pytest.mark.parametrize("behaviour", ["429:8", "500"])
+def test_a_listener_hears_of_a_pause_when_nothing_is_held_any_more(
+    sandbox: Sandbox, behaviour: str
+) -> None:
+    record(6)
+    sandbox.behave(behaviour)
+    held: list[bool] = []
+
+    def listen(sender: Any, **_: Any) -> None:
+        held.append(Conversion.objects.filter(state=State.SENDING).exists())
+
+    delivery_paused.connect(listen)
+    try:
+        deliver()
+    finally:
+        delivery_paused.disconnect(listen)
+    assert held == [False]
 
 
 def test_a_probe_that_fails_waits_longer_each_time(configure: Any) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from ..signals import delivery_paused, delivery_resumed
 from ..verdicts import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django.db.models import QuerySet
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 MAX_FAILURES: Final = 5  # in a row, over all workers
 MAX_REFUSALS: Final = 5
 
+#: These concern every event: nothing more may start, before it is even written down.
+STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
 _FAILURES: Final = frozenset(
     {
         Outcome.UNAVAILABLE,
@@ -66,6 +69,7 @@ class Breaker:
     using: str
     is_probe: bool = False
     probes: int = 0
+    _news: list[Callable[[], object]] = field(default_factory=list, init=False)
 
     @property
     def longest_wait(self) -> float | None:
@@ -91,6 +95,11 @@ class Breaker:
             error = type(exc).__name__
             logger.error("circuit_not_kept business=%s error=%s", self.business, error)
             return all(it.outcome == Outcome.CONFIRMED for it in verdicts)
+
+    def tell(self) -> None:
+        """Let listeners know, whatever they do with it."""
+        while self._news:
+            self._news.pop(0)()
 
     def _note(self, verdicts: Sequence[Verdict]) -> bool:
         for verdict in verdicts:
@@ -161,11 +170,14 @@ class Breaker:
             self._bring_forward(until)
         if news:
             logger.error("delivery_paused business=%s by=%s", self.business, words)
-            delivery_paused.send_robust(
-                Circuit,
-                business=self.business,
-                reason=str(reason),
-                detail=state["detail"],
+            self._news.append(
+                partial(
+                    delivery_paused.send_robust,
+                    Circuit,
+                    business=self.business,
+                    reason=str(reason),
+                    detail=state["detail"],
+                )
             )
         return False
 
@@ -177,7 +189,9 @@ class Breaker:
         ):
             self._bring_forward(DbNow())
             logger.info("delivery_resumed business=%s", self.business)
-            delivery_resumed.send_robust(Circuit, business=self.business)
+            self._news.append(
+                partial(delivery_resumed.send_robust, Circuit, business=self.business)
+            )
 
     def _bring_forward(self, until: DbNow) -> None:
         """While a circuit is open its clock holds, not that of each row."""

@@ -19,6 +19,7 @@ from ..client import Client
 from ..conf import conf
 from ..models import Conversion, State
 from .breaker import (
+    STOPS,
     Breaker,
     circuit_of,
     fingerprint_of,
@@ -201,27 +202,31 @@ def _work(
     using: str,
 ) -> tuple[Tally, bool]:
     """Send and settle a batch. Returns the counts, and whether the business flows."""
-    settled, flows = Settled(), True
+    settled, flows, wait = Settled(), True, breaker.longest_wait
     for pk, state in batch.ended:
         settled.note(pk, state)
 
     def write(results: Sequence[Result]) -> bool:
         nonlocal flows
-        wait = breaker.longest_wait
-        written = settle(results, batch.token, settled, longest_wait=wait, using=using)
         telling = [it.verdict for it in results if breaker.is_probe or it.is_telling]
-        flows &= breaker.note(telling) and written
+        stops = any(verdict.outcome in STOPS for verdict in telling)
+        if stops:  # the other workers, too; before this one waits to write it down
+            flows &= breaker.note(telling)
+        flows &= settle(results, batch.token, settled, longest_wait=wait, using=using)
+        if not stops:
+            flows &= breaker.note(telling)
         return flows
 
-    unsent = send(batch, sender.client, write, stop=stop)
-    settle_busy(batch.token, settled, longest_wait=breaker.longest_wait, using=using)
-    tally = Tally(settled.states)
     try:
+        unsent = send(batch, sender.client, write, stop=stop)
+        settle_busy(batch.token, settled, longest_wait=wait, using=using)
+        tally = Tally(settled.states)
         if unsent:
             release(unsent, batch.token, using=using)
             tally[RELEASED] += len(unsent)
     finally:
         # Last, since a listener may take its time while leases run.
+        breaker.tell()
         settled.tell(using=using)
     return tally, flows
 

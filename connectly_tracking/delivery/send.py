@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..conf import conf
 from ..verdicts import Outcome, Verdict
+from .breaker import STOPS
 from .claim import Claimed
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 GROUP: Final = 16  # results that are settled together
 PATIENCE: Final = 0.1  # seconds that a result waits for others
-
-#: These concern every event: nothing more may start, before it is even written down.
-_STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +137,7 @@ def _send(
             done.append(answer)
             if answer.verdict.outcome == Outcome.CONFIRMED:
                 windows.grow(batch.business)
-            elif answer.verdict.outcome in _STOPS:
+            elif answer.verdict.outcome in STOPS:
                 gate.close()
         elif answer is not None:
             unsent.append(answer)
