@@ -37,17 +37,21 @@ SHOPS: Final = {
         "payments": "payments_package",
     }.items()
 }
-#: They know no database, or bring their own, and have run with the first.
+#: They look at no database, or bring their own, and have run with the first.
 ONCE: Final = [
     f"--ignore=tests/test_{name}.py"
     for name in (
+        "backfill_memory",
         "chaos",
         "client",
         "demo",
+        "doctor_broker",
         "landing",
         "payload",
+        "pools",
         "proxy",
         "sandbox",
+        "testing",
         "wire",
     )
 ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from connectly_tracking.backfill import Table, backfill
+from connectly_tracking.backfill.run import CHUNK
 
 from .conftest import make_purchase
 from .test_backfill_table import order, table_of
@@ -16,28 +20,52 @@ if TYPE_CHECKING:
 
     from connectly_tracking.events import Purchase
 
+#: Imports and caches are over with the first chunk. At the end of the second and of the
+#: third one as much is held, or else what is held grows with the orders.
+COUNT: Final = 3 * CHUNK
+TOLERANCE: Final = CHUNK * 100  # bytes; a line of a file takes more, an order far more
 
-def test_five_thousand_orders_take_no_more_memory_than_a_page(db: None) -> None:
+
+class Growth:
+    """How much more memory is held after the third chunk than after the second."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, int] = {}
+
+    def at(self, number: int) -> None:
+        if number == CHUNK:
+            tracemalloc.start()
+        elif number and number % CHUNK == 0:
+            gc.collect()
+            self._held[number // CHUNK], _peak = tracemalloc.get_traced_memory()
+
+    @property
+    def bytes(self) -> int:
+        return self._held[3] - self._held[2]
+
+
+@pytest.fixture
+def growth(db: None) -> Iterator[Growth]:
+    yield Growth()
+    tracemalloc.stop()
+
+
+def test_of_many_orders_no_more_is_held_than_of_a_chunk(growth: Growth) -> None:
     def orders() -> Iterator[Purchase]:
-        for number in range(5000):
-            if number == 3000:  # it slows all down, and what is kept shows by then
-                tracemalloc.start()
+        for number in range(COUNT):
+            growth.at(number)
             yield make_purchase(f"ORD-{number}")
+        growth.at(COUNT)
 
-    try:
-        assert backfill(orders()).skipped == {"not_attributed": 5000}
-        _now, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 2_500_000, peak
+    assert backfill(orders()).skipped == {"not_attributed": COUNT}
+    assert growth.bytes < TOLERANCE
 
 
 class Endless(io.RawIOBase):
-    """A file of so many orders, made as it is read, and measured from half of it."""
+    """A file of so many orders, made as it is read."""
 
-    def __init__(self, count: int) -> None:
-        self.lines = self._lines(count)
-        self.peak = 0
+    def __init__(self, growth: Growth) -> None:
+        self.lines = self._lines(growth)
 
     def readable(self) -> bool:
         return True
@@ -45,22 +73,16 @@ class Endless(io.RawIOBase):
     def readline(self, size: int | None = -1) -> bytes:
         return next(self.lines, b"")
 
-    def _lines(self, count: int) -> Iterator[bytes]:
+    def _lines(self, growth: Growth) -> Iterator[bytes]:
         yield b"order_id,value,currency,event_time\n"
-        for number in range(count):
-            if number == count // 2:
-                tracemalloc.start()
-            yield b"A-%d,1,USD,1790000000\n" % number
-        _now, self.peak = tracemalloc.get_traced_memory()
+        for number in range(COUNT):
+            growth.at(number)
+            yield b"A-%0100d,1,USD,1790000000\n" % number
+        growth.at(COUNT)
 
 
-def test_twenty_thousand_lines_take_no_more_memory_than_a_page(db: None) -> None:
+def test_of_many_lines_no_more_is_held_than_of_a_chunk(growth: Growth) -> None:
     backfill(table_of(order("A-1")))
-    file = Endless(20_000)
-    try:
-        # Most are left out, since it is the reading that is looked at here.
-        counts = backfill(Table(file), skip=17_000)  # type: ignore[arg-type]
-    finally:
-        tracemalloc.stop()
-    assert counts.total == 3000
-    assert file.peak < 2_500_000, file.peak
+    counts = backfill(Table(Endless(growth)))  # type: ignore[arg-type]
+    assert counts.total == COUNT
+    assert growth.bytes < TOLERANCE

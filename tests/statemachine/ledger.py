@@ -211,7 +211,8 @@ class _Table(Generic[_Record]):
 
     def __init__(self, model: type[Model], record: type[_Record]) -> None:
         self._record: type[_Record] = record
-        query = model._default_manager.order_by().values_list(*record._fields).query
+        found = model._default_manager.order_by("pk").values_list(*record._fields)
+        query = found.query
         self._compiler = query.get_compiler(connection=connection)
         self._sql, self._params = self._compiler.as_sql()
         columns = [column for column, *_ in self._compiler.select]

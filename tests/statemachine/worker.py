@@ -17,7 +17,7 @@ from connectly_tracking.delivery import claim as claims
 from connectly_tracking.delivery.claim import Claimed
 from connectly_tracking.delivery.send import Result
 from connectly_tracking.delivery.settle import Settled, release, settle
-from connectly_tracking.models import State
+from connectly_tracking.models import ConversionQuerySet, State
 from connectly_tracking.verdicts import Outcome
 
 from .actions import DEADLINE, LEASE, Note, Release, Settle, Take
@@ -25,7 +25,7 @@ from .api import Behaviour
 from .statements import Killed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from connectly_tracking.delivery.breaker import Breaker
     from connectly_tracking.delivery.claim import Batch
@@ -40,6 +40,17 @@ WIDTH: Final = 2  # requests under way
 USING: Final = "default"
 
 _STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
+
+_due = ConversionQuerySet.due
+
+
+def _due_in_order(
+    rows: ConversionQuerySet, businesses: Collection[str]
+) -> ConversionQuerySet:
+    """Of what is due in the same instant a database takes any, and another one when the
+    same things happen again.
+    """
+    return _due(rows, businesses).order_by("business", "due_at", "pk")
 
 
 class Worker:
@@ -60,6 +71,7 @@ class Worker:
         self._flying: list[Claimed] = []
         self._results: list[Result] = []
         self._verdicts: list[Verdict] | None = None
+        self._is_noted = False
         self._gate_is_open = False
 
     @property
@@ -79,7 +91,8 @@ class Worker:
             self._results[-1].verdict.outcome != Outcome.CONFIRMED
         )
         if is_urgent:
-            return [self._settle]
+            stops = self._results[-1].verdict.outcome in _STOPS
+            return [self._note if stops and not self._is_noted else self._settle]
         moves: list[Move] = []
         if self._waiting and len(self._flying) < WIDTH and self._may_start:
             moves.append(self._start)
@@ -96,6 +109,7 @@ class Worker:
             patch.multiple(breaker, _refused=self._refused, time=self._world.clock),
             patch.multiple(run, _looked_at={}),  # a minute may be over at any time
             patch.multiple(claims, timezone=self._world.clock),
+            patch.object(ConversionQuerySet, "due", _due_in_order),
         ):
             moves[choice % len(moves)](behaviour)
 
@@ -201,8 +215,12 @@ class Worker:
             assert written
             action.done()
         self._gate_is_open &= written
-        # A row that goes on to break our code says nothing of the API.
-        self._verdicts = [
+        self._verdicts = None if self._is_noted else self._telling(results)
+        self._is_noted = False
+
+    def _telling(self, results: Sequence[Result]) -> list[Verdict]:
+        """A row that goes on to break our code says nothing of the API."""
+        return [
             it.verdict
             for it in results
             if self._breaker.is_probe
@@ -211,7 +229,10 @@ class Worker:
         ]
 
     def _note(self, _: Behaviour | None) -> None:
-        verdicts, self._verdicts = self._verdicts or [], None
+        # What stops all workers is noted before it is settled.
+        self._is_noted = self._verdicts is None
+        verdicts = self._telling(self._results) if self._is_noted else self._verdicts
+        verdicts, self._verdicts = verdicts or [], None
         ledger, alias = self._world.ledger, self._breaker.business
         action = Note(
             ledger=ledger,
