@@ -1,51 +1,37 @@
-"""The settings: the only reader of ``django.conf.settings``.
+"""Each setting by its name.
 
-Each property reads ``CONNECTLY_TRACKING`` on access, so that an override in a test
+A property reads ``CONNECTLY_TRACKING`` on access, so that an override in a test
 holds at once, and raises ImproperlyConfigured with the words that `checks` shows.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
-from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 
-from .secret import Secret
+from .credentials import Business, api_key_of, base_url_of, business_id_of
+from .given import Given, fault, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from django.http import HttpRequest
 
-    from .events import Purchase
+    from ..events import Purchase
+    from ..secret import Secret
 
 DEFAULT_BUSINESS: Final = "default"
 TOUCHES: Final = ("last", "first")
-MAX_SECONDS: Final = 100 * 365 * 86400
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Business:
-    """The credentials of one business. ``business_id``: a UUID in its usual form."""
-
-    alias: str
-    business_id: str
-    api_key: Secret
-
-
-class Conf:
+class Conf(Given):
     """Typed access to ``CONNECTLY_TRACKING``. Clocks are seconds."""
 
     #: What a contrib app brings along, for a shop that names no ORDER_ADAPTER.
@@ -61,9 +47,9 @@ class Conf:
             and isinstance(entry, dict)
             for alias, entry in named.items()
         ):
-            raise _fault("BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}')
+            raise fault("BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}')
         if DEFAULT_BUSINESS in named:
-            raise _fault("BUSINESSES", "must not name 'default'; use the keys above it")
+            raise fault("BUSINESSES", "must not name 'default'; use the keys above it")
         own = {key: self._get(key, None) for key in ("BUSINESS_ID", "API_KEY")}
         default = {DEFAULT_BUSINESS: own} if any(own.values()) or not named else {}
         return default | named
@@ -71,12 +57,12 @@ class Conf:
     @property
     def BUSINESS_ID(self) -> str:
         """The default business's id at Connectly, a UUID."""
-        return _business_id("BUSINESS_ID", self._get("BUSINESS_ID", None))
+        return business_id_of("BUSINESS_ID", self._get("BUSINESS_ID", None))
 
     @property
     def API_KEY(self) -> Secret:
         """The default business's key."""
-        return _api_key("API_KEY", self._get("API_KEY", None))
+        return api_key_of("API_KEY", self._get("API_KEY", None))
 
     @property
     def BUSINESS_RESOLVER(self) -> Callable[[HttpRequest | None, Any], str] | None:
@@ -86,7 +72,7 @@ class Conf:
     @property
     def BASE_URL(self) -> str:
         """Where the API is: https, or http on loopback; without a trailing slash."""
-        return _base_url(self._get("BASE_URL", "https://api.connectly.ai"))
+        return base_url_of(self._get("BASE_URL", "https://api.connectly.ai"))
 
     @property
     def SEND(self) -> bool:
@@ -102,7 +88,7 @@ class Conf:
     def ATTRIBUTION_WINDOW(self) -> timedelta | None:
         """How old a click may be when its order is placed; None: any age."""
         window = self._get("ATTRIBUTION_WINDOW", timedelta(days=28))
-        seconds = None if window is None else _seconds("ATTRIBUTION_WINDOW", window)
+        seconds = None if window is None else seconds_of("ATTRIBUTION_WINDOW", window)
         return None if seconds is None else timedelta(seconds=seconds)
 
     @property
@@ -110,7 +96,7 @@ class Conf:
         """Which of a customer's clicks is credited: ``"last"`` or ``"first"``."""
         touch = self._get("ATTRIBUTION_TOUCH", "last")
         if touch not in TOUCHES:
-            raise _fault("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
+            raise fault("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
         return str(touch)
 
     @property
@@ -121,13 +107,13 @@ class Conf:
     @property
     def HOLD(self) -> float:
         """How long a purchase waits before it may go, so that it can be cancelled."""
-        return _seconds("HOLD", self._get("HOLD", 0), least=0)
+        return seconds_of("HOLD", self._get("HOLD", 0), least=0)
 
     @property
     def MAX_EVENT_AGE(self) -> timedelta | None:
         """How old an event may be when it is sent; None: as old as it may get."""
         age = self._get("MAX_EVENT_AGE", timedelta(days=7))
-        seconds = None if age is None else _seconds("MAX_EVENT_AGE", age)
+        seconds = None if age is None else seconds_of("MAX_EVENT_AGE", age)
         return None if seconds is None else timedelta(seconds=seconds)
 
     @property
@@ -191,7 +177,7 @@ class Conf:
         if not isinstance(proxies, dict) or not all(
             isinstance(text, str) for pair in proxies.items() for text in pair
         ):
-            raise _fault("PROXIES", 'must look like {"https": "http://proxy:3128"}')
+            raise fault("PROXIES", 'must look like {"https": "http://proxy:3128"}')
         return dict(proxies)
 
     @property
@@ -201,21 +187,21 @@ class Conf:
         if bundle is None:
             return None
         if not isinstance(bundle, (str, Path)) or not Path(bundle).exists():
-            raise _fault("CA_BUNDLE", "must be the path of an existing file")
+            raise fault("CA_BUNDLE", "must be the path of an existing file")
         return str(bundle)
 
     @property
     def RETENTION(self) -> timedelta:
         """What ``prune`` keeps."""
         kept = self._get("RETENTION", timedelta(days=90))
-        return timedelta(seconds=_seconds("RETENTION", kept))
+        return timedelta(seconds=seconds_of("RETENTION", kept))
 
     @property
     def QUEUE(self) -> str | None:
         """The Celery queue of our tasks; None: the project's default."""
         queue = self._get("QUEUE", None)
         if queue is not None and not (isinstance(queue, str) and queue.strip()):
-            raise _fault("QUEUE", "must be the name of a queue")
+            raise fault("QUEUE", "must be the name of a queue")
         return queue
 
     @property
@@ -223,7 +209,7 @@ class Conf:
         """The status at which Oscar's orders are reported; None: when placed."""
         status = self._get("OSCAR_PURCHASE_STATUS", None)
         if status is not None and not _is_status(status):
-            raise _fault("OSCAR_PURCHASE_STATUS", "must be the name of a status")
+            raise fault("OSCAR_PURCHASE_STATUS", "must be the name of a status")
         return status  # type: ignore[no-any-return]
 
     @property
@@ -233,7 +219,7 @@ class Conf:
         if not isinstance(statuses, (list, tuple)) or not all(
             map(_is_status, statuses)
         ):
-            raise _fault("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
+            raise fault("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
         return tuple(statuses)
 
     def is_strict(self) -> bool:
@@ -249,70 +235,20 @@ class Conf:
         return Business(
             alias=alias,
             business_id=self.business_id(alias),
-            api_key=_api_key(f"{prefix}API_KEY", entry.get("API_KEY")),
+            api_key=api_key_of(f"{prefix}API_KEY", entry.get("API_KEY")),
         )
 
     def business_id(self, alias: str) -> str:
         """For what needs no key. Raises ImproperlyConfigured without it."""
         prefix, entry = self._entry(alias)
-        return _business_id(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID"))
+        return business_id_of(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID"))
 
     def _entry(self, alias: str) -> tuple[str, Mapping[str, Any]]:
         """What stands before the names in an error's words, and the settings."""
         entry = self.BUSINESSES.get(alias)
         if entry is None:
-            raise _fault("BUSINESSES", f"has no business {alias!r}")
+            raise fault("BUSINESSES", f"has no business {alias!r}")
         return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES[{alias!r}].", entry
-
-    @property
-    def given(self) -> Mapping[str, Any]:
-        """The dictionary as the project wrote it."""
-        given = getattr(settings, "CONNECTLY_TRACKING", {})
-        if not isinstance(given, dict):
-            raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")
-        return given
-
-    def _get(self, name: str, default: Any) -> Any:
-        return self.given.get(name, default)
-
-    def _flag(self, name: str, *, default: bool) -> bool:
-        value = self._get(name, default)
-        if not isinstance(value, bool):
-            raise _fault(name, "must be True or False")
-        return value
-
-    def _count(self, name: str, default: int, *, most: int) -> int:
-        value = self._get(name, default)
-        if (
-            not isinstance(value, int)
-            or isinstance(value, bool)
-            or not 1 <= value <= most
-        ):
-            raise _fault(name, f"must be a whole number from 1 to {most}")
-        return value
-
-    def _clock(self, name: str, default: float) -> float:
-        return _seconds(name, self._get(name, default))
-
-    def _schedule(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-        waits = self._get(name, default)
-        if not isinstance(waits, (list, tuple)) or not waits:
-            raise _fault(name, "must be a list of durations, such as [30, 60, 300]")
-        schedule = tuple(_seconds(name, wait) for wait in waits)
-        if list(schedule) != sorted(schedule):
-            raise _fault(name, "must not decrease")
-        return schedule
-
-    def _callable(self, name: str) -> Callable[..., Any] | None:
-        value = self._get(name, None)
-        if isinstance(value, str):
-            try:
-                value = import_string(value)
-            except ImportError as exc:
-                raise _fault(name, f"cannot be imported: {exc}") from exc
-        if value is not None and not callable(value):
-            raise _fault(name, "must be a callable or its dotted path")
-        return value  # type: ignore[no-any-return]
 
 
 conf = Conf()
@@ -321,79 +257,5 @@ conf = Conf()
 NAMES: Final = tuple(name for name in vars(Conf) if name.isupper())
 
 
-def _fault(name: str, problem: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"CONNECTLY_TRACKING[{name!r}] {problem}.")
-
-
 def _is_status(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _seconds(name: str, value: object, *, least: float | None = None) -> float:
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if (
-        not isinstance(value, (int, float))
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-        or not (value > 0 or value == least)
-        or value > MAX_SECONDS
-    ):
-        bound = "more than zero" if least is None else f"{least:g} or more"
-        raise _fault(name, f"must be a timedelta or a number of seconds, {bound}")
-    return float(value)
-
-
-def _business_id(name: str, value: object) -> str:
-    if not value:
-        raise _fault(name, "is missing; Connectly shows it beside the API key")
-    try:
-        return str(UUID(str(value)))
-    except ValueError:
-        raise _fault(name, "must be a UUID") from None
-
-
-def _api_key(name: str, value: object) -> Secret:
-    if callable(value):
-        try:
-            value = value()
-        except Exception as exc:
-            raise _fault(name, f"could not be had: {type(exc).__name__}") from exc
-    if not value:
-        raise _fault(
-            name, "is missing; create one in Connectly under Settings, General"
-        )
-    if not isinstance(value, str):
-        raise _fault(name, "must be a text")
-    if value != value.strip():
-        raise _fault(name, "has white space around it; strip it where it is read")
-    if not (value.isascii() and value.isprintable()):
-        raise _fault(name, "contains characters that no HTTP header can carry")
-    return Secret(value)
-
-
-def _base_url(value: object) -> str:
-    name = "BASE_URL"
-    if not isinstance(value, str) or value != value.strip():
-        raise _fault(name, "must be a URL without white space around it")
-    try:
-        url = urlsplit(value)
-        host, _port = url.hostname or "", url.port
-    except ValueError:
-        raise _fault(name, "is no URL") from None
-    if url.scheme not in {"https", "http"} or not host:
-        raise _fault(name, "must begin with https:// and name a host")
-    if url.scheme == "http" and host not in LOOPBACK:
-        raise _fault(name, "must be https; plain http would show the key on the way")
-    if url.username is not None or url.query or url.fragment:
-        raise _fault(name, "must not carry a user, a query or a fragment")
-    if host.startswith(("169.254.", "fe80:")):
-        raise _fault(name, "must not be a link-local address")
-    return value.rstrip("/")
-
-
-#: Of the two credentials, for whoever has the value in hand.
-VALIDATORS: Final[Mapping[str, Callable[[str, object], object]]] = {
-    "BUSINESS_ID": _business_id,
-    "API_KEY": _api_key,
-}
