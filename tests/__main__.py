@@ -39,20 +39,20 @@ SHOPS: Final = {
 }
 #: They look at no database, or bring their own, and have run with the first.
 ONCE: Final = [
-    f"--ignore=tests/test_{name}.py"
-    for name in (
-        "backfill_memory",
-        "chaos",
+    f"--ignore=tests/{path}"
+    for path in (
         "client",
-        "demo",
-        "doctor_broker",
-        "landing",
-        "payload",
-        "pools",
-        "proxy",
-        "sandbox",
-        "testing",
-        "wire",
+        "test_backfill_memory.py",
+        "test_chaos.py",
+        "test_demo.py",
+        "test_doctor_broker.py",
+        "test_landing.py",
+        "test_payload.py",
+        "test_pools.py",
+        "test_proxy.py",
+        "test_sandbox.py",
+        "test_testing.py",
+        "test_wire.py",
     )
 ]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]

@@ -8,7 +8,7 @@ import pytest
 
 from connectly_tracking.models import DeliveryAttempt
 
-from ..test_client import CERTIFICATE, EXPIRED, PRIVATE_KEY
+from ..client.certificates import CERTIFICATE, EXPIRED, PRIVATE_KEY
 from .audit import audit
 from .crew import PATIENT, dismiss, hire
 from .process import until

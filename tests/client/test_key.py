@@ -1,0 +1,75 @@
+"""The key is in the request, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from connectly_tracking.secret import Secret
+from connectly_tracking.verdicts import Outcome
+
+from .post import (
+    KEY,
+    client_of,
+    post,
+    post_to,
+)
+from .server import Server, answer
+
+
+class TestKey:
+    @pytest.mark.parametrize(
+        "behaviour",
+        [
+            f"400:the key {KEY} is not known",
+            f"body:<p>{KEY}</p>",
+            f"500:{KEY}{KEY}",
+            f"401:{KEY}",
+        ],
+    )
+    def test_an_answer_that_echoes_it_is_masked(self, sandbox, behaviour):
+        sandbox.behave(behaviour)
+        verdict = post(sandbox)
+        assert "***" in verdict.detail
+        assert KEY not in repr(verdict)
+
+    def test_a_key_that_json_escapes_is_masked_too(self):
+        key = 'k"e\\y'
+        echo = answer(json.dumps({"message": f"bad {key}"}).encode(), status=400)
+        assert post_to(echo, key=Secret(key)).detail == '{"message": "bad ***"}'
+
+    @pytest.mark.parametrize(
+        "echo",
+        [
+            KEY.encode("utf-16-le"),
+            KEY.replace("-", "\x00-").encode(),
+            b"\x1b".join([b"cnct-key", b"-0f9e8d7c"]),
+        ],
+        ids=["utf-16", "nul", "escape"],
+    )
+    def test_an_echo_with_control_characters_inside_is_masked(self, echo):
+        assert KEY not in post_to(answer(echo, status=400)).detail
+
+    @pytest.mark.parametrize("key", [f"{KEY}\n", f"\t{KEY}", f"{KEY}\r\nX: y", "ключ"])
+    def test_one_that_no_header_can_carry_is_not_sent_and_not_shown(self, key):
+        with Server(answer()) as server:
+            verdict = post(server, key=Secret(key))
+        assert verdict.outcome in {Outcome.NOT_SENT, Outcome.INTERNAL}
+        assert KEY not in verdict.detail
+        assert server.asked == []
+
+    def test_a_client_shows_stars_and_pickles_stars(self):
+        client = client_of("https://api.connectly.test")
+        assert KEY not in repr(client)
+        assert "key=***" in repr(client)
+        pickled = pickle.dumps(client)
+        assert KEY.encode() not in pickled
+        again = pickle.loads(pickled)
+        assert again.url == client.url
+        assert again.key.reveal() == "***"
+
+    def test_a_client_does_not_show_the_password_of_a_proxy(self):
+        proxies = {"https": "http://me:word@proxy.test:3128"}
+        assert "word" not in repr(client_of("https://api.test", proxies=proxies))

@@ -1,0 +1,68 @@
+"""The environment's proxies, or the ones that the settings name."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectly_tracking.verdicts import Outcome
+
+from .post import (
+    DELIVERED,
+    PATH,
+    post,
+    took,
+)
+from .server import Server, answer
+
+
+class TestProxy:
+    SHOP = "http://api.connectly.test"
+
+    @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+    def test_that_of_the_environment_is_used(self, name, monkeypatch):
+        with Server(answer()) as proxy:
+            monkeypatch.setenv(name, proxy.url)
+            assert post(self.SHOP) == DELIVERED
+        assert proxy.asked[0].startswith(f"POST {self.SHOP}{PATH} HTTP/1.1".encode())
+
+    def test_an_exception_of_the_environment_holds(self, monkeypatch, sandbox):
+        with Server(answer()) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            assert post(sandbox) == DELIVERED
+        assert (proxy.asked, sandbox.event_count) == ([], 1)
+
+    def test_none_in_the_settings_bypasses_that_of_the_environment(
+        self, monkeypatch, sandbox
+    ):
+        with Server(answer()) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            assert post(sandbox, proxies={}) == DELIVERED
+        assert (proxy.asked, sandbox.event_count) == ([], 1)
+
+    def test_that_of_the_settings_comes_before_the_environment(self, monkeypatch):
+        monkeypatch.setenv("http_proxy", "http://nowhere.test:1")
+        monkeypatch.setenv("no_proxy", "*")
+        with Server(answer()) as proxy:
+            assert post(self.SHOP, proxies={"http": proxy.url}) == DELIVERED
+
+    @pytest.mark.parametrize(
+        ("said", "words"),
+        [
+            (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "407"),
+            (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502"),
+            (b"", "closed"),
+            (b"HTTP/1.1 200 Established\r\n\r\n", ""),
+        ],
+    )
+    def test_one_that_opens_no_tunnel_sends_nothing(self, said, words):
+        with Server(said, keep=False) as proxy:
+            verdict = post("https://127.0.0.1:443", proxies={"https": proxy.url})
+        assert verdict.outcome is Outcome.NOT_SENT
+        assert words in verdict.detail
+
+    def test_one_that_drips_ends_at_the_deadline(self, silence):
+        proxies = {"https": f"http://{silence}"}
+        with took(at_least=0.4, at_most=4):
+            verdict = post("https://x.test", proxies=proxies, deadline=0.4)
+        assert verdict.outcome is Outcome.NOT_SENT
