@@ -325,6 +325,9 @@ class Note(Action):
         """Only where nobody came between."""
         before = self._before or Fuse(self.business, None, "", 0, 0, 0, "")
         after = self.ledger.fuses.get(self.business, before)
+        if not self.verdicts:  # nothing was said of the API, only of a row
+            assert after == before, (before, after)
+            return
         failures, refusals = before.failures, before.refusals
         concerns = (Outcome.CONFIGURATION, Outcome.THROTTLED)
         concerns_all = self.outcome if self.outcome in concerns else None
