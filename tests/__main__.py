@@ -42,6 +42,7 @@ ONCE: Final = [
     f"--ignore=tests/{path}"
     for path in (
         "client",
+        "sandbox",
         "test_backfill_memory.py",
         "test_chaos.py",
         "test_demo.py",
@@ -50,7 +51,6 @@ ONCE: Final = [
         "test_payload.py",
         "test_pools.py",
         "test_proxy.py",
-        "test_sandbox.py",
         "test_testing.py",
         "test_wire.py",
     )
