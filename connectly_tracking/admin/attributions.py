@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -68,7 +70,9 @@ class AttributionAdmin(Dated, Logbook, AttributionModelAdmin):
     paginator = BoundedPaginator
     inlines = [EarnedInline, BoundInline]
     search_fields = ["id"]
-    search_help_text = _("A click's number, as a conversion names it.")
+    search_help_text = _(
+        "One of its ids (campaign, ad, click id, tracking id), or its number, exactly."
+    )
     fields = [
         "captured_at",
         "user",
@@ -86,13 +90,16 @@ class AttributionAdmin(Dated, Logbook, AttributionModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Attribution], search_term: str
     ) -> tuple[QuerySet[Attribution], bool]:
-        """By its own number; the others have no index."""
+        """By its own number first; the other ids have no index."""
         if not (term := search_term.strip()):
             return queryset, False
-        try:
-            return queryset.filter(pk=UUID(term)), False
-        except ValueError:
-            return queryset.none(), False
+        with suppress(ValueError):
+            found = queryset.filter(pk=UUID(term))
+            if found.exists():
+                return found, False
+        names = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
+        ids = Q(*((name, term) for name in names), _connector=Q.OR)
+        return queryset.filter(ids), False
 
     @admin.display(description=_("captured"))
     def captured(self, click: Attribution) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
@@ -61,7 +62,10 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
     sortable_by = ()  # any other order reads the whole table
     paginator = BoundedPaginator
     search_fields = ["order_id"]
-    search_help_text = _("An order's, a campaign's or an ad's number, exactly.")
+    search_help_text = _(
+        "An order's number or an id of its click (campaign, ad, click id, tracking "
+        "id), exactly."
+    )
     actions = ["send_again", "cancel"]
     fieldsets = [
         (
@@ -112,24 +116,32 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Conversion], search_term: str
     ) -> tuple[QuerySet[Conversion], bool]:
         """By the order's number; by its key too, since a collation may fold case. Only
-        what is no order's is looked for as a campaign or an ad, which have no index.
+        what is no order's is looked for among the click's ids, which have no index.
         """
         if not (term := search_term.strip()):
             return queryset, False
         found = queryset.filter(order_id=legible(term), key=key_of(term))
         if found.exists():
             return found, False
-        return queryset.filter(sendout_id=term) | queryset.filter(ad_id=term), False
+        clicks = Attribution.objects.filter(
+            Q(ctwa_clid=term) | Q(cnct_tracking_id=term)
+        )
+        ids = Q(sendout_id=term) | Q(ad_id=term) | Q(attribution__in=clicks)
+        return queryset.filter(ids), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Whoever asks for an order is told what became of it, row or no row."""
+        """Whoever asks for an order is told what became of it, row or no row; whoever
+        asks for a click's id and finds its orders did not ask for one.
+        """
         titled = {"title": capfirst(Conversion._meta.verbose_name_plural)}
         response = super().changelist_view(request, titled | (extra_context or {}))
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         if "cl" in context and (term := context["cl"].query.strip()):
-            context["explanations"] = _said(lambda: explanations(term))
+            orders = {row.order_id for row in context["cl"].result_list}
+            if not orders or legible(term) in orders:
+                context["explanations"] = _said(lambda: explanations(term))
         return response
 
     def change_view(

@@ -32,7 +32,7 @@ def record(number: int, *, days: float = 0, sendout: str = "send-1") -> Conversi
         Landing(
             cnct_tracking_id=f"track-{number}",
             sendout_id=sendout,
-            ctwa_clid="clid",
+            ctwa_clid=f"clid-{number}",
             ad_id=f"ad-{number}",
             attribution_source="meta_ctwa",
         )
@@ -107,6 +107,27 @@ def test_a_campaign_and_an_ad_lead_to_their_orders(admin_client: Client) -> None
     assert listed(admin_client, "?ad_id=ad-2") == ["ORD-2"]
     assert listed(admin_client, "?q=a+%26+b") == ["ORD-1"]
     assert listed(admin_client, "?q=ad-2") == ["ORD-2"]
+
+
+def test_each_id_of_a_click_leads_to_its_orders_and_to_the_click(
+    admin_client: Client,
+) -> None:
+    record(1, sendout="send-a")
+    record(2, sendout="send-b")
+    for term in ("send-a", "ad-1", "clid-1", "track-1"):
+        assert listed(admin_client, f"?q={term}") == ["ORD-1"]
+        html = admin_client.get(f"{CLICKS}?q={term}").content.decode()
+        assert re.findall(r'title="(ad-.*?)"', html) == ["ad-1"]
+    assert listed(admin_client, "?q=clid") == []  # exactly
+
+
+def test_who_asks_for_a_click_and_finds_its_orders_did_not_ask_for_an_order(
+    admin_client: Client,
+) -> None:
+    record(1)
+    assert "never recorded" not in admin_client.get(f"{LIST}?q=ad-1").content.decode()
+    assert "waits to be sent" in admin_client.get(f"{LIST}?q=ORD-1").content.decode()
+    assert "never recorded" in admin_client.get(f"{LIST}?q=ORD-2").content.decode()
 
 
 def test_a_page_costs_two_statements_and_counts_no_table(admin_client: Client) -> None:
