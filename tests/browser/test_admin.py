@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
+from connectly_tracking.landing import Landing
 from connectly_tracking.models import Circuit, Conversion, DbNow, State
 
 from ..conftest import make_click, make_purchase
@@ -150,3 +151,40 @@ def test_everybody_can_read_it(
         assert_accessible(page, "#content", but="#changelist-search")
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{path} is {wide} px wide"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_longest_ids_are_shown_whole_and_make_no_page_wider(
+    shop: Shop, chromium: Browser, orders: dict[str, Conversion], width: int
+) -> None:
+    order_id, long = "L" * 128, "x" * 1024
+    click = make_click(
+        Landing(
+            cnct_tracking_id=long,
+            sendout_id=long,
+            ctwa_clid=long,
+            ad_id=long,
+            attribution_source="meta_ctwa",
+        )
+    )
+    row = outbox.record(make_purchase(order_id), attribution=click)
+    context = chromium.new_context(viewport={"width": width, "height": 900})
+    page = log_in(context.new_page(), shop)
+    for path in (
+        CONVERSIONS,
+        f"{CONVERSIONS}?q={order_id}",
+        f"{CONVERSIONS}{row.pk}/change/",
+        f"{CONVERSIONS}{row.pk}/cancel/",
+        "/admin/connectly_tracking/attribution/",
+        f"/admin/connectly_tracking/attribution/{click.pk}/change/",
+    ):
+        page.goto(shop.url + path)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} is {wide} px wide"
+    values = page.locator("div.readonly")
+    assert values.get_by_text(long).count() == 4
+    assert values.evaluate_all(
+        "found => found.every(it => it.clientWidth <= it.parentElement.clientWidth)"
+    )
+    page.get_by_role("link", name="View", exact=True).click()
+    page.get_by_text("What happened").wait_for()
