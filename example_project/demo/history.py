@@ -12,16 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from django.conf import settings
+from django.db import router, transaction
 from django.http import HttpRequest
 from django.test import override_settings
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.conf import conf
+from connectly_tracking.attribution import token
+from connectly_tracking.conf import DEFAULT_BUSINESS, conf
 from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery.claim import MAX_CRASHES, claim
+from connectly_tracking.delivery.settle import MAX_UNCONFIRMED
 from connectly_tracking.landing import Landing
 from connectly_tracking.models import (
     Attribution,
@@ -63,6 +67,17 @@ SHARES: Final = {
     "invalid": 6,
 }
 PENDING: Final = 7  # of the last hours, besides
+#: So rare that chance might leave them out.
+RARE: Final = (
+    "click_after_order",
+    "consent_pending",
+    "consent_withdrawn",
+    "sending_off",
+    "unconfirmed",
+    "internal",
+)
+#: Where the ads of each campaign lead to.
+PAGES: Final = ("/", "/product/grinder-01/", "/product/kettle-goose/")
 META: Final = (
     "(#100) Invalid parameter: ctwa_clid does not belong to this WhatsApp account",
     "(#2804019) The click id has expired and can no longer be attributed",
@@ -158,6 +173,8 @@ def _plans(chance: random.Random, now: datetime) -> list[Plan]:
         at = now - timedelta(minutes=95 + 17 * number)
         plan = _plan(chance, "pending", at, products)
         plans.append(replace(plan, answers=(BUSY,) * 6))
+    plans += [_plan(chance, end, _moment(chance, end, now), products) for end in RARE]
+    plans.append(_plan(chance, "sending", now - timedelta(minutes=90), products))
     return sorted(plans, key=lambda plan: plan.at)
 
 
@@ -180,6 +197,8 @@ def _plan(
         answers = (f"400:{chance.choice(META)}",)
     elif end == "late":
         answers = chance.choice(TROUBLES)
+    elif end == "unconfirmed":
+        answers = ("garbage",) * MAX_UNCONFIRMED
     return Plan(
         at=at,
         end=end,
@@ -190,12 +209,13 @@ def _plan(
 
 
 def _click(chance: random.Random, end: str, at: datetime) -> Attribution | None:
-    if end in ("not_attributed", "consent_refused"):
+    if end in ("not_attributed", "consent_refused", "consent_pending"):
         return None
     number = min(int(chance.expovariate(0.28)), len(ADS) - 1)
+    campaign = number * len(CAMPAIGNS) // len(ADS)
     landing = Landing(
         cnct_tracking_id=_opaque(chance),
-        sendout_id=CAMPAIGNS[number * len(CAMPAIGNS) // len(ADS)],
+        sendout_id=CAMPAIGNS[campaign],
         ctwa_clid=f"ARA{_opaque(chance)}",
         ad_id="" if end == "incomplete_click" else ADS[number],
         attribution_source="newsletter" if end == "other_source" else "meta_ctwa",
@@ -203,9 +223,12 @@ def _click(chance: random.Random, end: str, at: datetime) -> Attribution | None:
     ago = min(timedelta(minutes=chance.lognormvariate(3.4, 1.6)), WINDOW / 2)
     if end == "outside_window":
         ago = WINDOW + timedelta(days=chance.uniform(1, 12))
+    elif end == "click_after_order":
+        ago = -timedelta(minutes=50)
     return Attribution.from_landing(
         landing,
         id=UUID(int=chance.getrandbits(128), version=4),
+        page=PAGES[campaign],
         captured_at=at - ago,
     )
 
@@ -224,9 +247,16 @@ def _record(plan: Plan) -> Conversion:
     if plan.end == "consent_refused":
         with _changed(CONSENT=lambda _: False):
             return outbox.record(event, request=HttpRequest())
-    row = outbox.record(event, attribution=plan.click)
+    if plan.end == "consent_pending":
+        with _changed(CONSENT=lambda _: None):
+            return outbox.record(event, token=token.write(uuid4()))
+    with _changed(SEND=plan.end != "sending_off"):
+        row = outbox.record(event, attribution=plan.click)
     if plan.end == "cancelled":
         (row,) = outbox.cancel(order.number)
+    elif plan.end == "consent_withdrawn":
+        with transaction.atomic():
+            Conversion.objects.filter(pk=row.pk).mark_withdrawn()
     return row
 
 
@@ -236,9 +266,11 @@ def _deliver(filled: Filled) -> None:
     """
     rows = Conversion.objects.filter(state=State.PENDING)
     now = timezone.now() - timedelta(seconds=1)  # for every clock, the database's too
-    old, odd = filled.of("expired"), filled.of("late", "rejected", "pending")
+    old = filled.of("expired")
+    odd = filled.of("late", "rejected", "pending", "unconfirmed")
+    held = filled.of("internal", "sending")
     rows.update(due_at=now)
-    rows.filter(pk__in=[*old, *odd]).update(due_at=now + timedelta(days=1))
+    rows.filter(pk__in=[*old, *odd, *held]).update(due_at=now + timedelta(days=1))
     deliver()
     rows.filter(pk__in=old).update(due_at=now)
     with _changed(MAX_EVENT_AGE=SENT_FOR):
@@ -250,6 +282,17 @@ def _deliver(filled: Filled) -> None:
             rows.filter(pk=pk).update(due_at=now)
             deliver()
             Circuit.objects.all().delete()
+    for pk in held:
+        _hold(pk, 1 if filled.rows[pk].end == "sending" else MAX_CRASHES + 2)
+
+
+def _hold(pk: int, times: int) -> None:
+    """As by so many workers that take it and are not heard of again."""
+    business, using = DEFAULT_BUSINESS, router.db_for_write(Conversion)
+    for _ in range(times):
+        due = timezone.now() - timedelta(seconds=1)
+        Conversion.objects.filter(pk=pk).update(due_at=due)
+        claim(business, 1, lease=conf.LEASE, using=using)
 
 
 def _shift(chance: random.Random, filled: Filled) -> None:
@@ -267,8 +310,9 @@ def _shift(chance: random.Random, filled: Filled) -> None:
         row.recorded_at = plan.at + late
         at = row.recorded_at + timedelta(seconds=chance.uniform(0.2, 2))
         for number, attempt in enumerate(attempts.get(pk, ())):
-            took = (attempt.finished_at or attempt.started_at) - attempt.started_at
-            attempt.started_at, attempt.finished_at = at, at + took
+            ended = attempt.finished_at
+            attempt.finished_at = ended and at + (ended - attempt.started_at)
+            attempt.started_at = at
             if row.state == State.DELIVERED:
                 row.delivered_at = attempt.finished_at
             at += timedelta(seconds=_wait(number) * chance.uniform(0.85, 1.15))
@@ -276,6 +320,8 @@ def _shift(chance: random.Random, filled: Filled) -> None:
             row.cancelled_at = plan.at + timedelta(minutes=20)
         if row.state == State.PENDING:
             row.due_at = max(at, timezone.now() + timedelta(hours=1))
+        elif row.state == State.SENDING:
+            row.due_at = timezone.now() + timedelta(hours=1)  # for whoever looks on
     Conversion.objects.bulk_update(
         rows.values(), ["recorded_at", "delivered_at", "cancelled_at", "due_at"], 200
     )
