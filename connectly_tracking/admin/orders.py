@@ -116,7 +116,8 @@ class _OfOrder(Formset):
 
 class AttributionAdminMixin(OrderModelAdmin):
     """Two more columns for the shop's list of orders, without a query for each: what
-    became of it, and its campaign. ``order_field`` is as in `ConversionInline`.
+    became of it, and its campaign. ``order_field`` is as in `ConversionInline`; like
+    it, they are for those who may view conversions.
     """
 
     order_field: ClassVar[str] = "pk"
@@ -141,6 +142,9 @@ class AttributionAdminMixin(OrderModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         shown = [*super().get_list_display(request)]
+        rights = (f"connectly_tracking.{may}_conversion" for may in ("view", "change"))
+        if not any(request.user.has_perm(right) for right in rights):
+            return shown
         ours = ["connectly_reported", "connectly_campaign"]
         return shown + [name for name in ours if name not in shown]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.checks import run_checks
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -111,6 +112,23 @@ def test_the_list_has_two_columns_more_and_no_query_for_each(
     assert 'connectly-pending">pending' in html
     assert 'connectly-skipped">skipped' in html
     assert "send-1" in html
+
+
+def test_who_may_not_view_conversions_sees_none_beside_the_orders(
+    client: Client,
+) -> None:
+    order = place()
+    ada = User.objects.create_user("ada", is_staff=True)
+    ada.user_permissions.add(Permission.objects.get(codename="view_order"))
+    client.force_login(ada)
+    for html in (client.get(LIST).content.decode(), page(client, order)):
+        assert order.number in html
+        assert "connectly-badge" not in html
+        assert "send-1" not in html
+    ada.user_permissions.add(Permission.objects.get(codename="view_conversion"))
+    for html in (client.get(LIST).content.decode(), page(client, order)):
+        assert 'connectly-pending">pending' in html
+        assert "send-1" in html
 
 
 def test_django_finds_nothing_wrong_with_it() -> None:
