@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..models import DeliveryAttempt
+from ..models import DeliveryAttempt, State, is_overdue
 from .advice import clock
 from .answers import explained
 
@@ -51,8 +51,10 @@ def timeline(
     if len(attempts) > MOST:
         left_out = conversion.delivery_attempts.count() - MOST
         attempts = attempts[:MOST]
-    entries = [*_before(conversion, click), *_attempted(attempts[::-1])]
-    entries += _after(conversion)
+    entries = [*_before(conversion, click)]
+    if _is_under_way(conversion, attempts):
+        entries.append(_under_way(attempts.pop(0)))
+    entries += [*_attempted(attempts[::-1]), *_after(conversion)]
     known = [entry for entry in entries if entry.at is not None]
     return sorted(known, key=_at), left_out
 
@@ -85,11 +87,28 @@ def _before(conversion: Conversion, click: Attribution | None) -> Iterator[Entry
         title=_("Order placed"),
         facts=(conversion.amount,) if conversion.amount else (),
     )
+    # What is given up has a detail, too, which nobody knew by then.
+    known = conversion.detail if conversion.state == State.SKIPPED else ""
     yield Entry(
         at=conversion.recorded_at,
         kind="order",
         title=_("Recorded"),
-        facts=(str(conversion.detail),) if conversion.detail else (),
+        facts=(str(known),) if known else (),
+    )
+
+
+def _is_under_way(conversion: Conversion, attempts: Sequence[DeliveryAttempt]) -> bool:
+    """Whether the newest is in a worker's hands, as far as anybody knows."""
+    held = conversion.state == State.SENDING and not is_overdue(conversion.due_at)
+    return held and bool(attempts) and attempts[0].finished_at is None
+
+
+def _under_way(attempt: DeliveryAttempt) -> Entry:
+    return Entry(
+        at=attempt.started_at,
+        kind="wait",
+        title=_("Sent to Connectly"),
+        facts=(_("under way"),),
     )
 
 

@@ -15,6 +15,7 @@ from connectly_tracking import outbox
 from connectly_tracking.admin import timeline as timelines
 from connectly_tracking.admin.answers import explained
 from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery.claim import claim
 from connectly_tracking.models import (
     Circuit,
     Conversion,
@@ -63,6 +64,29 @@ def test_a_delivered_order_is_told_from_click_to_answer(
     assert recording == "Recorded"
     assert re.fullmatch(r"Sent to Connectly confirmed status 200 \d+ ms", sent)
     assert delivered == "Delivered"
+
+
+def test_what_a_worker_has_in_hand_is_under_way_until_its_lease_is_long_over(
+    admin_client: Client,
+) -> None:
+    row = recorded()
+    for _ in range(2):
+        Conversion.objects.update(due_at=DbNow(-1))
+        claim("default", 1, lease=120, using="default")
+    *_before, first, second = told(admin_client, row)
+    assert first.startswith("Sent to Connectly unknown no end was seen")
+    assert second == "Sent to Connectly under way"
+    Conversion.objects.update(due_at=DbNow(-600))
+    assert "no end was seen" in told(admin_client, row)[-1]
+
+
+def test_that_it_stopped_its_workers_was_not_known_when_it_was_recorded(
+    admin_client: Client,
+) -> None:
+    row = recorded()
+    Conversion.objects.filter(pk=row.pk).mark_worn_out()
+    assert "Each worker that took it ended" in page(admin_client, row)
+    assert told(admin_client, row)[2] == "Recorded"
 
 
 def test_a_click_in_the_orders_own_second_comes_first(admin_client: Client) -> None:
