@@ -15,7 +15,7 @@ from django.utils import timezone
 from connectly_tracking import outbox
 from connectly_tracking.admin import logbook
 from connectly_tracking.landing import Landing
-from connectly_tracking.models import Attribution, Conversion
+from connectly_tracking.models import Attribution, Circuit, Conversion
 
 from ..conftest import make_click, make_purchase
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:connectly_tracking_conversion_changelist")
 CLICKS = reverse("admin:connectly_tracking_attribution_changelist")
+PAUSES = reverse("admin:connectly_tracking_circuit_changelist")
 
 
 def record(number: int, *, days: float = 0, sendout: str = "send-1") -> Conversion:
@@ -189,5 +190,14 @@ def test_a_click_names_the_orders_that_it_earned(admin_client: Client) -> None:
 def test_an_empty_list_says_what_would_fill_it(admin_client: Client) -> None:
     html = admin_client.get(LIST).content.decode()
     assert "Nothing has been recorded yet." in html
+    html = admin_client.get(CLICKS).content.decode()
+    assert "No click has been captured yet." in html
+    html = admin_client.get(f"{CLICKS}?q=track-1").content.decode()
+    assert "No click has been captured yet." not in html
+    html = admin_client.get(PAUSES).content.decode()
+    assert "Nothing is paused, and nothing ever was." in html
+    Circuit.objects.create(business="default", changed_at=timezone.now())
+    html = admin_client.get(PAUSES).content.decode()
+    assert "Nothing is paused" not in html
     html = admin_client.get(f"{LIST}?state__exact=pending").content.decode()
     assert "Nothing has been recorded yet." not in html
