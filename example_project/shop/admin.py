@@ -37,12 +37,16 @@ class ReportInline(ConversionInline):
 @admin.register(Order)
 class OrderAdmin(AttributionAdminMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     order_field = "number"
-    list_display = ["number", "total", "currency", "placed_at", "paid_at", "email"]
+    list_display = ["number", "amount", "placed_at", "paid_at", "email"]
     readonly_fields = ["number"]
     search_fields = ["number", "email"]
     date_hierarchy = "placed_at"
     view_on_site = False  # the page is its customer's alone
     inlines = [OrderLineInline, ReportInline]
+
+    @admin.display(description="total", ordering="total")
+    def amount(self, order: Order) -> str:
+        return f"{order.total} {order.currency}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Orders come from the checkout, which gives them their number."""
