@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -133,3 +136,19 @@ def test_who_may_not_view_conversions_sees_none_beside_the_orders(
 
 def test_django_finds_nothing_wrong_with_it() -> None:
     assert not [it for it in run_checks() if it.id and it.id.startswith("admin.")]
+
+
+def test_our_style_touches_nothing_of_the_shops_own_pages() -> None:
+    path = finders.find("connectly_tracking/admin.css")
+    assert isinstance(path, str)
+    text = re.sub(r"/\*.*?\*/", "", Path(path).read_text("utf-8"), flags=re.S)
+    rules = re.findall(r"([^{}]+)\{[^{}]*\}", text)
+    selectors = [one.strip() for rule in rules for one in rule.split(",")]
+    assert len(selectors) > 50
+    themes = (":root", "html[data-theme", "html:not(")  # variables alone
+    ours = ("connectly-", "connectly_tracking")
+    assert not [
+        it
+        for it in selectors
+        if not it.startswith(themes) and not any(name in it for name in ours)
+    ]
