@@ -26,6 +26,7 @@ from .statements import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from datetime import datetime
 
     from connectly_tracking.delivery.breaker import Breaker
     from connectly_tracking.delivery.claim import Batch
@@ -68,7 +69,7 @@ class Worker:
         self._breaker: Breaker
         self._settled = Settled()
         self._waiting = deque[Claimed]()
-        self._flying: list[Claimed] = []
+        self._flying: list[tuple[Claimed, datetime]] = []
         self._results: list[Result] = []
         self._verdicts: list[Verdict] | None = None
         self._is_noted = False
@@ -179,18 +180,22 @@ class Worker:
         self._world.api.receive(row.body)
         if self._world.curse_of(stored.order_id) is Behaviour.KILLS:
             raise Killed
-        self._flying.append(row)
+        self._flying.append((row, self._world.clock.now()))
 
     def _answer(self, number: int, behaviour: Behaviour | None) -> None:
-        row, world = self._flying.pop(number), self._world
+        (row, started_at), world = self._flying.pop(number), self._world
         order_id = world.ledger.rows[row.pk].order_id
         behaviour = world.curse_of(order_id) or behaviour or world.api.weather
         verdict = world.api.answer(row.body, behaviour)
         if verdict.outcome in _STOPS:
             self._gate_is_open = False
-        now = world.clock.now()
         self._results.append(
-            Result(row=row, verdict=verdict, started_at=now, finished_at=now)
+            Result(
+                row=row,
+                verdict=verdict,
+                started_at=started_at,
+                finished_at=world.clock.now(),
+            )
         )
 
     def _settle(self, _: Behaviour | None) -> None:
