@@ -161,6 +161,52 @@ def test_whatever_meets_a_waiting_click_asks_again(
     assert outbox.record(make_purchase(), request=request_).state == State.PENDING
 
 
+@pytest.mark.parametrize(
+    "meet",
+    [
+        recall,
+        make_token,
+        lambda request: bind_order(request, "ORD-7821"),
+        lambda request: attribution.capture(request, {}),
+        lambda request: outbox.record(make_purchase(), request=request),
+        lambda request: outbox.record(make_purchase("ORD-2"), request=request),
+    ],
+    ids=["recall", "make_token", "bind_order", "capture", "the order", "another order"],
+)
+def test_whatever_meets_a_waiting_click_takes_a_no_for_an_answer(
+    banner: Banner, request_: HttpRequest, meet: Any
+) -> None:
+    land(request_)
+    outbox.record(make_purchase(), request=request_)
+    banner.answer = False
+    meet(request_)
+    assert not in_session(request_)
+    row = Conversion.objects.get(order_id="ORD-7821")
+    assert (row.reason, row.payload) == (Reason.CONSENT_REFUSED, "")
+
+
+def test_an_order_that_is_sent_again_with_a_yes_sends_the_others_that_waited(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    land(request_)
+    outbox.record(make_purchase("ORD-1"), request=request_)
+    outbox.record(make_purchase("ORD-2"), request=request_)
+    banner.answer = True
+    outbox.record(make_purchase("ORD-2"), request=request_)
+    click = Attribution.objects.get()
+    for row in Conversion.objects.all():
+        assert (row.state, row.attribution) == (State.PENDING, click)
+
+
+def test_what_the_session_holds_is_nobodys_after_a_no(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    banner.answer = True
+    land(request_)
+    banner.answer = False
+    assert recall(request_) is None
+
+
 @pytest.mark.parametrize("carry", ["token", "binding"])
 def test_an_order_that_comes_by_webhook_waits_for_the_answer(
     banner: Banner, request_: HttpRequest, carry: str

@@ -17,7 +17,7 @@ from .capture import (
     land_from,
     recall,
 )
-from .consent import consent_changed, forget
+from .consent import consent_changed, forget, is_awaited, settle
 from .credit import fault_of
 from .erasure import Erased, erase
 from .resolution import Clue, Resolution, resolve
@@ -37,6 +37,7 @@ __all__ = [
     "erase",
     "fault_of",
     "forget",
+    "is_awaited",
     "is_prefetch",
     "land",
     "land_from",
@@ -44,5 +45,6 @@ __all__ = [
     "recall",
     "resolve",
     "savepoint",
+    "settle",
     "store",
 ]

@@ -76,7 +76,9 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
 
 
 def recall(request: HttpRequest) -> Attribution | None:
-    """The click that this visitor's session holds, or None. Never raises."""
+    """The click that this visitor's session holds, or None; also where the visitor has
+    not agreed. Never raises.
+    """
     try:
         with savepoint():
             return held_by(request)
@@ -88,7 +90,9 @@ def recall(request: HttpRequest) -> Attribution | None:
 def held_by(request: HttpRequest) -> Attribution | None:
     """As `recall`, but raises what the database raises."""
     held = consent.settled(request, session.read(request))
-    return None if held is None else held.attribution()
+    if held is None or consent.answer(request) is False:
+        return None
+    return held.attribution()
 
 
 def click_of(request: HttpRequest, *, at: datetime) -> Attribution | None:
@@ -96,9 +100,9 @@ def click_of(request: HttpRequest, *, at: datetime) -> Attribution | None:
     user's. One that only the session had is stored, unless it waits for consent; none
     where the visitor has not agreed.
     """
+    held = consent.settled(request, session.read(request))
     if consent.answer(request) is False:
         return None
-    held = consent.settled(request, session.read(request))
     if held is not None and (click := session.click_in(request, held)):
         if not held.stored and not held.pending:
             store(click)

@@ -55,6 +55,17 @@ def settled(request: HttpRequest, held: Held | None) -> Held | None:
     return None
 
 
+def is_awaited(request: HttpRequest) -> bool:
+    """Whether the visitor's click waits for an answer."""
+    held = session.read(request)
+    return held is not None and held.pending
+
+
+def settle(request: HttpRequest) -> None:
+    """Have a waiting click meet its answer. Raises what the database raises."""
+    settled(request, session.read(request))
+
+
 def consent_changed(request: HttpRequest) -> None:
     """Call it where the visitor has answered. Never raises.
 

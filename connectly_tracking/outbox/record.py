@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, router, transaction
 
-from ..attribution import store
+from ..attribution import is_awaited, settle, store
 from ..conf import conf
 from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
@@ -68,6 +68,11 @@ def record_made(
     """
     using = using or router.db_for_write(Conversion)
     draft = None
+    if source.request is not None and is_awaited(source.request):
+        # Apart: the visitor's answer stands, even where our INSERT is rolled back.
+        with transaction.atomic(using=using):
+            _take_write_lock(using, source)
+            settle(source.request)
     try:
         with transaction.atomic(using=using):
             _take_write_lock(using, source)
