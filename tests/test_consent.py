@@ -259,6 +259,44 @@ def test_what_is_being_sent_at_a_withdrawal_is_not_tried_again(
     assert sandbox.received_count == 0
 
 
+@pytest.mark.parametrize("end", [consent_changed, forget])
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State.REJECTED, Reason.REFUSED),
+        (State.EXPIRED, Reason.EXPIRED),
+        (State.SKIPPED, Reason.SENDING_OFF),
+        (State.SKIPPED, Reason.CANCELLED),
+    ],
+)
+def test_what_was_given_up_before_a_withdrawal_cannot_be_sent_again(
+    banner: Banner, request_: HttpRequest, state: State, reason: Reason, end: Any
+) -> None:
+    banner.answer = True
+    land(request_)
+    row = outbox.record(make_purchase(), request=request_)
+    Conversion.objects.update(state=state, reason=reason, due_at=None)
+    banner.answer = False
+    end(request_)
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.body) == (state, reason, "")
+    assert outbox.replay(Conversion.objects.all()) == 0
+
+
+def test_what_is_sent_at_a_withdrawal_cannot_be_sent_again_if_it_fails(
+    banner: Banner, request_: HttpRequest, sandbox: Sandbox
+) -> None:
+    banner.answer = True
+    land(request_)
+    outbox.record(make_purchase(), request=request_)
+    claim("default", 1, lease=60, using="default")
+    banner.answer = False
+    consent_changed(request_)
+    Conversion.objects.update(due_at=DbNow(-1))
+    assert deliver() == {State.SKIPPED: 1}
+    assert outbox.replay(Conversion.objects.all()) == 0
+
+
 @pytest.mark.parametrize("answered", [None, True], ids=["pending", "given"])
 def test_an_order_that_is_bound_to_a_click_says_that_the_customer_said_no(
     banner: Banner, request_: HttpRequest, answered: bool | None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import router, transaction
 
 from ..conf import conf
-from ..models import Conversion, OrderAttribution, Reason
+from ..models import Conversion, OrderAttribution, Reason, State
 from . import session
 from .mending import mend
 from .rows import savepoint, store, stored
@@ -117,6 +117,8 @@ def _withdraw(request: HttpRequest, held: Held | None) -> None:
     with transaction.atomic(using=using):
         rows = Conversion.objects.using(using).filter(attribution_id__in=gone)
         rows.mark_withdrawn()
+        # Nor may a person send again what was given up; a worker has its own copy.
+        rows.exclude(state=State.DELIVERED).update(body="")
         _unbind(gone)
         stored().filter(pk__in=gone).delete()
 
