@@ -144,6 +144,16 @@ def test_the_command_says_what_goes_and_asks(
     assert say("--user", "ada").endswith("Nothing was changed.\n")
 
 
+def test_where_nobody_can_answer_nobody_is_forgotten(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_click(user=ada)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(CommandError, match="--yes"):
+        say("--user", "ada")
+    assert Attribution.objects.exists()
+
+
 def test_the_command_forgets_a_user_who_is_deleted(ada: User) -> None:
     key = str(ada.pk)
     click = make_click(user=ada)

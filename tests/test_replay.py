@@ -155,6 +155,23 @@ class TestCommand:
         settings.DATABASE_ROUTERS = [ReadsElsewhere()]
         assert "To be sent again: 1." in replay("--order", "a", "--yes")
 
+    @pytest.mark.parametrize(
+        ("options", "count"),
+        [
+            (["--state", "rejected"], 1),
+            (["--since", "2020-01-01"], 1),
+            (["--order", "a"], 1),
+            (["--reason", "cancelled"], 1),
+        ],
+    )
+    def test_what_the_shop_cancelled_is_sent_only_where_it_is_asked_for(
+        self, options: list[str], count: int
+    ) -> None:
+        outbox.cancel("a")
+        end(Conversion.objects.get(order_id="c"), State.SKIPPED, Reason.CANCELLED)
+        outbox.cancel("c")
+        assert f"To be sent again: {count}." in replay(*options, "--yes")
+
     def test_a_dry_run_counts_by_reason_and_changes_nothing(self) -> None:
         said = replay("--since", "2020-01-01", "--dry-run")
         assert "1 rejected: Connectly or Meta refused it." in said
@@ -173,6 +190,14 @@ class TestCommand:
             with pytest.raises(CommandError, match="Nothing was changed"):
                 replay("--order", "a")
         assert Conversion.objects.filter(state=State.PENDING).count() == count
+
+    def test_where_nobody_can_answer_nothing_is_sent(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO())
+        with pytest.raises(CommandError, match="--yes"):
+            replay("--order", "a")
+        assert not Conversion.objects.filter(state=State.PENDING).exists()
 
     @pytest.mark.parametrize(
         "options",

@@ -106,6 +106,18 @@ def orders_since(path: str, since: datetime) -> Iterable[Any]:
     return orders
 
 
+def confirm(question: str) -> None:
+    """Ask a person; CommandError unless the answer is yes, or where nobody is there."""
+    try:
+        said = input(f"{question} [y/N] ")
+    except EOFError:
+        raise CommandError(
+            "Nothing was changed: there is nobody to ask; say --yes."
+        ) from None
+    if said.strip().lower() != "y":
+        raise CommandError("Nothing was changed.")
+
+
 @contextmanager
 def orders_in(name: str) -> Iterator[tuple[Table, int | None]]:
     """The orders of a CSV file, and its size in bytes, where it has one.

@@ -7,6 +7,7 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from connectly_tracking.attribution import erase
+from connectly_tracking.management.arguments import confirm
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -54,8 +55,8 @@ class Command(BaseCommand):
             self.stdout.write("Nothing was changed.")
             return
         self.stderr.write(WARNING)
-        if not yes and input("Forget them? [y/N] ").strip().lower() != "y":
-            raise CommandError("Nothing was changed.")
+        if not yes:
+            confirm("Forget them?")
         done = erase(users=users, orders=order)
         self.stdout.write("Forgotten.")
         if done.under_way:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import router
 from django.db.models import Count
 
-from connectly_tracking.management.arguments import business_of, time_of
+from connectly_tracking.management.arguments import business_of, confirm, time_of
 from connectly_tracking.models import Conversion, Reason, key_of, moment
 from connectly_tracking.outbox import replay
 
@@ -23,7 +23,10 @@ WARNING: Final = (
 
 
 class Command(BaseCommand):
-    help = "Send again what was rejected, expired or skipped, where a click is known."
+    help = (
+        "Send again what was rejected, expired or skipped, where a click is known; "
+        "what was cancelled only with --order or --reason cancelled."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
@@ -53,8 +56,8 @@ class Command(BaseCommand):
             self.stdout.write("Nothing was changed.")
             return
         self.stderr.write(WARNING)
-        if not yes and input("Send them again? [y/N] ").strip().lower() != "y":
-            raise CommandError("Nothing was changed.")
+        if not yes:
+            confirm("Send them again?")
         self.stdout.write(f"To be sent again: {replay(rows)}.")
 
 
@@ -74,4 +77,7 @@ def _chosen(chosen: dict[str, Any]) -> ConversionQuerySet:
         wanted["business"] = chosen["business"]
     # Where they are written: a replica may be late.
     rows = Conversion.objects.using(router.db_for_write(Conversion))
-    return rows.filter(**wanted).replayable()
+    rows = rows.filter(**wanted).replayable()
+    if chosen["order"] or chosen["reason"] == Reason.CANCELLED:
+        return rows
+    return rows.filter(cancelled_at=None)  # a purchase cannot be taken back
