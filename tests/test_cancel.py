@@ -121,7 +121,14 @@ def test_one_businesss_order_may_be_cancelled_alone(
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"order_id": None}, {"order_id": ""}, {"order_id": "x", "oder": 1}]
+    "given",
+    [
+        {},
+        {"order_id": None},
+        {"order_id": ""},
+        {"order_id": "x", "oder": 1},
+        {"order_id": "x", "business": "xb"},
+    ],
 )
 def test_bad_input_is_said_and_harms_nobody(
     configure: Any, caplog: pytest.LogCaptureFixture, given: dict[str, Any]
