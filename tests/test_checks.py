@@ -108,6 +108,22 @@ def test_settings_that_are_no_dictionary_are_said(settings: Any) -> None:
     assert "E000" in found()
 
 
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"BUSINESS_ID": BUSINESS_ID}, "['API_KEY'] is missing"),
+        ({"BUSINESS_ID": 7, "API_KEY": "k"}, "['BUSINESS_ID'] must be a UUID."),
+    ],
+)
+def test_a_further_businesss_fault_is_named_as_the_project_writes_it(
+    configure: Any, entry: dict[str, object], problem: str
+) -> None:
+    configure(BUSINESSES={"br": entry})
+    (message,) = (it for it in run_checks() if "connectly" in (it.id or ""))
+    name = "CONNECTLY_TRACKING['BUSINESSES']['br']"
+    assert message.msg.startswith(f"{name}{problem}")
+
+
 def test_an_unknown_setting_is_answered_with_the_nearest(configure: Any) -> None:
     configure(RETRY_SHEDULE=[30])
     (message,) = run_checks(tags=["compatibility"])

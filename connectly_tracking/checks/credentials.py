@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import DEFAULT_BUSINESS, VALIDATORS, conf
+from ..conf import DEFAULT_BUSINESS, VALIDATORS, conf, spelled
 from .message import error, warning
 from .settings import SETTING_IDS
 
@@ -36,8 +36,8 @@ def check_credentials_deployed(**_: Any) -> list[CheckMessage]:
 
 def _missing_credentials() -> list[str]:
     return [
-        f"CONNECTLY_TRACKING{path}[{key!r}]"
-        for path, entry in _entries()
+        spelled(f"{prefix}{key}")
+        for prefix, entry in _entries()
         for key in ("BUSINESS_ID", "API_KEY")
         if not entry.get(key)
     ]
@@ -45,14 +45,14 @@ def _missing_credentials() -> list[str]:
 
 def _wrong_credentials() -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    for path, entry in _entries():
+    for prefix, entry in _entries():
         for key, validate in VALIDATORS.items():
             value = entry.get(key)
             # A callable may ask a vault; it is called when the key is needed.
             if not value or callable(value):
                 continue
             try:
-                validate(f"{path}[{key!r}]" if path else key, value)
+                validate(f"{prefix}{key}", value)
             except ImproperlyConfigured as exc:
                 hint = "Copy it from Connectly as it stands."
                 found.append(error(SETTING_IDS[key], str(exc), hint))
@@ -65,6 +65,6 @@ def _entries() -> list[tuple[str, Any]]:
     except ImproperlyConfigured:
         return []  # E001 says so
     return [
-        ("" if alias == DEFAULT_BUSINESS else f"['BUSINESSES'][{alias!r}]", entry)
+        ("" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}.", entry)
         for alias, entry in businesses.items()
     ]

@@ -7,6 +7,15 @@ project wrote, ``credentials`` what a business needs.
 from __future__ import annotations
 
 from .credentials import VALIDATORS, Business
+from .given import spelled
 from .settings import DEFAULT_BUSINESS, NAMES, Conf, conf
 
-__all__ = ["DEFAULT_BUSINESS", "NAMES", "VALIDATORS", "Business", "Conf", "conf"]
+__all__ = [
+    "DEFAULT_BUSINESS",
+    "NAMES",
+    "VALIDATORS",
+    "Business",
+    "Conf",
+    "conf",
+    "spelled",
+]

@@ -73,8 +73,13 @@ class Given:
         return value  # type: ignore[no-any-return]
 
 
+def spelled(name: str) -> str:
+    """A setting as a project writes it; a dot leads into a dictionary."""
+    return "CONNECTLY_TRACKING" + "".join(f"[{key!r}]" for key in name.split("."))
+
+
 def fault(name: str, problem: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"CONNECTLY_TRACKING[{name!r}] {problem}.")
+    return ImproperlyConfigured(f"{spelled(name)} {problem}.")
 
 
 def seconds_of(name: str, value: object, *, least: float | None = None) -> float:

@@ -248,7 +248,7 @@ class Conf(Given):
         entry = self.BUSINESSES.get(alias)
         if entry is None:
             raise fault("BUSINESSES", f"has no business {alias!r}")
-        return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES[{alias!r}].", entry
+        return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}.", entry
 
 
 conf = Conf()
