@@ -57,7 +57,10 @@ def settled(request: HttpRequest, held: Held | None) -> Held | None:
 
 def is_awaited(request: HttpRequest) -> bool:
     """Whether the visitor's click waits for an answer."""
-    held = session.read(request)
+    if not conf.given.get("CONSENT"):
+        return False
+    with savepoint():  # a session's table that fails must not fail the order
+        held = session.read(request)
     return held is not None and held.pending
 
 
