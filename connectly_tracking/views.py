@@ -107,8 +107,10 @@ def _keep(request: HttpRequest) -> None:
 
 
 def _is_ours(request: HttpRequest) -> bool:
-    """Whether a page of ours sent it. Every browser names the page's origin."""
-    origin = request.headers.get("Origin", "")
+    """Whether a page of ours sent it, or none: a browser names another's origin."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
     scheme = "https" if request.is_secure() else "http"
     try:
         if origin == f"{scheme}://{request.get_host()}":

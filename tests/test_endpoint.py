@@ -97,6 +97,11 @@ def test_only_pages_of_ours_are_listened_to(
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
+def test_who_is_no_browser_names_no_origin(browser: Client) -> None:
+    assert browser.post(URL, VALUES).status_code == 204
+    assert Attribution.objects.get().landing == LANDING
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
