@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,6 +19,7 @@ from .models import (
     OrderAttribution,
     Reason,
     State,
+    is_overdue,
     key_of,
 )
 from .payload import legible, text_of
@@ -163,6 +165,8 @@ def _state_of(row: Conversion, pause: Circuit | None) -> str:
 
 
 def _waiting(row: Conversion, pause: Circuit | None) -> str:
+    if obstacle := _obstacle(row):
+        return _("waits, since %(why)s") % {"why": obstacle}
     if pause is not None:
         return _("waits, since sending is paused: %(why)s") % {
             "why": pause.get_reason_display()
@@ -170,6 +174,20 @@ def _waiting(row: Conversion, pause: Circuit | None) -> str:
     if row.state == State.SENDING:
         return _("is being sent")
     return _("waits to be sent, next try %(time)s") % {"time": _time(row.due_at)}
+
+
+def _obstacle(row: Conversion) -> str:
+    """What in the settings keeps it back. A key that only the workers have is missed
+    here no sooner than they are late.
+    """
+    try:
+        if not conf.SEND:
+            return _("sending is switched off by SEND")
+        if is_overdue(row.due_at):
+            conf.business(row.business)
+    except ImproperlyConfigured as exc:
+        return str(exc)
+    return ""
 
 
 def _why(row: Conversion) -> str:

@@ -16,6 +16,7 @@ from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
 from connectly_tracking.delivery.settle import MAX_UNCONFIRMED
 from connectly_tracking.models import Circuit, Conversion, DbNow, Reason, State
+from connectly_tracking.models.age import OVERDUE
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_cancelled, order_completed
 
@@ -105,6 +106,21 @@ def let_time_pass() -> None:
 def recorded(shop: Shop) -> None:
     shop.land()
     shop.pay()
+
+
+@case(State.PENDING)
+def switched_off(shop: Shop) -> None:
+    shop.land()
+    shop.pay()
+    shop.configure(SEND=False)
+
+
+@case(State.PENDING)
+def late_for_want_of_a_key(shop: Shop) -> None:
+    shop.land()
+    shop.pay()
+    shop.configure(API_KEY=None)
+    Conversion.objects.update(due_at=DbNow(-2 * OVERDUE))
 
 
 @case(State.PENDING)
