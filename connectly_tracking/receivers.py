@@ -14,7 +14,7 @@ from django.db import DatabaseError, connections, router
 from . import attribution, outbox
 from .conf import conf
 from .exceptions import InvalidEvent
-from .models import Conversion
+from .models import Conversion, Reason
 from .payload import legible
 from .signals import content_viewed, order_cancelled, order_completed
 
@@ -82,7 +82,10 @@ def on_order_completed(
 
     with _kept_from_the_shop("order_not_recorded", name, using):
         fault = _fault(order, purchase, unknown)
-        outbox.record_made(make, source, using=using, fault=fault)
+        row = outbox.record_made(make, source, using=using, fault=fault)
+        if row.reason == Reason.INVALID and not row.order_id:
+            # Nobody would find it by its number.
+            logger.error("order_without_id order_id=%s row=%s", name(), row.pk)
 
 
 def on_order_cancelled(
@@ -121,7 +124,7 @@ def on_content_viewed(
         if request is None or view is None:
             raise InvalidEvent("content_viewed", "needs request= and view=")
         if _may_have_landed(request):
-            outbox.record_view(view, request=request)
+            outbox.record_view(view, outbox.Source(request=request))
 
 
 def _may_have_landed(request: HttpRequest) -> bool:

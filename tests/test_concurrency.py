@@ -163,7 +163,7 @@ def test_on_sqlite_views_do_not_lock_each_other_out(
     def look(worker: int) -> None:
         for number in range(10):
             view = ViewContent(content_ids=[f"sku-{worker}-{number}"])
-            outbox.record_view(view, request=request)
+            outbox.record(view, request=request)
 
     at_once(4, look)
     connection.close()

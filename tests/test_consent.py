@@ -369,6 +369,6 @@ def test_a_refusal_holds_for_the_clicks_that_the_customer_had_before(
     make_click(user=request.user)
     assert make_token(request) == ""
     assert bind_order(request, "ORD-7821") is None
-    assert outbox.record_view(ViewContent(content_ids=["tee"]), request=request) is None
+    assert outbox.record(ViewContent(content_ids=["tee"]), request=request).pk is None
     row = outbox.record(make_purchase(), request=request)
     assert row.reason == Reason.CONSENT_REFUSED

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, transaction
 
@@ -14,6 +15,9 @@ from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order, Product
 
 from .conftest import make_purchase, table_refused
+
+if TYPE_CHECKING:
+    from django.test import RequestFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +121,17 @@ def test_an_adapter_that_fails_costs_the_order_nothing_and_is_logged_with_its_ke
     assert message in caplog.text
 
 
+@pytest.mark.parametrize("made", [None, {"order_id": "7"}, make_purchase("")])
+def test_an_order_whose_number_is_not_known_is_logged_with_its_key(
+    configure: Any, caplog: pytest.LogCaptureFixture, made: Any
+) -> None:
+    configure(ORDER_ADAPTER=lambda order: made)
+    order_completed.send(sender=None, order=Order(pk=17))
+    row = Conversion.objects.get()
+    assert (row.reason, row.order_id) == (Reason.INVALID, "")
+    assert f"order_without_id order_id=pk:17 row={row.pk}" in caplog.text
+
+
 def test_an_adapter_that_breaks_a_query_does_not_poison_the_order(
     configure: Any,
 ) -> None:
@@ -129,6 +144,28 @@ def test_an_adapter_that_breaks_a_query_does_not_poison_the_order(
         order = place()
         order_completed.send(sender=Order, order=order)
         assert Order.objects.filter(pk=order.pk).exists()
+
+
+class Broken(SessionStore):
+    """Its table does not answer."""
+
+    def load(self) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM no_such_table")
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["plain", "with consent"])
+def test_a_session_that_breaks_a_query_does_not_poison_the_order(
+    configure: Any, rf: RequestFactory, click: Attribution, asks: bool
+) -> None:
+    configure(CONSENT=(lambda request: True) if asks else None)
+    request = rf.get("/")
+    request.session = Broken("x" * 32)
+    with transaction.atomic():
+        order = place()
+        order_completed.send(sender=Order, order=order, request=request)
+        assert Order.objects.filter(pk=order.pk).exists()
+    assert not Conversion.objects.exclude(reason=Reason.NOT_ATTRIBUTED).exists()
 
 
 def test_an_adapter_that_fails_is_seen_under_strict(configure: Any) -> None:

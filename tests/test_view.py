@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from django.http import HttpResponse
@@ -23,7 +24,7 @@ from connectly_tracking.models import Conversion, EventName, Reason, State
 from connectly_tracking.signals import content_viewed
 from connectly_tracking.views import ContentViewedMixin
 
-from .conftest import TAGGED, make_purchase, table_refused
+from .conftest import TAGGED, make_click, make_purchase, table_refused
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -105,9 +106,7 @@ def test_the_same_content_is_recorded_once_in_half_an_hour(visit: HttpRequest) -
     later = timezone.now() + timedelta(minutes=4)
     earlier = later - timedelta(minutes=31)
     Conversion.objects.all().delete()
-    outbox.record_view(
-        ViewContent(content_ids=["a"], event_time=earlier), request=visit
-    )
+    outbox.record(ViewContent(content_ids=["a"], event_time=earlier), request=visit)
     assert views() == []  # the click came a moment ago, which is after that view
 
 
@@ -119,6 +118,50 @@ def test_after_half_an_hour_it_counts_again(visit: HttpRequest) -> None:
     Conversion.objects.update(key="x", event_time=row.event_time - hour)
     content_viewed.send(None, request=visit, view=TEE)
     assert len(views()) == 2
+
+
+def test_the_function_behind_the_signal_takes_a_click_from_anywhere(
+    visit: HttpRequest, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own})
+    user = User.objects.create(username="ada")
+    click = make_click(user=user)
+    other = make_click(business="br")
+    ways: list[dict[str, Any]] = [
+        {"request": visit},
+        {"attribution": click},
+        {"attribution": str(click.pk), "business": "default"},
+        {"token": attribution.make_token(visit)},
+        {"user": user},
+        {"attribution": other, "request": visit},
+    ]
+    rows = [
+        outbox.record(ViewContent(content_ids=[f"tee-{number}"]), **way)
+        for number, way in enumerate(ways)
+    ]
+    assert [row.state for row in rows] == [State.PENDING] * len(ways)
+    held = attribution.recall(visit)
+    assert held is not None
+    assert [row.attribution_id for row in rows] == [
+        held.pk,
+        click.pk,
+        click.pk,
+        held.pk,
+        click.pk,
+        other.pk,
+    ]
+    assert rows[-1].business == "br"
+    again = outbox.record(ViewContent(content_ids=["tee-1"]), attribution=click)
+    assert again.pk == rows[1].pk
+
+
+@pytest.mark.parametrize("way", [{}, {"token": ""}, {"user": AnonymousUser()}])
+def test_where_nothing_leads_to_a_click_a_view_is_not_kept(way: dict[str, Any]) -> None:
+    row = outbox.record(TEE, **way)
+    assert row.pk is None
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.NOT_ATTRIBUTED)
+    assert not Conversion.objects.exists()
 
 
 def test_a_visitor_without_a_click_leaves_no_trace(rf: RequestFactory) -> None:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class Clue:
     """Where an order's click is looked for: the first that can be credited wins.
 
-    ``token`` is None or ``""`` where there is none. ``business``: only clicks of this
-    one count; None: of any.
+    ``order_id`` is ``""`` for what is no order; ``token`` is None or ``""`` where there
+    is none. ``business``: only clicks of this one count; None: of any.
     """
 
-    order_id: str
     event_time: datetime
+    order_id: str = ""
     attribution: Attribution | UUID | str | None = None
     token: str | None = None
     request: HttpRequest | None = None
@@ -104,7 +104,7 @@ def _found(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
         yield _Candidate(click=click, click_id=click.pk)
     if clue.token is not None:
         yield from _by_token(clue.token, faults)
-    binding = binding_of(clue.order_id, clue.business)
+    binding = binding_of(clue.order_id, clue.business) if clue.order_id else None
     if binding is not None:
         yield from _bound(binding.attribution, binding.attribution_id)
     request = clue.request

@@ -9,29 +9,30 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
-from ..attribution import click_of, fault_of, savepoint
-from ..conf import conf
+from ..attribution import Clue, click_of, fault_of, resolve, savepoint, store
+from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
-from ..models import Conversion, EventName, moment
+from ..models import Conversion, EventName, Reason, State, moment
 from ..payload import View
 from ..wire import body_of, view_payload
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from django.http import HttpRequest
+    from ..models import Attribution
+    from .draft import Source
 
 ONCE_IN: Final = timedelta(minutes=30)
 
 
 def record_view(
-    view: ViewContent, *, request: HttpRequest, using: str | None = None
-) -> Conversion | None:
-    """Record a content view of this visitor, to be sent with the next poll.
+    view: ViewContent, source: Source, *, using: str | None = None
+) -> Conversion:
+    """Record that a visitor looked at something, to be sent with the next poll.
 
-    Returns None where the visitor has no click that can be credited, which is no
-    trouble and leaves no trace; and the row that is there where the same content was
+    The row is unsaved where the visitor has no click that can be credited, which is no
+    trouble and leaves no trace; and that of the earlier time where the same content was
     looked at after the same click less than half an hour ago. Raises InvalidEvent for
     what cannot be sent, and what the database raises.
     """
@@ -41,15 +42,15 @@ def record_view(
     # By itself each statement is one: on SQLite a transaction that has read could not
     # wait for its turn to write.
     with savepoint(using):
-        click = click_of(request, at=timezone.now())
+        click = _click(source)
         if click is None or click._state.adding:
-            return None
+            return _nobodys()
         checked = View.from_view(
             view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
         )
         event_time = moment(checked.event_time)
         if click.business not in conf.BUSINESSES or fault_of(click, event_time):
-            return None
+            return _nobodys()
         slot = int(checked.event_time // ONCE_IN.total_seconds())
         keys = [_key(click.pk, checked, slot - past) for past in (0, 1)]
         rows = Conversion.objects.using(using).filter(
@@ -74,8 +75,37 @@ def record_view(
             with transaction.atomic(using=using):
                 row.save(force_insert=True, using=using)
         except IntegrityError:
-            return rows.filter(key=keys[0]).first()
+            return rows.get(key=keys[0])
         return row
+
+
+def _click(source: Source) -> Attribution | None:
+    """The visitor's; or the one that the caller names in another way."""
+    now, request = timezone.now(), source.request
+    named = (source.attribution, source.token, source.user, source.business)
+    if request is not None and named == (None,) * len(named):
+        return click_of(request, at=now)
+    clue = Clue(
+        event_time=now,
+        attribution=source.attribution,
+        token=source.token,
+        request=request,
+        user=source.user,
+        business=source.business,
+    )
+    click = resolve(clue).click
+    if click is not None and click._state.adding:
+        store(click)
+    return click
+
+
+def _nobodys() -> Conversion:
+    return Conversion(
+        event_name=EventName.VIEW_CONTENT,
+        business=DEFAULT_BUSINESS,
+        state=State.SKIPPED,
+        reason=Reason.NOT_ATTRIBUTED,
+    )
 
 
 def _key(click_id: UUID, view: View, slot: int) -> str:
