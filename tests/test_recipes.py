@@ -238,6 +238,35 @@ def test_headless__the_token_stays_with_the_cart(
     delivered(sandbox, order)
 
 
+def seen(sandbox: Sandbox, product: Product) -> None:
+    """That one view of this product reached Connectly, with the right click."""
+    deliver()
+    (event,) = sandbox.events
+    body = json.loads(event.body)
+    assert body["event_name"] == "ViewContent"
+    assert body["cnct_tracking_id"] == LANDING.cnct_tracking_id
+    assert body["payload"]["content_ids"] == [product.sku]
+    assert body["payload"]["value"] == 49.99
+
+
+@pytest.mark.parametrize("way", ["page", "signal", "function"])
+def test_content_views__by_each_of_the_three_ways(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox, way: str
+) -> None:
+    recipe = cook("content_views")
+    product = Product.objects.get(sku="tee")
+    visit.COOKIES["sessionid"] = "known"
+    for _ in range(2):
+        if way == "page":
+            page = recipe.ProductView.as_view()(visit, slug="tee")
+            assert page.status_code == 200
+        elif way == "signal":
+            recipe.shown(visit, product)
+        else:
+            recipe.looked_at(product, {"connectly": attribution.make_token(visit)})
+    seen(sandbox, product)
+
+
 def test_consent__by_a_managers_cookie(
     cook: Any, rf: RequestFactory, order: Order, sandbox: Sandbox, configure: Any
 ) -> None:
