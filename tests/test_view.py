@@ -265,6 +265,13 @@ def test_what_is_no_view_is_said_and_harms_no_page(
         content_viewed.send(None, request=visit, view=view)
 
 
+def test_a_business_that_is_not_in_the_settings_is_bad_input(
+    visit: HttpRequest,
+) -> None:
+    with pytest.raises(InvalidEvent, match="business: is none of those"):
+        outbox.record(TEE, request=visit, business="typo")
+
+
 def test_an_unknown_argument_is_bad_input(
     visit: HttpRequest, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ session first, then the row, and either may fail without the other noticing.
 from __future__ import annotations
 
 from .binding import bind_order
-from .business import business_of
+from .business import business_of, known_business
 from .capture import (
     attach,
     capture,
@@ -39,6 +39,7 @@ __all__ = [
     "forget",
     "is_awaited",
     "is_prefetch",
+    "known_business",
     "land",
     "land_from",
     "make_token",

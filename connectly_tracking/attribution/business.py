@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..conf import DEFAULT_BUSINESS, conf
+from ..exceptions import InvalidEvent
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -17,6 +18,14 @@ def business_of(request: HttpRequest | None, order: Any = None) -> str:
     """The alias that the project's resolver names. Raises what that raises."""
     resolver = conf.BUSINESS_RESOLVER
     return (resolver(request, order) if resolver else None) or DEFAULT_BUSINESS
+
+
+def known_business(alias: object) -> str:
+    """The alias, if the settings have it. Raises InvalidEvent."""
+    if isinstance(alias, str) and alias in conf.BUSINESSES:
+        return alias
+    names = ", ".join(conf.BUSINESSES)
+    raise InvalidEvent("business", f"is none of those in the settings: {names}")
 
 
 def landing_business(request: HttpRequest) -> str:

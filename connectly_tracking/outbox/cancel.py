@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import router, transaction
 from django.utils import timezone
 
+from ..attribution import known_business
 from ..exceptions import InvalidEvent
 from ..models import Conversion, State
 from ..payload import text_of
@@ -29,8 +30,8 @@ def cancel(
     cancelled in every business.
 
     Returns the order's rows as they now are: none where the order was never recorded.
-    Raises InvalidEvent where ``order_id`` is no order's id, and what the database
-    raises, after rolling back to where it began.
+    Raises InvalidEvent where ``order_id`` is no order's id or ``business`` is not in
+    the settings, and what the database raises, after rolling back to where it began.
     """
     text = text_of(order_id)
     if not text:
@@ -38,7 +39,7 @@ def cancel(
     using = using or router.db_for_write(Conversion)
     rows = Conversion.objects.using(using).of_order(text)
     if business is not None:
-        rows = rows.filter(business=business)
+        rows = rows.filter(business=known_business(business))
     with transaction.atomic(using=using):
         rows.filter(cancelled_at=None).update(cancelled_at=timezone.now())
         rows.filter(state=State.PENDING).mark_cancelled()

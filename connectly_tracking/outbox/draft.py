@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from ..attribution import Clue, business_of, resolve
+from ..attribution import Clue, business_of, known_business, resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
@@ -142,10 +142,7 @@ def _business(source: Source, click: Attribution | None) -> str:
         alias = click.business
     if alias is None:
         alias = business_of(source.request, source.order)
-    if not _known(alias):
-        names = ", ".join(conf.BUSINESSES)
-        raise InvalidEvent("business", f"is none of those in the settings: {names}")
-    return alias
+    return known_business(alias)
 
 
 def _known(alias: object) -> str:

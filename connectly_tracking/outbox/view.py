@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
-from ..attribution import Clue, click_of, fault_of, resolve, savepoint, store
+from ..attribution import (
+    Clue,
+    click_of,
+    fault_of,
+    known_business,
+    resolve,
+    savepoint,
+    store,
+)
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
@@ -38,6 +46,8 @@ def record_view(
     """
     if not isinstance(view, ViewContent):
         raise InvalidEvent("view", f"is a {type(view).__name__}; pass a ViewContent")
+    if source.business is not None:
+        known_business(source.business)
     using = using or router.db_for_write(Conversion)
     # By itself each statement is one: on SQLite a transaction that has read could not
     # wait for its turn to write.
