@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
 
 from connectly_tracking import attribution, outbox
 from connectly_tracking.attribution import (
@@ -19,6 +20,8 @@ from connectly_tracking.attribution import (
 from connectly_tracking.attribution import session as sessions
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.send import Result
+from connectly_tracking.delivery.settle import Settled, settle
 from connectly_tracking.events import ViewContent
 from connectly_tracking.models import (
     Attribution,
@@ -28,6 +31,7 @@ from connectly_tracking.models import (
     Reason,
     State,
 )
+from connectly_tracking.verdicts import Outcome, Verdict
 
 from .conftest import LANDING, TAGGED, make_click, make_purchase
 
@@ -283,17 +287,31 @@ def test_what_was_given_up_before_a_withdrawal_cannot_be_sent_again(
     assert outbox.replay(Conversion.objects.all()) == 0
 
 
+@pytest.mark.parametrize(
+    "outcome", [Outcome.UNKNOWN, Outcome.THROTTLED, Outcome.REFUSED, Outcome.INTERNAL]
+)
 def test_what_is_sent_at_a_withdrawal_cannot_be_sent_again_if_it_fails(
-    banner: Banner, request_: HttpRequest, sandbox: Sandbox
+    banner: Banner, request_: HttpRequest, sandbox: Sandbox, outcome: Outcome
 ) -> None:
     banner.answer = True
     land(request_)
     outbox.record(make_purchase(), request=request_)
-    claim("default", 1, lease=60, using="default")
+    batch = claim("default", 1, lease=60, using="default")
+    assert batch is not None
     banner.answer = False
     consent_changed(request_)
-    Conversion.objects.update(due_at=DbNow(-1))
-    assert deliver() == {State.SKIPPED: 1}
+    now = timezone.now()
+    result = Result(
+        row=batch.rows[0],
+        verdict=Verdict(outcome=outcome),
+        started_at=now,
+        finished_at=now,
+    )
+    assert settle([result], batch.token, Settled(), using="default")
+    Conversion.objects.exclude(due_at=None).update(due_at=DbNow(-1))
+    deliver()
+    assert sandbox.received_count == 0
+    assert Conversion.objects.get().due_at is None
     assert outbox.replay(Conversion.objects.all()) == 0
 
 
