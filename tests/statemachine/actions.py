@@ -172,6 +172,7 @@ class Take(Action):
         assert after is not None
         assert (after.outcome, after.finished_at) == (Outcome.UNKNOWN, None), after
         self.tried.append(after.conversion_id)
+        self.ledger.histories[after.conversion_id].tries.add(after.pk)
 
     def done(self) -> None:
         assert sorted(self.tried) == sorted(row.pk for row in self.taken)
@@ -225,7 +226,10 @@ class Settle(Action):
         assert after == expected, (before, after)
 
     def _after_failure(self, row: Row, due_at: datetime | None) -> Row:
-        tries = row.attempts - self.ledger.histories[row.pk].replayed
+        tries = row.attempts
+        if row.replayed_at is not None:
+            # What a worker gave back too late, unsent, is no try, but counted.
+            tries = len(self.ledger.histories[row.pk].tries)
         wait = RETRIES[min(tries, len(RETRIES)) - 1]
         least, most = 0.8 * wait, 1.2 * wait
         if self.probes:
@@ -274,6 +278,8 @@ class Settle(Action):
         result = self.results[before.conversion_id]
         assert result.row.attempt_id == before.pk, (before, result)
         assert after.outcome == result.verdict.outcome, (after, result)
+        if after.outcome == Outcome.CONFIGURATION:
+            self.ledger.histories[after.conversion_id].tries.discard(after.pk)
         assert after.finished_at is not None, after
 
     def done(self) -> None:
@@ -396,6 +402,7 @@ class Release(Action):
         assert before is not None, after
         assert after is None, after
         assert before.pk in self.tries.values(), before
+        self.ledger.histories[before.conversion_id].tries.discard(before.pk)
 
     def done(self) -> None:
         for pk in self._held:
@@ -482,7 +489,7 @@ class Replay(Action):
             unconfirmed=0,
             crashes=0,
         ), (before, after)
-        self.ledger.histories[before.pk].replayed = before.attempts
+        self.ledger.histories[before.pk].tries.clear()
 
     def done(self) -> None:
         for pk in self.movable:

@@ -7,7 +7,7 @@ hold of every row at all times is checked here.
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -102,15 +102,15 @@ class Lease(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """What a row has been through. ``uncounted``: of its claims. ``replayed``: its
-    attempts when it was.
+    """What a row has been through. ``uncounted``: of its claims. ``tries``: attempts
+    since it was replayed, without those that say nothing of it.
     """
 
     body: str = ""
     claims: int = 0
     uncounted: int = 0
-    replayed: int = 0
     lease: Lease | None = None
+    tries: set[UUID] = field(default_factory=set)
 
 
 class Ledger:
