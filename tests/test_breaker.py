@@ -206,6 +206,13 @@ def test_a_probe_that_is_answered_ends_the_pause(heard: list[str]) -> None:
     assert heard == ["unavailable", "resumed"]
 
 
+def test_a_probe_that_fails_late_does_not_pause_what_another_one_has_resumed() -> None:
+    note(*[Outcome.UNAVAILABLE] * 5)
+    assert note(Outcome.CONFIRMED, is_probe=True, probes=2)
+    assert note(Outcome.UNKNOWN, is_probe=True, probes=1)
+    assert (circuit().paused_until, circuit().failures) == (None, 1)
+
+
 def test_a_refused_probe_ends_an_outage_but_not_a_pause_for_refusals() -> None:
     note(*[Outcome.UNAVAILABLE] * 5)
     assert note(Outcome.REFUSED, is_probe=True, probes=1)

@@ -140,7 +140,8 @@ class Breaker:
             self._resume()
             return True
         if self.is_probe:  # which says nothing new about the reason
-            self._row().update(paused_until=DbNow(self._probe_wait))
+            paused = self._row().exclude(paused_until=None)
+            paused.update(paused_until=DbNow(self._probe_wait))
         return circuit.paused_until is None
 
     def _pause(
