@@ -135,8 +135,7 @@ class Ledger:
     @contextmanager
     def during(self, actor: Actor) -> Iterator[None]:
         """What changes in here was this actor's doing, but for interruptions."""
-        if self._actors:
-            self.observe()
+        self.catch_up()
         self._actors.append(actor)
         disturbance, self.disturbance = self.disturbance, None
         try:
@@ -145,6 +144,11 @@ class Ledger:
         finally:
             self.observe()
             self._actors.pop()
+
+    def catch_up(self) -> None:
+        """See what somebody who is interrupted has done so far."""
+        if self._actors:
+            self.observe()
 
     def is_leased(self, pk: int) -> bool:
         lease = self.histories[pk].lease

@@ -138,6 +138,7 @@ class Worker:
             self._senders = world.senders()
         sender = self._senders[0]
         if self._batches is None:
+            ledger.catch_up()
             self._fuse = ledger.fuses.get(sender.alias)
             self._looked_at = world.clock.now()
             self._batches = run._batches(sender, conf.BATCH, USING)
