@@ -83,7 +83,8 @@ def capture(request: HttpRequest) -> HttpResponse:
     """Keep a landing on a page that Django did not serve: 204, whatever comes.
 
     The body is the page's query string as it stood, or the five parameters as JSON or
-    as a form. Only pages of this host and of ``CSRF_TRUSTED_ORIGINS`` are listened to.
+    as a form. Of browsers, only pages of this host and of ``CSRF_TRUSTED_ORIGINS`` are
+    listened to.
     """
     if request.method == "POST" and _is_ours(request):
         with suppress(*_UNREADABLE):
