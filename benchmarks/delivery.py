@@ -62,8 +62,8 @@ def _round(sandbox: Sandbox, rows: int, publish: Callable[[], None]) -> float:
 def _record(rows: int) -> None:
     from django.utils import timezone
 
+    from connectly_tracking.api.body import encode
     from connectly_tracking.models import Conversion, DbNow, EventName, State, key_of
-    from connectly_tracking.wire import encode
 
     now = timezone.now()
     Conversion.objects.bulk_create(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from connectly_tracking.client import Client
+from connectly_tracking.api.client import Client
+from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.conf import conf
 from connectly_tracking.models import Conversion, State
-from connectly_tracking.verdicts import Outcome
 
 
 @shared_task(name="benchmarks.send_one", ignore_result=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
 from . import attribution
-from .landing import MARKER
+from .api.landing import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -12,10 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
 from . import attribution, outbox
+from .api.values import legible
 from .conf import conf
 from .exceptions import InvalidEvent
 from .models import Conversion, Reason
-from .payload import legible
 from .signals import content_viewed, order_cancelled, order_completed
 
 if TYPE_CHECKING:

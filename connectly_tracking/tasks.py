@@ -8,8 +8,9 @@ from typing import Any, Final
 from celery import shared_task
 from django.core.exceptions import ImproperlyConfigured
 
-from . import delivery, retention, shutdown
+from . import delivery, retention
 from .conf import conf
+from .delivery import shutdown
 from .wakeup import TASK, wake
 
 

@@ -16,8 +16,8 @@ from django.db import connection
 from redis import Redis
 
 from connectly_tracking import wakeup
+from connectly_tracking.api.landing import Landing
 from connectly_tracking.events import Item, Purchase
-from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution
 from connectly_tracking.testing.process import start_afresh
 from example_project.demo import broker

@@ -17,10 +17,10 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.backfill import Interrupted, Table, TableFault, backfill
 from connectly_tracking.backfill.line import COLUMNS
 from connectly_tracking.backfill.table import MAX_LINE
-from connectly_tracking.landing import PARAMETERS
 from connectly_tracking.models import Attribution, Conversion, Reason, State
 
 from .conftest import LANDING, make_click

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.client import Client
+from connectly_tracking.api.client import Client
+from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver, run
 from connectly_tracking.delivery import send as sending
@@ -27,7 +28,6 @@ from connectly_tracking.models import (
     State,
 )
 from connectly_tracking.signals import delivery_paused, delivery_resumed
-from connectly_tracking.verdicts import Outcome, Verdict
 
 from .conftest import make_click, make_purchase
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from connectly_tracking.api.secret import Secret
 from connectly_tracking.conf import NAMES, conf
-from connectly_tracking.secret import Secret
 
 BUSINESS_ID = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
 

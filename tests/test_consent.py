@@ -10,6 +10,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
 from connectly_tracking import attribution, outbox
+from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.attribution import (
     bind_order,
     consent_changed,
@@ -31,7 +32,6 @@ from connectly_tracking.models import (
     Reason,
     State,
 )
-from connectly_tracking.verdicts import Outcome, Verdict
 
 from .conftest import LANDING, TAGGED, make_click, make_purchase
 

@@ -14,8 +14,8 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
+from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.attribution import session as sessions
-from connectly_tracking.landing import PARAMETERS
 from connectly_tracking.models import Attribution
 
 from .conftest import LANDING, TAGGED

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectly_tracking import landing as module
-from connectly_tracking.landing import (
+from connectly_tracking.api import landing as module
+from connectly_tracking.api.landing import (
     MAX_QUERY,
     MAX_VALUE,
     PARAMETERS,

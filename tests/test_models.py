@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.models import (
     Circuit,
     Conversion,
@@ -22,7 +23,6 @@ from connectly_tracking.models import (
     State,
     moment,
 )
-from connectly_tracking.verdicts import Outcome
 
 pytestmark = pytest.mark.django_db
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.test import RequestFactory
 
-    from connectly_tracking.landing import Landing
+    from connectly_tracking.api.landing import Landing
 
 pytestmark = pytest.mark.django_db
 DAY = 86400

@@ -18,10 +18,12 @@ from django.utils.functional import lazystr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectly_tracking.api.contents import Line
+from connectly_tracking.api.currencies import CODES
+from connectly_tracking.api.purchase import Payload
+from connectly_tracking.api.values import legible, order_id, unix_time
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.exceptions import ConnectlyTrackingError, InvalidEvent
-from connectly_tracking.iso4217 import CODES
-from connectly_tracking.payload import Line, Payload, legible, order_id, unix_time
 
 NOW = datetime(2025, 5, 6, 12, tzinfo=UTC)
 SECONDS = 1746480000

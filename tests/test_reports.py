@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import attribution, outbox
+from connectly_tracking.api.landing import Landing
 from connectly_tracking.delivery import deliver
-from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution, Circuit, Conversion, DbNow, Reason
 from connectly_tracking.reports import explain
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectly_tracking.secret import MASK, Secret
+from connectly_tracking.api.secret import MASK, Secret
 
 KEY = "cnct-key-0f9e8d7c"
 

@@ -8,7 +8,7 @@ import sys
 FORK = """
 import os
 from celery.signals import worker_init, worker_shutting_down
-from connectly_tracking import shutdown
+from connectly_tracking.delivery import shutdown
 
 asked, tell = os.pipe()
 answer, say = os.pipe()

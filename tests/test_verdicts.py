@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectly_tracking.verdicts import (
+from connectly_tracking.api.verdicts import (
     DEFAULT_WAIT,
     MAX_WAIT,
     MIN_WAIT,

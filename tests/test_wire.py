@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectly_tracking.api.body import MAX_BODY, encode, purchase_body
+from connectly_tracking.api.currencies import CODES
+from connectly_tracking.api.landing import Landing
+from connectly_tracking.api.purchase import Payload
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.exceptions import InvalidEvent
-from connectly_tracking.iso4217 import CODES
-from connectly_tracking.landing import Landing
-from connectly_tracking.payload import Payload
 from connectly_tracking.sandbox.rules import judge
-from connectly_tracking.wire import MAX_BODY, encode, purchase_body
 
 SECONDS = 1746480000
 NOW = datetime.fromtimestamp(SECONDS + 60, UTC)

@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from ..api.values import legible
 from ..models import Attribution, Circuit, Conversion, State, key_of
-from ..payload import legible
-from ..reports import explanation_of, explanations
+from ..reports.explanation import explanation_of, explanations
 from . import filters
 from .advice import minute, next_step
 from .badge import badge

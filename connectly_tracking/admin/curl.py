@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..api.body import url_of
 from ..conf import conf
-from ..wire import url_of
 
 if TYPE_CHECKING:
     from ..models import Conversion

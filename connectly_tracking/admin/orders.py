@@ -9,8 +9,8 @@ from django.contrib.admin.checks import InlineModelAdminChecks
 from django.forms.models import BaseModelFormSet, modelformset_factory
 from django.utils.translation import gettext_lazy as _
 
+from ..api.values import text_of
 from ..models import Conversion, EventName, key_of
-from ..payload import text_of
 from .badge import badge
 from .ids import campaign_id
 from .logbook import Logbook

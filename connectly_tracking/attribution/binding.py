@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from django.db import connections, router
 from django.utils import timezone
 
+from ..api.values import legible, text_of
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, OrderAttribution, key_of
-from ..payload import legible, text_of
 from .capture import click_of
 from .mending import mend
 from .rows import savepoint

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.utils import timezone
 
-from .. import landing as landings
+from ..api import landing as landings
 from ..conf import conf
 from ..models import MAX_PAGE, Attribution
 from ..signals import attribution_captured
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from ..landing import Landing, Refusal
+    from ..api.landing import Landing, Refusal
 
 #: They fetch a link to draw its preview; nobody has clicked. At the start only: a
 #: browser inside WhatsApp names it further on.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from ..api.landing import META_CTWA
 from ..conf import conf
-from ..landing import META_CTWA
 from ..models import Reason
 from .rows import stored
 

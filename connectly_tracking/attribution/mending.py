@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from django.db import router, transaction
 
+from ..api.body import body_of
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, Reason, State
 from ..wakeup import wake
-from ..wire import body_of
 from .credit import fault_of
 
 if TYPE_CHECKING:

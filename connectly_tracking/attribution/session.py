@@ -12,7 +12,7 @@ from django.contrib.auth import SESSION_KEY as AUTH_SESSION_KEY
 from django.contrib.auth import get_user_model
 from django.db import router
 
-from ..landing import PARAMETERS, Landing
+from ..api.landing import PARAMETERS, Landing
 from ..models import Attribution, moment
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import uuid
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..landing import PARAMETERS, from_params
+from ..api.landing import PARAMETERS, from_params
 from ..models import Attribution, moment
 from .values import LineFault, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..landing import Landing
+    from ..api.landing import Landing
 
 #: When the link was opened.
 LANDED_AT: Final = "landed_at"

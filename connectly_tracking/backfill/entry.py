@@ -9,13 +9,13 @@ from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
+from ..api.values import legible, text_of, unix_time
 from ..attribution import business_of
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
 from ..models import Conversion, key_of
 from ..outbox import Source
-from ..payload import legible, text_of, unix_time
 from .line import Line
 
 if TYPE_CHECKING:

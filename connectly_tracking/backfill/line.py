@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
+from ..api.landing import PARAMETERS
 from ..events import Purchase
-from ..landing import PARAMETERS
 from .click import LANDED_AT, LineClick, click_of
 from .values import LineFault, amount_of, json_of, text_of, time_of
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from django.utils import timezone
 
+from ..api.values import unix_time
 from ..exceptions import InvalidEvent
-from ..payload import unix_time
 
 #: So short a number is a date without its dashes rather than a time.
 _SECONDS: Final = re.compile(r"\d{9,}(\.\d+)?", re.ASCII)

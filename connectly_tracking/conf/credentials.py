@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from ..secret import Secret
+from ..api.secret import Secret
 from .given import fault
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from ..api.secret import Secret
     from ..events import Purchase
-    from ..secret import Secret
 
 DEFAULT_BUSINESS: Final = "default"
 TOUCHES: Final = ("last", "first")

@@ -18,18 +18,18 @@ from django.db import Error, connections
 from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
 
+from ..api.verdicts import Outcome
 from ..conf import conf
 from ..models import Circuit, Conversion, DbNow
 from ..signals import delivery_paused, delivery_resumed
-from ..verdicts import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from django.db.models import QuerySet
 
+    from ..api.verdicts import Verdict
     from ..conf import Business
-    from ..verdicts import Verdict
 
 MAX_FAILURES: Final = 5  # in a row, over all workers
 MAX_REFUSALS: Final = 5

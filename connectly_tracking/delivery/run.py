@@ -15,7 +15,7 @@ from uuid import uuid4
 from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError, connections, router
 
-from ..client import Client
+from ..api.client import Client
 from ..conf import conf
 from ..models import Conversion, State
 from .breaker import (

@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
+from ..api.verdicts import Outcome, Verdict
 from ..conf import conf
-from ..verdicts import Outcome, Verdict
 from .breaker import STOPS
 from .claim import Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..client import Client
+    from ..api.client import Client
     from .claim import Batch
 
 GROUP: Final = 16  # results that are settled together

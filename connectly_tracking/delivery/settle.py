@@ -17,10 +17,10 @@ from django.db import (
     transaction,
 )
 
+from ..api.verdicts import Outcome
 from ..conf import conf
 from ..models import Conversion, DeliveryAttempt, Reason, State, moment
 from ..signals import conversion_delivered, conversion_failed
-from ..verdicts import Outcome
 from .claim import MAX_CRASHES
 
 if TYPE_CHECKING:

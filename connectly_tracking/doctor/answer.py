@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-from ..verdicts import Outcome
+from ..api.verdicts import Outcome
 from .clock import skew_code, skew_words
 from .finding import Subject, found, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..verdicts import Verdict
+    from ..api.verdicts import Verdict
     from .finding import Finding
 
 _BY_STATUS: Final = {

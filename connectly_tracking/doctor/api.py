@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from ..client import Client
+from ..api.client import Client
 from ..conf import conf
 from .answer import findings_of
 from .finding import Subject, found

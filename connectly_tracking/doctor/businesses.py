@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..api.secret import Secret
 from ..conf import conf
-from ..secret import Secret
 from .finding import Subject, found
 from .patience import TooLongError, within
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Min
 
+from ..api.verdicts import Outcome
 from ..conf import conf
 from ..models import OVERDUE, Circuit, Conversion, DbNow, DeliveryAttempt, State
-from ..verdicts import Outcome
 from .clock import local
 from .finding import Subject, found, one_line
 

@@ -11,7 +11,7 @@ from .catalogue import CATALOGUE, Level
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..secret import Secret
+    from ..api.secret import Secret
 
 __all__ = ["Finding", "Level", "Subject", "found", "one_line", "worst"]
 

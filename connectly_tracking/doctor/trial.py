@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Self
 
+from ..api.body import encode, purchase_body
+from ..api.landing import Landing
+from ..api.purchase import Payload
 from ..events import Item, Purchase
-from ..landing import Landing
-from ..payload import Payload
-from ..wire import encode, purchase_body
 
 if TYPE_CHECKING:
     from ..conf import Business

@@ -18,9 +18,9 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from ..api.landing import Landing, parse
 from ..backfill import Table, TableFault
 from ..conf import conf
-from ..landing import Landing, parse
 from ..models import moment
 
 

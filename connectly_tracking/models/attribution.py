@@ -10,8 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..api.landing import MAX_VALUE, PARAMETERS, Landing
 from ..conf import DEFAULT_BUSINESS
-from ..landing import MAX_VALUE, PARAMETERS, Landing
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from django.db import router, transaction
 from django.utils import timezone
 
+from ..api.values import text_of
 from ..attribution import known_business
 from ..exceptions import InvalidEvent
 from ..models import Conversion, State
-from ..payload import text_of
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from ..api.body import purchase_body, purchase_payload
+from ..api.purchase import Payload
+from ..api.values import legible, text_of
 from ..attribution import Clue, business_of, known_business, resolve
 from ..conf import conf
 from ..events import Purchase
@@ -22,8 +25,6 @@ from ..models import (
     moment,
     oldest_sent,
 )
-from ..payload import Payload, legible, text_of
-from ..wire import purchase_body, purchase_payload
 
 if TYPE_CHECKING:
     from uuid import UUID

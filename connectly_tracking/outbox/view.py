@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
+from ..api.body import body_of, view_payload
+from ..api.view import View
 from ..attribution import (
     Clue,
     click_of,
@@ -22,8 +24,6 @@ from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
 from ..models import Conversion, EventName, Reason, State, moment
-from ..payload import View
-from ..wire import body_of, view_payload
 
 if TYPE_CHECKING:
     from uuid import UUID

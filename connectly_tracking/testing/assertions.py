@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import router
 from django.utils import timezone
 
+from ..api.values import legible, text_of
 from ..models import Conversion, DeliveryAttempt, EventName, Reason, State
-from ..payload import legible, text_of
-from ..reports import explain
+from ..reports.explanation import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

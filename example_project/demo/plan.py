@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from connectly_tracking.api.landing import Landing
 from connectly_tracking.delivery.settle import MAX_UNCONFIRMED
-from connectly_tracking.landing import Landing
 from connectly_tracking.models import Attribution
 from example_project.shop.models import Product
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.admin import logbook
-from connectly_tracking.landing import Landing
+from connectly_tracking.api.landing import Landing
 from connectly_tracking.models import Attribution, Circuit, Conversion
 
 from ..conftest import make_click, make_purchase

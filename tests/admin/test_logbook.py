@@ -13,8 +13,8 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from connectly_tracking import attribution, outbox
+from connectly_tracking.api.landing import Landing
 from connectly_tracking.delivery import deliver
-from connectly_tracking.landing import Landing
 from connectly_tracking.models import (
     Attribution,
     Circuit,

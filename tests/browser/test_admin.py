@@ -9,8 +9,8 @@ from django.conf.global_settings import PASSWORD_HASHERS
 from django.contrib.auth.models import User
 
 from connectly_tracking import outbox
+from connectly_tracking.api.landing import Landing
 from connectly_tracking.delivery import deliver
-from connectly_tracking.landing import Landing
 from connectly_tracking.models import Circuit, Conversion, DbNow, State
 
 from ..conftest import make_click, make_purchase

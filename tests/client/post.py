@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from connectly_tracking.client import Client
-from connectly_tracking.secret import Secret
-from connectly_tracking.verdicts import Outcome, Verdict
+from connectly_tracking.api.client import Client
+from connectly_tracking.api.secret import Secret
+from connectly_tracking.api.verdicts import Outcome, Verdict
 
 from .server import Server
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectly_tracking.client import MAX_ANSWER, Client
-from connectly_tracking.secret import Secret
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.client import MAX_ANSWER, Client
+from connectly_tracking.api.secret import Secret
+from connectly_tracking.api.verdicts import Outcome
 
 from .post import (
     BODY,

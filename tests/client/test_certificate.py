@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.verdicts import Outcome
 
 from .certificates import CERTIFICATE, EXPIRED, PRIVATE_KEY
 from .post import (

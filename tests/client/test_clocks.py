@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from connectly_tracking.verdicts import Outcome, Verdict
+from connectly_tracking.api.verdicts import Outcome, Verdict
 
 from .post import (
     BODY,

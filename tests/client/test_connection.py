@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connectly_tracking.client import MAX_ANSWER
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.client import MAX_ANSWER
+from connectly_tracking.api.verdicts import Outcome
 
 from .post import (
     BODY,
@@ -58,8 +58,8 @@ class TestConnection:
     def test_a_forked_child_opens_its_own(self, sandbox):
         script = (
             "import os, sys\n"
-            "from connectly_tracking.client import Client\n"
-            "from connectly_tracking.secret import Secret\n"
+            "from connectly_tracking.api.client import Client\n"
+            "from connectly_tracking.api.secret import Secret\n"
             "url, business, key, body = sys.argv[1:]\n"
             "client = Client(base_url=url, business_id=business, key=Secret(key))\n"
             "outcomes = [client.post(body).outcome]\n"

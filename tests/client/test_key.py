@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from connectly_tracking.secret import Secret
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.secret import Secret
+from connectly_tracking.api.verdicts import Outcome
 
 from .post import (
     KEY,

@@ -20,8 +20,8 @@ def test_it_works_where_there_is_neither_django_nor_celery(sandbox):
         "sys.modules.update(dict.fromkeys(['django', 'celery', 'kombu']))\n"
         "from connectly_tracking import landing, payload, wire\n"
         "assert 'requests' not in sys.modules\n"
-        "from connectly_tracking.client import Client\n"
-        "from connectly_tracking.secret import Secret\n"
+        "from connectly_tracking.api.client import Client\n"
+        "from connectly_tracking.api.secret import Secret\n"
         "url, business, key, body = sys.argv[1:]\n"
         "client = Client(base_url=url, business_id=business, key=Secret(key))\n"
         "sys.exit(client.post(body).outcome != 'confirmed')\n"
@@ -31,7 +31,7 @@ def test_it_works_where_there_is_neither_django_nor_celery(sandbox):
 
 
 def test_the_example_in_the_docstring_can_be_typed():
-    from connectly_tracking import client as module
+    from connectly_tracking.api import client as module
 
     names = re.findall(r"(\w+)=", str(module.__doc__))
     assert set(names) <= {"base_url", "business_id", "key"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.verdicts import Outcome
 
 from .post import (
     DELIVERED,

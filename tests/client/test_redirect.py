@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connectly_tracking.client import MAX_ANSWER
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.client import MAX_ANSWER
+from connectly_tracking.api.verdicts import Outcome
 
 from .post import (
     post,

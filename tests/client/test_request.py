@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectly_tracking import __version__
-from connectly_tracking.verdicts import Outcome
+from connectly_tracking.api.verdicts import Outcome
 
 from .post import (
     BODY,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.models import Reason, State
-from connectly_tracking.verdicts import Outcome
 
 from .ledger import Fuse, Lease, Row
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from connectly_tracking.api.verdicts import Verdict
     from connectly_tracking.delivery.send import Result
-    from connectly_tracking.verdicts import Verdict
 
     from .clock import Clock
     from .ledger import Ledger, Try

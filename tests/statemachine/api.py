@@ -7,7 +7,7 @@ from collections import defaultdict
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from connectly_tracking.verdicts import Outcome, Verdict, judge
+from connectly_tracking.api.verdicts import Outcome, Verdict, judge
 
 if TYPE_CHECKING:
     from typing import Self

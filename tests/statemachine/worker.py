@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
+from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import breaker, run
 from connectly_tracking.delivery import claim as claims
@@ -18,7 +19,6 @@ from connectly_tracking.delivery.claim import Claimed
 from connectly_tracking.delivery.send import Result
 from connectly_tracking.delivery.settle import Settled, release, settle
 from connectly_tracking.models import ConversionQuerySet, State
-from connectly_tracking.verdicts import Outcome
 
 from .actions import DEADLINE, LEASE, Note, Release, Settle, Take
 from .api import Behaviour
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
+    from connectly_tracking.api.verdicts import Verdict
     from connectly_tracking.delivery.breaker import Breaker
     from connectly_tracking.delivery.claim import Batch
-    from connectly_tracking.verdicts import Verdict
 
     from .ledger import Fuse
     from .world import World

@@ -11,10 +11,10 @@ from django.conf import settings
 from django.test import override_settings
 
 from connectly_tracking import outbox
+from connectly_tracking.api.secret import Secret
 from connectly_tracking.conf import Business
 from connectly_tracking.delivery import run
 from connectly_tracking.models import Attribution, Conversion, State
-from connectly_tracking.secret import Secret
 from tests.conftest import LANDING, make_purchase
 
 from .actions import Cancel, Record, Replay

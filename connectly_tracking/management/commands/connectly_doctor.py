@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from connectly_tracking.conf import Business
     from connectly_tracking.doctor import Finding
-    from connectly_tracking.landing import Landing
+
+    from ...api.landing import Landing
 
 PROBE: Final = (
     "An event that Connectly must refuse is sent once for each business. A 400, which "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .lines import Line, checked_contents, ids_of, total_of
+from .contents import Line, checked_contents, ids_of, total_of
 from .values import (
     checked_amount,
     checked_currency,

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from ..exceptions import InvalidEvent
-from ..iso4217 import CODES
+from .currencies import CODES
 
 MAX_ID: Final = 128  # characters
 MAX_AHEAD: Final = 5 * 60  # seconds; two clocks may disagree by that much

@@ -21,10 +21,10 @@ import requests
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from . import __version__
+from .. import __version__
+from .body import url_of
 from .transport import TimedAdapter, exchange
 from .verdicts import Outcome, Verdict, judge
-from .wire import url_of
 
 if TYPE_CHECKING:
     from .secret import Secret

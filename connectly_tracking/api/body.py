@@ -6,11 +6,13 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from .exceptions import InvalidEvent
+from ..exceptions import InvalidEvent
 
 if TYPE_CHECKING:
+    from .contents import Line
     from .landing import Landing
-    from .payload import Line, Payload, View
+    from .purchase import Payload
+    from .view import View
 
 MAX_BODY: Final = 32 * 1024  # bytes
 

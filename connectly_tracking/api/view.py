@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..exceptions import InvalidEvent
-from .lines import Line, checked_contents, ids_of
+from .contents import Line, checked_contents, ids_of
 from .values import checked_amount, checked_currency, checked_text, unix_time
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .conf import conf
-from .models import (
+from ..api.values import legible, text_of
+from ..conf import conf
+from ..models import (
     Circuit,
     Conversion,
     EventName,
@@ -22,7 +23,6 @@ from .models import (
     is_overdue,
     key_of,
 )
-from .payload import legible, text_of
 
 if TYPE_CHECKING:
     from datetime import datetime
