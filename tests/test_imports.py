@@ -37,14 +37,28 @@ def test_a_web_process_loads_no_http_client_and_nothing_of_the_workers_wing() ->
     assert "connectly_tracking.outbox" in modules
     foreign = {"requests", "urllib3"} | {
         f"connectly_tracking.{name}"
-        for name in ("client", "transport", "delivery", "tasks", "sandbox", "testing")
+        for name in (
+            "api.client",
+            "api.transport",
+            "delivery",
+            "tasks",
+            "sandbox",
+            "testing",
+        )
     }
     assert not modules & foreign
 
 
 @pytest.mark.parametrize(
     "module",
-    ["client", "events", "exceptions", "landing", "payload", "verdicts", "wire"],
+    [
+        "events",
+        "exceptions",
+        *(
+            f"api.{name}"
+            for name in ("client", "landing", "purchase", "verdicts", "body", "view")
+        ),
+    ],
 )
 def test_the_wire_can_be_used_without_django(module: str) -> None:
     modules = loaded(f"import connectly_tracking.{module}")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 FORK = """
 import os
+
+import django
+
+django.setup()
+
 from celery.signals import worker_init, worker_shutting_down
 from connectly_tracking.delivery import shutdown
 
@@ -29,6 +35,10 @@ print(shutdown.is_asked())
 
 def test_a_forked_process_sees_it_and_a_new_worker_begins_afresh() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORK], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FORK],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
     )
     assert done.stdout.split() == ["False", "True", "False"]

@@ -46,6 +46,12 @@ class Conversion(models.Model):
     sendout_id = models.CharField(_("campaign"), max_length=1024, blank=True)
     ad_id = models.CharField(_("ad"), max_length=1024, blank=True)
     clicked_at = models.DateTimeField(_("clicked at"), null=True)
+    attribution_window = models.DurationField(
+        _("attribution window"),
+        null=True,
+        editable=False,
+        help_text=_("The longest age of a click when this order was recorded."),
+    )
     # Text, since JSON columns reorder keys and make floats of numbers.
     body = models.TextField(
         _("request body"),

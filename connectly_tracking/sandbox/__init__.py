@@ -16,33 +16,9 @@ Top to bottom: ``server`` is the sandbox, ``connection`` the talk on one socket,
 ``endpoint`` what a request earns (``rules``, ``document``) and what is done to it
 instead (``behaviour``, ``script``), ``ledger`` what was seen, ``control`` the page and
 its neighbours. It shares no code with the rest of the package, and so no mistakes.
-
-And for what a shop stands on besides, two pieces that know nothing of Connectly:
-``proxy`` is a link to any server that can be broken at will (``relay`` does it,
-``manner`` is how it is asked to, ``door`` its port, ``link`` one connection), and
-``chaos`` runs a command, kills it at random and starts it again (``group`` is the
-command and whoever it starts)::
-
-    python -m connectly_tracking.sandbox.proxy --to redis://127.0.0.1:6379/0
-    python -m connectly_tracking.sandbox.chaos -- celery -A shop worker
 """
-
-from importlib import import_module
-from typing import TYPE_CHECKING
 
 from .ledger import Received
 from .server import Sandbox
 
-if TYPE_CHECKING:
-    from .chaos import Chaos
-    from .proxy import Proxy
-else:
-
-    def __getattr__(name: str) -> object:
-        # On first use: `python -m` warns about a module that its package has imported.
-        if name not in {"Chaos", "Proxy"}:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f".{name.lower()}", __name__), name)
-
-
-__all__ = ["Chaos", "Proxy", "Received", "Sandbox"]
+__all__ = ["Received", "Sandbox"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from connectly_tracking.sandbox.chaos import Kill
+    from tests.tools.chaos import Kill
 
     from .shop import Shop
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 from django.db import connection
 
-from connectly_tracking.sandbox import Chaos
+from tests.tools.chaos import Chaos
 
 from .aftermath import Aftermath
 from .process import PATIENCE, until

@@ -18,7 +18,8 @@ from connectly_tracking.models import (
     Reason,
     State,
 )
-from connectly_tracking.sandbox import Proxy, Sandbox
+from connectly_tracking.sandbox import Sandbox
+from tests.tools.proxy import Proxy
 
 from . import agent
 from .audit import audit

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from connectly_tracking.models import Conversion, State
-from connectly_tracking.sandbox import Proxy
 from example_project.demo.ports import LOOPBACK
+from tests.tools.proxy import Proxy
 
 from .audit import audit
 from .process import until

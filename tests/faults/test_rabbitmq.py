@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from connectly_tracking.models import Conversion, State
-from connectly_tracking.sandbox import Proxy
+from tests.tools.proxy import Proxy
 
 from .audit import audit
 from .brokers import rabbitmq

@@ -17,7 +17,7 @@ KNOWN: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class Mode:
     """What a behaviour does to the door, to each piece, and to who is inside."""
 
     door: Literal["open", "shut", "jammed"] = "open"
@@ -25,7 +25,7 @@ class Manner:
     resets: bool = False
 
     @classmethod
-    def from_text(cls, text: str) -> Manner:
+    def from_text(cls, text: str) -> Mode:
         """Raises ``ValueError``, with the known spellings, for any other."""
         name, colon, argument = text.partition(":")
         if name == "delay":
@@ -36,13 +36,13 @@ class Manner:
         raise ValueError(f"unknown behaviour {text!r}; the known ones are:\n  {known}")
 
 
-PASS: Final = Manner()
+PASS: Final = Mode()
 _PLAIN: Final = {
     "pass": PASS,
-    "refuse": Manner(door="shut", resets=True),
-    "mute": Manner(seconds=math.inf),
-    "drop": Manner(door="jammed", seconds=math.inf),
-    "reset": Manner(resets=True),
+    "refuse": Mode(door="shut", resets=True),
+    "mute": Mode(seconds=math.inf),
+    "drop": Mode(door="jammed", seconds=math.inf),
+    "reset": Mode(resets=True),
 }
 
 

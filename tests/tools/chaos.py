@@ -8,7 +8,7 @@ Does an order get lost when my worker is killed -9? Let it happen, and see::
 
 or, in a terminal::
 
-    python -m connectly_tracking.sandbox.chaos --every 0.3:2 -- celery -A shop worker
+    python -m tests.tools.chaos --every 0.3:2 -- celery -A shop worker
 
 One kill in two is for the whole process group, as when a machine goes; the others are
 for one member alone, as when memory runs out. Where that one is the leader, those it
@@ -104,7 +104,7 @@ class Chaos:
             raise ValueError(f"whom must be any, tree or leader, not {whom!r}")
         self._launch = partial(Group, tuple(command), env=env, cwd=cwd, log=log)
         self._every = every
-        self._chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        self._chance = random.Random(seed)
         self._signal = signal
         self._whom = whom or ("any" if signal == signals.SIGKILL else "leader")
         self._grace = grace
@@ -213,7 +213,7 @@ class Chaos:
 def main(argv: Sequence[str] | None = None) -> int:
     """Until interrupted or terminated, or for as long as was asked."""
     parser = argparse.ArgumentParser(
-        prog="python -m connectly_tracking.sandbox.chaos",
+        prog="python -m tests.tools.chaos",
         description="Runs a command, kills it at random and starts it again.",
     )
     parser.add_argument(
@@ -233,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     seed = options.seed
     if seed is None:
-        seed = random.randrange(1_000_000)  # noqa: S311 - as above
+        seed = random.randrange(1_000_000)
     ended = threading.Event()
     for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP):
         signals.signal(number, lambda *_: ended.set())

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from connectly_tracking.sandbox import Chaos
-from connectly_tracking.sandbox.chaos import Draw
+from tests.tools.chaos import Chaos, Draw
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60.0  # seconds: what should happen, happens before
@@ -276,7 +275,7 @@ def test_a_command_that_is_not_there_is_said() -> None:
 
 @contextlib.contextmanager
 def in_a_terminal(directory, *arguments):
-    command = [sys.executable, "-m", "connectly_tracking.sandbox.chaos", *arguments]
+    command = [sys.executable, "-m", "tests.tools.chaos", *arguments]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

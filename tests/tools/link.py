@@ -8,7 +8,7 @@ import math
 import socket
 from typing import TYPE_CHECKING, Final
 
-from .wire import arm_reset
+from connectly_tracking.sandbox.wire import arm_reset
 
 if TYPE_CHECKING:
     Said = asyncio.Queue[tuple[float, bytes | None]]

@@ -7,7 +7,7 @@ What happens to my checkout if Redis hangs? Point the shop at ``proxy.url``, and
 
 or, in a terminal, where each line that you type is a behaviour::
 
-    python -m connectly_tracking.sandbox.proxy --to redis://127.0.0.1:6379/0
+    python -m tests.tools.proxy --to redis://127.0.0.1:6379/0
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from .door import Door
-from .manner import KNOWN, PASS, Manner
+from .mode import KNOWN, PASS, Mode
 from .relay import Relay
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Proxy:
         self._before, self._server, self._after = _parse(to)
         self._host = host
         self._port = port
-        self._manner = PASS
+        self._mode = PASS
         self._switch = threading.Lock()
         self._thread: threading.Thread | None = None
         self._relay: Relay | None = None
@@ -76,7 +76,7 @@ class Proxy:
             self._thread.start()
             self._loop, self._relay = ready.result()
         try:
-            self._ask(lambda relay: relay.obey(self._manner))
+            self._ask(lambda relay: relay.obey(self._mode))
         except BaseException:
             self.stop()
             raise
@@ -120,10 +120,10 @@ class Proxy:
         ``drop`` silence them; with ``pass`` they go on where they stopped. Raises
         ``ValueError``.
         """
-        manner = Manner.from_text(behaviour)
+        mode = Mode.from_text(behaviour)
         with self._switch:
-            self._ask(lambda relay: relay.obey(manner))
-            self._manner = manner
+            self._ask(lambda relay: relay.obey(mode))
+            self._mode = mode
 
     def cut(self) -> None:
         """Reset every connection there is now."""
@@ -164,7 +164,7 @@ def _parse(to: str | tuple[str, int]) -> tuple[str, tuple[str, int], str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Until interrupted or terminated."""
     parser = argparse.ArgumentParser(
-        prog="python -m connectly_tracking.sandbox.proxy",
+        prog="python -m tests.tools.proxy",
         description="A link to a server; each line that you type is what it does next.",
     )
     parser.add_argument("--to", required=True, metavar="URL")

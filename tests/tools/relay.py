@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from connectly_tracking.sandbox.wire import arm_reset
+
 from .link import Link, Passage
-from .manner import PASS
-from .wire import arm_reset
+from .mode import PASS
 
 if TYPE_CHECKING:
     import socket
 
     from .door import Door
-    from .manner import Manner
+    from .mode import Mode
 
 
 class Relay:
@@ -25,26 +26,26 @@ class Relay:
         self.connections = connections
         self._door = door
         self._server = server
-        self._manner = PASS
+        self._mode = PASS
         self._passage = Passage()
         self._links: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
         self._loop = asyncio.get_running_loop()
         self._closed = asyncio.Event()
 
-    async def obey(self, manner: Manner) -> None:
+    async def obey(self, mode: Mode) -> None:
         """Raises ``OSError`` where the door cannot be what it should be."""
-        self._manner = manner
-        self._passage.hold(manner.seconds)
+        self._mode = mode
+        self._passage.hold(mode.seconds)
         self._ignore()
-        if manner.door == "open":
+        if mode.door == "open":
             self._listener = self._door.open()
             self._loop.add_reader(self._listener, self._welcome)
-        elif manner.door == "shut":
+        elif mode.door == "shut":
             self._door.shut()
         else:
             self._door.jam()
-        if manner.resets:
+        if mode.resets:
             await self.cut()
 
     async def cut(self) -> None:
@@ -74,7 +75,7 @@ class Relay:
         if client is None:
             return
         self.connections += 1
-        if self._manner.resets:
+        if self._mode.resets:
             arm_reset(client)
             client.close()
             return

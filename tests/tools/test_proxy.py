@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from connectly_tracking import sandbox
-from connectly_tracking.sandbox import Proxy
 from connectly_tracking.sandbox.wire import arm_reset
+from tests.tools.proxy import Proxy
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0  # seconds: an answer that should come, comes before
@@ -450,7 +450,7 @@ def test_the_package_knows_no_other_name() -> None:
 @contextlib.contextmanager
 def in_a_terminal(*arguments):
     """The proxy as a command; as in use, warnings go to where errors go."""
-    command = [sys.executable, "-m", "connectly_tracking.sandbox.proxy", *arguments]
+    command = [sys.executable, "-m", "tests.tools.proxy", *arguments]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

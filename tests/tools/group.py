@@ -35,7 +35,7 @@ class Group:
     ) -> None:
         with contextlib.ExitStack() as stack:
             output = None if log is None else stack.enter_context(Path(log).open("ab"))
-            self._leader = subprocess.Popen(  # noqa: S603 - the caller's command
+            self._leader = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
