@@ -15,6 +15,8 @@ from ..models import Conversion, State
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..models import ConversionQuerySet
+
 
 def cancel(
     order_id: str | int | UUID,
@@ -41,6 +43,11 @@ def cancel(
     if business is not None:
         rows = rows.filter(business=known_business(business))
     with transaction.atomic(using=using):
-        rows.filter(cancelled_at=None).update(cancelled_at=timezone.now())
-        rows.filter(state=State.PENDING).mark_cancelled()
+        cancel_rows(rows)
         return list(rows)
+
+
+def cancel_rows(rows: ConversionQuerySet) -> None:
+    """As `cancel`, for rows of any business, in a transaction of the caller's."""
+    rows.filter(cancelled_at=None).update(cancelled_at=timezone.now())
+    rows.filter(state=State.PENDING).mark_cancelled()
