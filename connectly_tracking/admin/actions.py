@@ -19,6 +19,7 @@ from ..conf import conf
 from ..models import Conversion, ConversionQuerySet, EventName
 from ..outbox import replay
 from ..outbox.cancel import cancel_rows
+from ..remedies import MAY_HAVE_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,10 +93,10 @@ SEND_AGAIN: Final = ConfirmedAction(
     permission="send_again_conversion",
     title=_("Send again"),
     warnings=(
+        MAY_HAVE_COUNTED,
         _(
-            "Connectly may already have counted this order, even though it refused it "
-            "or did not answer. The same order number and the same data are sent "
-            "again; Connectly and Meta decide whether it counts twice."
+            "The same order number and the same data are sent again. Connectly and "
+            "Meta decide whether the order counts twice."
         ),
         _("Meta refuses orders that are more than 7 days old."),
     ),

@@ -19,7 +19,6 @@ from .readonly import ReadOnlyAdmin, ReadOnlyInline
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
-    from django.utils.safestring import SafeString
     from django_stubs_ext import StrOrPromise
 
 
@@ -30,10 +29,7 @@ class CreditedOrderInline(ReadOnlyInline):
     verbose_name_plural = _("orders from this click")
     fields = ["order_id", "status", "amount", "event_time"]
     show_change_link = True
-
-    @admin.display(description=_("state"))
-    def status(self, conversion: Conversion) -> SafeString:
-        return badge(conversion)
+    status = staticmethod(badge)
 
 
 class BoundOrderInline(ReadOnlyInline):

@@ -21,7 +21,7 @@ from ..api.values import legible
 from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
 from .actions import ConfirmedAction, ConfirmedActionsMixin
-from .display import ad_id, badge, campaign_id, curl, minute
+from .display import ad_id, badge, campaign_id, clock, curl
 from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
 from .readonly import ReadOnlyAdmin
 from .status import delivery_status
@@ -218,7 +218,7 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
 
 
 def _time(at: datetime | None) -> SafeString:
-    return format_html('<span class="connectly-time">{}</span>', minute(at))
+    return format_html('<span class="connectly-time">{}</span>', clock(at, "Y-m-d H:i"))
 
 
 def _quiet(*lines: StrOrPromise) -> SafeString:

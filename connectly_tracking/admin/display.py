@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from ..api.body import url_of
 from ..conf import conf
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ..models import Conversion
 
 
+@admin.display(description=_("state"))
 def badge(conversion: Conversion) -> SafeString:
     """Return the state as a word on a colour; the word alone says it all."""
     return format_html(
@@ -49,13 +52,8 @@ def _shortened(style: str, value: str) -> StrOrPromise:
 
 
 def clock(at: datetime | None, how: str = "Y-m-d H:i:s") -> str:
-    """Return a time to the second, in the current time zone."""
+    """Return a time in the current time zone."""
     return date_format(local_time(at), how) if at else "-"
-
-
-def minute(at: datetime | None) -> str:
-    """Return a time to the minute, for lists."""
-    return clock(at, "Y-m-d H:i")
 
 
 def curl(conversion: Conversion) -> str:

@@ -16,7 +16,6 @@ from .readonly import ReadOnlyAdmin, ReadOnlyInline
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
-    from django.db.models import Model
     from django.http import HttpRequest
     from django_stubs_ext import StrOrPromise
 
@@ -52,6 +51,7 @@ class ConversionInline(ReadOnlyInline):
     verbose_name_plural = _("Reported to Connectly")
     show_change_link = True
     checks_class = _NoForeignKeyChecks
+    status = staticmethod(badge)
 
     def get_formset(
         self, request: HttpRequest, obj: Any | None = None, **kwargs: Any
@@ -61,10 +61,6 @@ class ConversionInline(ReadOnlyInline):
         )
         formset.order_field = self.order_field  # type: ignore[attr-defined]
         return formset
-
-    @admin.display(description=_("state"))
-    def status(self, conversion: Conversion) -> StrOrPromise:
-        return badge(conversion)
 
     @admin.display(description=_("why"))
     def why(self, conversion: Conversion) -> StrOrPromise:
@@ -80,22 +76,12 @@ class _OrderFormSet(ConversionFormSet):
 
     order_field = "pk"
 
-    def __init__(
-        self,
-        data: Any = None,
-        files: Any = None,
-        instance: Model | None = None,
-        prefix: str | None = None,
-        queryset: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        kwargs.pop("save_as_new", None)
+    def __init__(self, *, instance: Any, prefix: str, **_not_ours: Any) -> None:
         rows = Conversion.objects.none()
-        if instance is not None and instance.pk is not None:
+        if instance.pk is not None:
             order_id = text_of(getattr(instance, self.order_field)) or ""
             rows = Conversion.objects.filter(order_id=order_id, key=key_of(order_id))
-        prefix = prefix or self.get_default_prefix()
-        super().__init__(queryset=rows.order_by("id"), prefix=prefix, **kwargs)
+        super().__init__(queryset=rows.order_by("id"), prefix=prefix)
 
     @classmethod
     def get_default_prefix(cls) -> str:

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from ..conf import conf
 from ..models import Circuit, Conversion, DbNow, State, is_overdue
-from .advice import REMEDIES
+from ..remedies import FOR_NO_WORKER, FOR_PAUSE, NO_WORKER
 from .display import clock
 from .readonly import ReadOnlyAdmin
 
@@ -57,7 +57,7 @@ class CircuitAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("what to do"))
     def remedy(self, circuit: Circuit) -> StrOrPromise:
-        return REMEDIES.get(circuit.reason, "-")
+        return FOR_PAUSE.get(circuit.reason, "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +88,13 @@ class BusinessStatus:
         return "bad" if self.is_late else "good"
 
     @property
-    def summary(self) -> str:
+    def summary(self) -> StrOrPromise:
         if self.problem:
             return _now("Nothing is sent.")
         if self.pause is not None:
             return _now("Paused: %(why)s.") % {"why": self.pause.get_reason_display()}
         if self.is_late:
-            return _now("Orders are due, but no worker is sending them.")
+            return NO_WORKER
         return _now("Orders are being sent.") if self.due else _now("All is well.")
 
     @property
@@ -102,14 +102,8 @@ class BusinessStatus:
         if self.problem:
             return self.problem
         if self.pause is not None:
-            return REMEDIES.get(self.pause.reason, "")
-        if self.is_late:
-            return _(
-                "Check that a worker is running, that it reads the right queue, and "
-                "that beat is running. connectly_doctor tells which of them is "
-                "missing; connectly_deliver sends the orders without them."
-            )
-        return ""
+            return FOR_PAUSE.get(self.pause.reason, "")
+        return FOR_NO_WORKER if self.is_late else ""
 
     @property
     def facts(self) -> list[tuple[str, str]]:

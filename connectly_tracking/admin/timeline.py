@@ -10,10 +10,10 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
-from ..models import Circuit, DeliveryAttempt, State, is_overdue
-from .actions import CANCEL, SEND_AGAIN
-from .advice import _REASONS, REMEDIES
-from .answers import explained
+from ..api.verdicts import Outcome
+from ..models import State, is_overdue
+from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, diagnose
+from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
 from .display import clock
 
 if TYPE_CHECKING:
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
     from django_stubs_ext import StrOrPromise
 
-    from ..models import Attribution, Conversion
+    from ..models import Attribution, Circuit, Conversion, DeliveryAttempt
 
 #: Enough for a week of outage; more would make the page too long.
 MAX_ATTEMPTS: Final = 50
+#: How the outcomes that are final are coloured; the others wait.
+_KINDS: Final[dict[str, str]] = {
+    Outcome.CONFIRMED: "good",
+    Outcome.REFUSED: "bad",
+    Outcome.INTERNAL: "bad",
+}
 #: Between the database's clock, which sets a row's times, and this one's.
 MAX_CLOCK_SKEW: Final = timedelta(minutes=1)
 
@@ -122,21 +128,20 @@ def _sent(
                 facts=(_("under way"),),
             )
         else:
-            yield TimelineEntry(
-                at=attempt.started_at,
-                kind=_KINDS.get(attempt.outcome, "wait"),
-                title=_("Sent to Connectly"),
-                facts=tuple(_facts(attempt)),
-                answer=attempt.detail,
-                explanation=explained(attempt),
-            )
+            yield _finished(attempt)
 
 
-_KINDS: Final[dict[str, str]] = {
-    DeliveryAttempt.Outcome.CONFIRMED: "good",
-    DeliveryAttempt.Outcome.REFUSED: "bad",
-    DeliveryAttempt.Outcome.INTERNAL: "bad",
-}
+def _finished(attempt: DeliveryAttempt) -> TimelineEntry:
+    not_sent = attempt.outcome == Outcome.NOT_SENT
+    diagnosis = diagnose(attempt.outcome, attempt.status_code, attempt.detail)
+    return TimelineEntry(
+        at=attempt.started_at,
+        kind=_KINDS.get(attempt.outcome, "wait"),
+        title=_("Tried to send") if not_sent else _("Sent to Connectly"),
+        facts=tuple(_facts(attempt)),
+        answer=attempt.detail,
+        explanation=diagnosis.explain() if diagnosis else "",
+    )
 
 
 def _facts(attempt: DeliveryAttempt) -> Iterator[str]:
@@ -152,24 +157,26 @@ def _facts(attempt: DeliveryAttempt) -> Iterator[str]:
 
 def _after(conversion: Conversion) -> Iterator[TimelineEntry]:
     yield TimelineEntry(at=conversion.delivered_at, kind="good", title=_("Delivered"))
-    cancelled, by = _("Order cancelled"), _("Report cancelled by %(user)s")
-    if user := _user_who(CANCEL.log_message, conversion, conversion.cancelled_at):
-        cancelled = by % {"user": user}
-    yield TimelineEntry(at=conversion.cancelled_at, kind="note", title=cancelled)
-    again, by = _("Sent again"), _("Sent again by %(user)s")
-    if user := _user_who(SEND_AGAIN.log_message, conversion, conversion.replayed_at):
-        again = by % {"user": user}
-    yield TimelineEntry(at=conversion.replayed_at, kind="note", title=again)
+    title = _("Order cancelled")
+    if user := _user_who(CANCEL, conversion, conversion.cancelled_at):
+        title = _("Report cancelled by %(user)s") % {"user": user}
+    yield TimelineEntry(at=conversion.cancelled_at, kind="note", title=title)
+    title = _("Sent again")
+    if user := _user_who(SEND_AGAIN, conversion, conversion.replayed_at):
+        title = _("Sent again by %(user)s") % {"user": user}
+    yield TimelineEntry(at=conversion.replayed_at, kind="note", title=title)
 
 
-def _user_who(did: str, conversion: Conversion, at: datetime | None) -> str:
-    """Return the name of the admin user who did it at that time, if it is logged."""
+def _user_who(
+    action: ConfirmedAction, conversion: Conversion, at: datetime | None
+) -> str:
+    """Return the name of the admin user who took that action then, if it is logged."""
     if at is None:
         return ""
     entries = LogEntry.objects.filter(
         content_type=ContentType.objects.get_for_model(conversion),
         object_id=str(conversion.pk),
-        change_message=did,
+        change_message=action.log_message,
         action_time__range=(at - MAX_CLOCK_SKEW, at + MAX_CLOCK_SKEW),
     )
     entry = entries.select_related("user").order_by("-action_time").first()
@@ -177,32 +184,14 @@ def _user_who(did: str, conversion: Conversion, at: datetime | None) -> str:
 
 
 def next_step(conversion: Conversion, pause: Circuit | None) -> StrOrPromise:
-    """Return what happens next, or what to do; ``pause`` is that of the business."""
-    time = {"time": clock(conversion.due_at)}
+    """Return what a person can do, or expect; ``pause`` is that of the business."""
     match conversion.state:
         case State.PENDING if pause is not None:
-            return _("Sending is paused: %(why)s. %(remedy)s") % {
-                "why": pause.get_reason_display(),
-                "remedy": REMEDIES.get(pause.reason, ""),
-            }
-        case State.PENDING if is_overdue(conversion.due_at):
-            return (
-                _(
-                    "It has been due since %(time)s, but no worker is sending it. "
-                    "Check that a worker and beat are running."
-                )
-                % time
-            )
-        case State.PENDING:
-            return _("It will be sent at %(time)s.") % time
+            return FOR_PAUSE.get(pause.reason, "")
+        case State.PENDING | State.SENDING if is_overdue(conversion.due_at):
+            return FOR_NO_WORKER
         case State.SENDING:
-            return (
-                _(
-                    "A worker is sending it. If that worker stops, another one takes "
-                    "over after %(time)s."
-                )
-                % time
-            )
+            return _("If its worker stops, another worker sends it.")
         case State.DELIVERED if conversion.cancelled_at is not None:
             return _("It cannot be undone: Connectly has no event for a cancellation.")
-    return _REASONS.get(conversion.reason, "")
+    return FOR_REASON.get(conversion.reason, "")

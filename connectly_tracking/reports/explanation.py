@@ -27,6 +27,7 @@ from ..models import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -120,54 +121,53 @@ def _recorded(row: Conversion, pause: Circuit | None, is_one_of_several: bool) -
     return " ".join(said)
 
 
-def _outcome(row: Conversion, pause: Circuit | None) -> list[str]:
-    order = {"order": row.order_id or "-"}
+def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
+    facts = {"order": row.order_id or "-"}
     if row.state == State.DELIVERED:
-        reported = _now("Order %(order)s was reported to Connectly at %(time)s.")
-        return [reported % (order | {"time": _time(row.delivered_at)})]
-    if row.state in (State.PENDING, State.SENDING):
-        return _waiting(row, pause, order)
-    sentence = _now("Order %(order)s was not reported: %(why)s.")
-    if row.reason in (Reason.REFUSED, Reason.UNCONFIRMED):
-        sentence = _now("Order %(order)s was sent, but %(why)s.")
-    said = [sentence % (order | {"why": _why(row)})]
-    if row.detail:
-        details = _now("Details: %(details)s.")
-        said.append(details % {"details": row.detail.rstrip(".")})
-    return said
+        facts["time"] = _time(row.delivered_at)
+        yield _now("Order %(order)s was reported to Connectly at %(time)s.") % facts
+    elif row.state not in (State.PENDING, State.SENDING):
+        facts["why"] = str(_why(row))
+        was_sent = row.reason in (Reason.REFUSED, Reason.UNCONFIRMED)
+        not_sent = _now("Order %(order)s was not reported: %(why)s.")
+        sent = _now("Order %(order)s was sent, but %(why)s.")
+        yield (sent if was_sent else not_sent) % facts
+        if detail := row.detail.rstrip("."):
+            yield _now("Details: %(details)s.") % {"details": detail}
+    elif obstacle := _obstacle(row, pause):
+        facts["why"], *advice = obstacle
+        yield _now("Order %(order)s is waiting because %(why)s.") % facts
+        yield from advice
+    elif row.state == State.SENDING:
+        yield _now("Order %(order)s is being sent now.") % facts
+    else:
+        facts["time"] = _time(row.due_at)
+        yield (
+            _now("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
+            % facts
+        )
 
 
-def _waiting(
-    row: Conversion, pause: Circuit | None, order: dict[str, str]
-) -> list[str]:
-    sentence = _now("Order %(order)s is waiting because %(why)s.")
+def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:
+    """Return why the order is not sent, and perhaps what a developer can do."""
     late = is_overdue(row.due_at)
     try:
         if not conf.SEND:
-            why = _now("sending is switched off")
             switch = _now("A developer can switch it on with the setting SEND.")
-            return [sentence % (order | {"why": why}), switch]
+            return _now("sending is switched off"), switch
         # Only the workers may have the key, so it is not missed before they are late.
         problem = conf.credentials_problem(row.business) if late else ""
     except ImproperlyConfigured as exc:
         problem = str(exc)
     if problem:
-        why = _now("a setting is wrong")
-        return [sentence % (order | {"why": why}), _for_a_developer(problem)]
+        return _now("a setting is wrong"), _for_a_developer(problem)
     if pause is not None:
-        why = _now("sending is paused: %(reason)s")
-        why %= {"reason": pause.get_reason_display()}
-        return [sentence % (order | {"why": why})]
-    if row.state == State.SENDING:
-        return [_now("Order %(order)s is being sent now.") % order]
+        why = pause.get_reason_display()
+        return (_now("sending is paused: %(why)s") % {"why": why},)
     if late:
-        why = _now("no worker is sending it; it was due at %(time)s")
-        why %= {"time": _time(row.due_at)}
-        return [sentence % (order | {"why": why})]
-    sentence = _now(
-        "Order %(order)s is waiting to be sent; the next try is at %(time)s."
-    )
-    return [sentence % (order | {"time": _time(row.due_at)})]
+        since = {"time": _time(row.due_at)}
+        return (_now("no worker is sending it; it was due at %(time)s") % since,)
+    return ()
 
 
 def _why(row: Conversion) -> StrOrPromise:
@@ -179,7 +179,7 @@ def _why(row: Conversion) -> StrOrPromise:
             unit = next((it for it in _UNITS if not limit % it), min(_UNITS))
             late = _now("it was more than %(limit)s old before it could be sent")
             return late % {"limit": _count(limit, unit)}
-    return _WHY.get(row.reason, _("for an unknown reason"))
+    return _WHY.get(row.reason, _("the reason is not known"))
 
 
 def _too_old(age: timedelta, window: timedelta | None) -> str:

@@ -87,7 +87,7 @@ def test_what_nobody_takes_is_an_alarm(admin_client: Client) -> None:
         summary(admin_client) == "bad: Orders are due, but no worker is sending them."
     )
     page = admin_client.get(STATUS).content.decode()
-    assert "connectly_deliver sends the orders without them" in page
+    assert "run connectly_deliver" in page
 
 
 @pytest.mark.parametrize(
