@@ -12,7 +12,6 @@ from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -120,8 +119,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
         """Explain the searched order even if it was never recorded. A search by the id
         of a click gets no explanation.
         """
-        titled = {"title": capfirst(self.opts.verbose_name_plural)}
-        response = super().changelist_view(request, titled | (extra_context or {}))
+        response = super().changelist_view(request, extra_context)
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}

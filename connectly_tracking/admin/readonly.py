@@ -8,9 +8,10 @@ import django
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django_stubs_ext import StrOrPromise
 
     ModelAdmin = admin.ModelAdmin[Any]
@@ -61,6 +62,12 @@ class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
     list_per_page = 50
     #: Shown instead of a list that never had a row.
     empty_message: StrOrPromise = ""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def page_context(self, request: HttpRequest, title: StrOrPromise) -> dict[str, Any]:
         """Return what the templates of our own pages need."""

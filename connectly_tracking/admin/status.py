@@ -140,7 +140,7 @@ def delivery_status() -> dict[str, Any]:
     try:
         sends, businesses = conf.SEND, _businesses()
         conf.validate_for_delivery()
-        _read = conf.RETENTION, conf.RECORD_UNATTRIBUTED
+        _read_too = conf.RETENTION, conf.RECORD_UNATTRIBUTED
     except ImproperlyConfigured as exc:
         businesses, problem = [], str(exc)
     return {

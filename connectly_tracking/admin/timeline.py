@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from ..models import Attribution, Circuit, Conversion, DeliveryAttempt
 
 #: Enough for a week of outage; more would make the page too long.
-MAX_ATTEMPTS: Final = 50
+ATTEMPTS_SHOWN: Final = 50
 #: How the outcomes that are final are coloured; the others wait.
 _KINDS: Final[dict[str, str]] = {
     Outcome.CONFIRMED: "good",
     Outcome.REFUSED: "bad",
     Outcome.INTERNAL: "bad",
 }
-#: Between the database's clock, which sets a row's times, and this one's.
-MAX_CLOCK_SKEW: Final = timedelta(minutes=1)
+#: How far a log entry's time may be from the row's, which the database's clock sets.
+LOG_TOLERANCE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,11 @@ def timeline(
 ) -> tuple[list[TimelineEntry], int]:
     """Return the entries in order, and how many earlier attempts are left out."""
     newest = conversion.delivery_attempts.order_by("-started_at")
-    attempts = list(newest[: MAX_ATTEMPTS + 1])
+    attempts = list(newest[: ATTEMPTS_SHOWN + 1])
     left_out = 0
-    if len(attempts) > MAX_ATTEMPTS:
-        left_out = newest.count() - MAX_ATTEMPTS
-        attempts = attempts[:MAX_ATTEMPTS]
+    if len(attempts) > ATTEMPTS_SHOWN:
+        left_out = newest.count() - ATTEMPTS_SHOWN
+        attempts = attempts[:ATTEMPTS_SHOWN]
     entries = [
         *_before(conversion, click),
         *_sent(conversion, attempts),
@@ -120,28 +120,17 @@ def _sent(
     """``attempts`` are the newest first."""
     held = conversion.state == State.SENDING and not is_overdue(conversion.due_at)
     for attempt in reversed(attempts):
-        if held and attempt is attempts[0] and attempt.finished_at is None:
-            yield TimelineEntry(
-                at=attempt.started_at,
-                kind="wait",
-                title=_("Sent to Connectly"),
-                facts=(_("under way"),),
-            )
-        else:
-            yield _finished(attempt)
-
-
-def _finished(attempt: DeliveryAttempt) -> TimelineEntry:
-    not_sent = attempt.outcome == Outcome.NOT_SENT
-    diagnosis = diagnose(attempt.outcome, attempt.status_code, attempt.detail)
-    return TimelineEntry(
-        at=attempt.started_at,
-        kind=_KINDS.get(attempt.outcome, "wait"),
-        title=_("Tried to send") if not_sent else _("Sent to Connectly"),
-        facts=tuple(_facts(attempt)),
-        answer=attempt.detail,
-        explanation=diagnosis.explain() if diagnosis else "",
-    )
+        under_way = held and attempt is attempts[0] and attempt.finished_at is None
+        not_sent = attempt.outcome == Outcome.NOT_SENT
+        diagnosis = diagnose(attempt.outcome, attempt.status_code, attempt.detail)
+        yield TimelineEntry(
+            at=attempt.started_at,
+            kind=_KINDS.get(attempt.outcome, "wait"),
+            title=_("Tried to send") if not_sent else _("Sent to Connectly"),
+            facts=(_("under way"),) if under_way else tuple(_facts(attempt)),
+            answer=attempt.detail,
+            explanation=diagnosis.explain() if diagnosis and not under_way else "",
+        )
 
 
 def _facts(attempt: DeliveryAttempt) -> Iterator[str]:
@@ -177,7 +166,7 @@ def _user_who(
         content_type=ContentType.objects.get_for_model(conversion),
         object_id=str(conversion.pk),
         change_message=action.log_message,
-        action_time__range=(at - MAX_CLOCK_SKEW, at + MAX_CLOCK_SKEW),
+        action_time__range=(at - LOG_TOLERANCE, at + LOG_TOLERANCE),
     )
     entry = entries.select_related("user").order_by("-action_time").first()
     return entry.user.get_username() if entry else ""

@@ -46,7 +46,9 @@ _UNITS: Final = {
 }
 _WHY: Final[dict[str, StrOrPromise]] = {
     Reason.NOT_ATTRIBUTED: _("no click on a WhatsApp ad is known for it"),
-    Reason.INCOMPLETE_CLICK: _("its link lacked some of Connectly's parameters"),
+    Reason.INCOMPLETE_CLICK: _(
+        "the clicked link lacked some of Connectly's parameters"
+    ),
     Reason.OTHER_SOURCE: _(
         "its click came from a source that Connectly does not credit"
     ),
@@ -226,8 +228,8 @@ def _unrecorded(order_id: object, business: str | None) -> str:
         said = [linked % (order | {"time": _time(bound.bound_at)})]
         said += _click(click.captured_at, click.sendout_id, click.ad_id)
         return " ".join([*said, why])
-    said = [_now("Order %(order)s was never recorded.") % order]
-    said.append(_now("Check the order number."))
+    never = _now("Order %(order)s was never recorded.")
+    said = [never % order, _now("Check the order number.")]
     try:
         if not conf.RECORD_UNATTRIBUTED:
             said.append(_now("This shop does not record orders without a click."))

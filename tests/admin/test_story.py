@@ -163,7 +163,7 @@ def test_the_usual_answers_are_put_plainly(
 def test_of_very_many_tries_the_last_are_told(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setattr(timelines, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(timelines, "ATTEMPTS_SHOWN", 2)
     row = recorded()
     sandbox.behave("500")
     for _ in range(4):

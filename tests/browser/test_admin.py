@@ -65,7 +65,7 @@ def test_a_marketer_finds_an_order_and_understands_what_became_of_it(
     log_in(page, shop).goto(shop.url + CONVERSIONS)
     page.locator("#searchbar").fill("ORD-2")
     page.keyboard.press("Enter")
-    page.get_by_text("Order ORD-2 was sent, but Connectly or Meta refused it.").wait_for()
+    page.get_by_text("Order ORD-2 was sent, but Connectly or Meta refused").wait_for()
     page.get_by_role("link", name="ORD-2").click()
     page.get_by_text("Meta does not know the click ID").wait_for()
     assert page.get_by_text(WORDS).is_visible()
