@@ -13,4 +13,4 @@ class ConnectlyTrackingConfig(AppConfig):
         from . import checks, receivers
 
         checks.register()
-        receivers.connect()
+        receivers.connect_receivers()

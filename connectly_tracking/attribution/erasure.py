@@ -1,4 +1,4 @@
-"""What is kept of a person goes, because that person asked for it."""
+"""Erases the data of a person who asked for it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Erased(NamedTuple):
-    """How many clicks went, how many events were stopped before they were sent, and
-    how many finished ones lost their body. Those ``under_way`` keep theirs until their
-    worker is done with them: erase once more then.
+    """Counts: clicks deleted, events stopped before they were sent, finished events
+    whose data was deleted, and events that a worker is sending. Those keep their data
+    until the worker has finished: erase again then.
     """
 
     clicks: int
@@ -40,12 +40,12 @@ def erase(
     orders: Collection[str] = (),
     dry_run: bool = False,
 ) -> Erased:
-    """Forget the clicks of these users (primary keys) and of these orders (ids).
+    """Erase the clicks of these users (primary keys) and of these orders (ids).
 
-    What waits is not sent. The orders keep what the shop's own books say as well: id,
-    time, value, campaign and ad; the click's ids and the basket go. What Connectly was
-    sent it has, and it offers no way to take that back; a session that still holds the
-    click is not touched (`forget`).
+    Events that wait are not sent. The orders keep their id, time, value, campaign and
+    ad, as the shop's own books do; the click's ids and the basket are deleted.
+    Connectly keeps the events it received, and has no way to take them back. A session
+    that still has the click is not changed (`forget` does that).
     """
     using = router.db_for_write(Conversion)
     with transaction.atomic(using=using):
@@ -57,9 +57,9 @@ def erase(
         finished = rows.filter(due_at=None).exclude(body="", payload="")
         emptied = finished.update(body="", payload="")
         under_way = rows.filter(state=State.SENDING)
-        # Their clicks stay till then, or nobody would find them again.
-        sent_for = [*under_way.values_list("attribution_id", flat=True)]
-        gone = [pk for pk in clicks if pk not in sent_for]
+        # Their clicks stay: the next erasure finds these events by them.
+        in_use = [*under_way.values_list("attribution_id", flat=True)]
+        gone = [pk for pk in clicks if pk not in in_use]
         Attribution.objects.using(using).filter(pk__in=gone).delete()
         if dry_run:
             transaction.set_rollback(True, using=using)
@@ -67,7 +67,7 @@ def erase(
         clicks=len(gone),
         stopped=stopped,
         emptied=emptied,
-        under_way=len(sent_for),
+        under_way=len(in_use),
     )
 
 

@@ -10,12 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from ..api.values import legible, text_of, unix_time
-from ..attribution import business_of
+from ..attribution import ClickSource, resolve_business
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
 from ..models import Conversion, key_of
-from ..outbox import Source
 from .line import Line
 
 if TYPE_CHECKING:
@@ -68,17 +67,16 @@ class Entry:
         except InvalidEvent:
             return 0
 
-    def source(self, business: str | None) -> Source:
+    def source(self, business: str | None) -> ClickSource:
         """Where its click is looked for."""
         if self.line is None:
             user = _user_of(self.order)
-            return Source(order=self.order, user=user, business=business, quiet=True)
-        return Source(
+            return ClickSource(order=self.order, user=user, business=business)
+        return ClickSource(
             attribution=self._click(business),
             order=self._event,
             user=self.line.customer,
             business=business,
-            quiet=True,
         )
 
     def make(self) -> Any:
@@ -103,7 +101,7 @@ class Entry:
     def _click(self, business: str | None) -> Attribution | None:
         if self.line is None or self.line.click is None:
             return None
-        alias = business or business_of(None, self._event)
+        alias = business or resolve_business(None, self._event)
         return self.line.click.attribution(alias, self.placed_at)
 
 

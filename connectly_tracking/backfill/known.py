@@ -30,4 +30,4 @@ def settled(
         order_id__in=list(names.values()),
     )
     found = rows.only("key", "state", "reason", "cancelled_at")
-    return {row.key for row in found if row.key in names and not row.is_mendable}
+    return {row.key for row in found if row.key in names and not row.is_replaceable}

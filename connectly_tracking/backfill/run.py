@@ -16,7 +16,7 @@ from django.utils import timezone
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, Reason
-from ..outbox import record_made
+from ..outbox import record_order
 from ..wakeup import wake
 from .counts import Counts, Interrupted
 from .entry import Entry
@@ -181,7 +181,13 @@ class _Run:
         # Order by order, since one long transaction would hold the locks of the rows
         # that workers settle and checkouts insert.
         with transaction.atomic(using=self._using) if self._dry_run else nullcontext():
-            row = record_made(entry.make, source, using=self._using, fault=entry.fault)
+            row = record_order(
+                entry,
+                source,
+                using=self._using,
+                problem=entry.fault,
+                is_backfill=True,
+            )
             if self._dry_run:
                 transaction.set_rollback(True, using=self._using)
         return row

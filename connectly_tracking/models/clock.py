@@ -1,26 +1,35 @@
-"""The database's own clock, by which leases and due times are set and compared."""
+"""Times: the database's own clock, and how old or late a row may be."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.db.models import DateTimeField, Func
 from django.utils import timezone
 
+from ..conf import conf
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql.compiler import SQLCompiler
 
+    from ..conf import Conf
+
     Sql = tuple[str, tuple[Any, ...]]
+
+#: The greatest age of an event if MAX_EVENT_AGE is None: no row waits for ever.
+MAX_AGE: Final = timedelta(days=30)
+#: Workers poll every 30 seconds; a row that missed four polls has no worker.
+OVERDUE: Final = 120.0  # seconds
 
 
 class DbNow(Func):
-    """Now, or so many seconds from now, in the form in which columns hold a time.
+    """The database's time, plus a number of seconds, in the form that columns hold.
 
     Django's ``Now()`` is the session's local time on MySQL, where columns hold UTC, and
-    UTC on SQLite also where ``USE_TZ`` is off and columns hold local time.
+    UTC on SQLite even if ``USE_TZ`` is off and columns hold local time.
     """
 
     output_field = DateTimeField()
@@ -55,7 +64,7 @@ class DbNow(Func):
 
 
 def moment(seconds: float) -> datetime:
-    """Unix seconds in the form in which the models hold a time."""
+    """Return Unix seconds as a datetime in the form that the models hold."""
     aware = datetime.fromtimestamp(seconds, UTC)
     if settings.USE_TZ:
         return aware
@@ -63,14 +72,25 @@ def moment(seconds: float) -> datetime:
 
 
 def local_time(value: datetime) -> datetime:
-    """Return a time in the current time zone; a naive one, if USE_TZ is off, as it is.
-    """
+    """Return a time in the current time zone, or as it is if it is naive."""
     return timezone.localtime(value) if timezone.is_aware(value) else value
 
 
+def is_overdue(due_at: datetime | None) -> bool:
+    """Whether a row has been due for so long that no worker seems to be running."""
+    return due_at is not None and due_at < timezone.now() - timedelta(seconds=OVERDUE)
+
+
+def oldest_sent(settings: Conf = conf) -> datetime:
+    """Return the time before which an event is too old, in the form the models hold."""
+    age = settings.MAX_EVENT_AGE
+    return timezone.now() - (MAX_AGE if age is None else age)
+
+
 def _local_offset(connection: BaseDatabaseWrapper) -> float:
-    """Seconds between UTC and what a column holds: a database may have a zone of its
-    own (``TIME_ZONE`` in ``DATABASES``).
+    """Return the seconds between UTC and the times in the database's columns.
+
+    A database may have a time zone of its own (``TIME_ZONE`` in ``DATABASES``).
     """
     zone = connection.timezone or timezone.get_default_timezone()
     return (datetime.now(zone).utcoffset() or timedelta()).total_seconds()

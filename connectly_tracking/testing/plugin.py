@@ -67,10 +67,10 @@ def connectly_deliver(connectly_sandbox: Sandbox, db: None) -> Callable[..., Tal
     ``connectly_deliver(*, later=False)`` returns the counts; ``later`` as if time had
     passed. Nobody else is told that there is something to send.
     """
-    from .. import wakeup
+    from ..wakeup import publisher
     from .delivery import deliver
 
-    wakeup.mute()
+    publisher.mute()
     return partial(deliver, connectly_sandbox)
 
 

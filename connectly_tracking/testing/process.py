@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .. import wakeup
 from ..delivery import memory
+from ..wakeup import publisher
 
 
 def start_afresh() -> None:
     """Forget it, as a new process would; the database stays as it is."""
     memory.start_afresh()
-    wakeup.start_afresh()
+    publisher.reset()
