@@ -17,8 +17,7 @@ from django.utils.translation import ngettext, ngettext_lazy
 
 from ..conf import conf
 from ..models import Conversion, ConversionQuerySet, EventName
-from ..outbox import replay
-from ..outbox.cancel import cancel_rows
+from ..outbox import cancel_rows, replay
 from ..remedies import MAY_HAVE_COUNTED
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, ngettext_lazy
 
 from ..api.values import legible, text_of
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.db.models import QuerySet
-    from django_stubs_ext import StrOrPromise
 
 _Keyed = TypeVar("_Keyed", Conversion, OrderAttribution)
 
@@ -43,27 +41,6 @@ _UNITS: Final = {
     timedelta(minutes=1): ngettext_lazy(
         "%(count)d minute", "%(count)d minutes", "count"
     ),
-}
-_WHY: Final[dict[str, StrOrPromise]] = {
-    Reason.NOT_ATTRIBUTED: _("no click on a WhatsApp ad is known for it"),
-    Reason.INCOMPLETE_CLICK: _(
-        "the clicked link lacked some of Connectly's parameters"
-    ),
-    Reason.OTHER_SOURCE: _(
-        "its click came from a source that Connectly does not credit"
-    ),
-    Reason.OUTSIDE_WINDOW: _("the click was older than the attribution window"),
-    Reason.CLICK_AFTER_ORDER: _("the ad was clicked after the order was placed"),
-    Reason.CONSENT_PENDING: _("the customer had not yet been asked for consent"),
-    Reason.CONSENT_REFUSED: _("the customer did not give consent"),
-    Reason.CONSENT_WITHDRAWN: _("the customer withdrew consent before it was sent"),
-    Reason.INVALID: _("the data from the shop was not valid"),
-    Reason.SENDING_OFF: _("sending was switched off when it was recorded"),
-    Reason.CANCELLED: _("it was cancelled before Connectly confirmed it"),
-    Reason.EXPIRED: _("it was too old before it could be sent"),
-    Reason.REFUSED: _("Connectly or Meta refused it"),
-    Reason.UNCONFIRMED: _("Connectly never confirmed it"),
-    Reason.INTERNAL: _("there was an internal error in this app"),
 }
 
 
@@ -116,10 +93,10 @@ def _paused(rows: list[Conversion]) -> dict[str, Circuit]:
 def _recorded(row: Conversion, pause: Circuit | None, is_one_of_several: bool) -> str:
     said = [*_outcome(row, pause), *_click(row.clicked_at, row.sendout_id, row.ad_id)]
     if row.cancelled_at is not None:
-        cancelled = _now("The order was cancelled at %(time)s.")
+        cancelled = _("The order was cancelled at %(time)s.")
         said.append(cancelled % {"time": _time(row.cancelled_at)})
     if is_one_of_several:
-        said.append(_now("Business: %(business)s.") % {"business": row.business})
+        said.append(_("Business: %(business)s.") % {"business": row.business})
     return " ".join(said)
 
 
@@ -127,25 +104,25 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
     facts = {"order": row.order_id or "-"}
     if row.state == State.DELIVERED:
         facts["time"] = _time(row.delivered_at)
-        yield _now("Order %(order)s was reported to Connectly at %(time)s.") % facts
+        yield _("Order %(order)s was reported to Connectly at %(time)s.") % facts
     elif row.state not in (State.PENDING, State.SENDING):
-        facts["why"] = str(_why(row))
+        facts["why"] = _why(row)
         was_sent = row.reason in (Reason.REFUSED, Reason.UNCONFIRMED)
-        not_sent = _now("Order %(order)s was not reported: %(why)s.")
-        sent = _now("Order %(order)s was sent, but %(why)s.")
+        not_sent = _("Order %(order)s was not reported: %(why)s.")
+        sent = _("Order %(order)s was sent, but %(why)s.")
         yield (sent if was_sent else not_sent) % facts
         if detail := row.detail.rstrip("."):
-            yield _now("Details: %(details)s.") % {"details": detail}
+            yield _("Details: %(details)s.") % {"details": detail}
     elif obstacle := _obstacle(row, pause):
         facts["why"], *advice = obstacle
-        yield _now("Order %(order)s is waiting because %(why)s.") % facts
+        yield _("Order %(order)s is waiting because %(why)s.") % facts
         yield from advice
     elif row.state == State.SENDING:
-        yield _now("Order %(order)s is being sent now.") % facts
+        yield _("Order %(order)s is being sent now.") % facts
     else:
         facts["time"] = _time(row.due_at)
         yield (
-            _now("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
+            _("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
             % facts
         )
 
@@ -155,33 +132,33 @@ def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:
     late = is_overdue(row.due_at)
     try:
         if not conf.SEND:
-            switch = _now("A developer can switch it on with the setting SEND.")
-            return _now("sending is switched off"), switch
+            switch = _("A developer can switch it on with the setting SEND.")
+            return _("sending is switched off"), switch
         # Only the workers may have the key, so it is not missed before they are late.
         problem = conf.credentials_problem(row.business) if late else ""
     except ImproperlyConfigured as exc:
         problem = str(exc)
     if problem:
-        return _now("a setting is wrong"), _for_a_developer(problem)
+        return _("a setting is wrong"), _for_a_developer(problem)
     if pause is not None:
         why = pause.get_reason_display()
-        return (_now("sending is paused: %(why)s") % {"why": why},)
+        return (_("sending is paused: %(why)s") % {"why": why},)
     if late:
         since = {"time": _time(row.due_at)}
-        return (_now("no worker is sending it; it was due at %(time)s") % since,)
+        return (_("no worker is sending it; it was due at %(time)s") % since,)
     return ()
 
 
-def _why(row: Conversion) -> StrOrPromise:
+def _why(row: Conversion) -> str:
     if row.reason == Reason.OUTSIDE_WINDOW and row.clicked_at and row.event_time:
         return _too_old(row.event_time - row.clicked_at, row.attribution_window)
     if row.reason == Reason.EXPIRED and row.event_time:
         limit = _limit("MAX_EVENT_AGE", age=timezone.now() - row.event_time)
         if limit is not None:
             unit = next((it for it in _UNITS if not limit % it), min(_UNITS))
-            late = _now("it was more than %(limit)s old before it could be sent")
+            late = _("it was more than %(limit)s old before it could be sent")
             return late % {"limit": _count(limit, unit)}
-    return _WHY.get(row.reason, _("the reason is not known"))
+    return str(row.explanation or _("the reason is not known"))
 
 
 def _too_old(age: timedelta, window: timedelta | None) -> str:
@@ -191,11 +168,11 @@ def _too_old(age: timedelta, window: timedelta | None) -> str:
     window = window or _limit("ATTRIBUTION_WINDOW", age=age)
     if window is None:
         unit = next((it for it in _UNITS if age >= 2 * it), min(_UNITS))
-        return _now("the click was %(age)s old") % {"age": _count(age, unit)}
+        return _("the click was %(age)s old") % {"age": _count(age, unit)}
     # The largest unit in which the two differ.
     units = (it for it in _UNITS if not window % it and age // it > window // it)
     unit = next(units, min(_UNITS))
-    old = _now("the click was %(age)s old, but the attribution window was %(window)s")
+    old = _("the click was %(age)s old, but the attribution window was %(window)s")
     return old % {"age": _count(age, unit), "window": _count(window, unit)}
 
 
@@ -217,22 +194,22 @@ def _unrecorded(order_id: object, business: str | None) -> str:
     bindings = _of(OrderAttribution, order_id, business).select_related("attribution")
     # A binding has no click if the customer refused consent.
     bound = bindings.exclude(attribution=None).order_by("-bound_at").first()
-    why = _now(
+    why = _(
         "The order may not be paid yet, or the shop could not record it; a developer "
         "can find the reason in the shop's log."
     )
     if bound is not None and (click := bound.attribution) is not None:
-        linked = _now(
+        linked = _(
             "Order %(order)s was linked to a click at %(time)s, but never recorded."
         )
         said = [linked % (order | {"time": _time(bound.bound_at)})]
         said += _click(click.captured_at, click.sendout_id, click.ad_id)
         return " ".join([*said, why])
-    never = _now("Order %(order)s was never recorded.")
-    said = [never % order, _now("Check the order number.")]
+    never = _("Order %(order)s was never recorded.")
+    said = [never % order, _("Check the order number.")]
     try:
         if not conf.RECORD_UNATTRIBUTED:
-            said.append(_now("This shop does not record orders without a click."))
+            said.append(_("This shop does not record orders without a click."))
         days = max(conf.RETENTION.days, 1)
     except ImproperlyConfigured as exc:
         return " ".join([*said, _for_a_developer(str(exc))])
@@ -245,16 +222,16 @@ def _unrecorded(order_id: object, business: str | None) -> str:
 
 
 def _for_a_developer(problem: str) -> str:
-    return _now("For a developer: %(problem)s") % {"problem": problem}
+    return _("For a developer: %(problem)s") % {"problem": problem}
 
 
 def _click(at: datetime | None, sendout_id: str, ad_id: str) -> list[str]:
     facts = [] if at is None else [_time(at)]
     if sendout_id:
-        facts.append(_now("campaign %(campaign)s") % {"campaign": sendout_id})
+        facts.append(_("campaign %(campaign)s") % {"campaign": sendout_id})
     if ad_id:
-        facts.append(_now("ad %(ad)s") % {"ad": ad_id})
-    return [_now("Click: %(facts)s.") % {"facts": ", ".join(facts)}] if facts else []
+        facts.append(_("ad %(ad)s") % {"ad": ad_id})
+    return [_("Click: %(facts)s.") % {"facts": ", ".join(facts)}] if facts else []
 
 
 def _time(at: datetime | None) -> str:

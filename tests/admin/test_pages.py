@@ -61,7 +61,7 @@ def test_the_list_shows_what_became_of_an_order(
     page = admin_client.get(url("conversion", "changelist")).content.decode()
     assert "ORD-7821" in page
     assert "rejected" in page
-    assert "Connectly or Meta refused it." in page
+    assert "Connectly or Meta refused it" in page
     assert "<script>alert" not in page
     assert "<b>send" not in page
 
@@ -93,10 +93,9 @@ def test_each_reason_is_shown_in_its_words_and_can_be_asked_for(
     listed = admin_client.get(
         url("conversion", "changelist"), {"reason": reason.value}
     ).content.decode()
-    sentence = str(escape(reason.label)).rstrip(".")
-    Conversion.objects.update(clicked_at=None)  # else some sentences count the days
+    clause = str(escape(reason.label))
     rows = listed.partition('id="result_list"')[2].partition("</table>")[0]
-    assert sentence in rows
+    assert clause in rows
     assert "this-one" in listed
     assert "that-one" not in listed
     detail = admin_client.get(url("conversion", "change", row.pk)).content.decode()
@@ -124,7 +123,7 @@ def test_a_cancellation_that_came_too_late_is_said(
     Conversion.objects.filter(pk=conversion.pk).mark_delivered()
     outbox.cancel(conversion.order_id)
     page = admin_client.get(url("conversion", "changelist")).content.decode()
-    assert "The order was cancelled while it was sent" in page
+    assert "the order was cancelled while it was sent" in page
 
 
 def test_a_pause_is_shown_with_its_reason_and_the_words(admin_client: Client) -> None:
