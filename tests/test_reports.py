@@ -108,6 +108,18 @@ def test_a_click_that_was_too_old_is_judged_by_the_window_of_that_day(
     assert "672" not in explain("7821")
 
 
+@pytest.mark.parametrize("window", [7 * DAY, 36 * 3600, 5400])
+def test_a_window_that_changes_later_changes_no_explanation(
+    configure: Any, window: int
+) -> None:
+    configure(ATTRIBUTION_WINDOW=window)
+    outbox.record(make_purchase("7821"), attribution=make_click(age=10 * DAY + 60))
+    before = explain("7821")
+    for later in (28 * DAY, None, 60):
+        configure(ATTRIBUTION_WINDOW=later)
+        assert explain("7821") == before
+
+
 def test_a_click_that_came_later_says_when() -> None:
     click = make_click()
     order = make_purchase("7821", event_time=int(time.time()) - DAY)

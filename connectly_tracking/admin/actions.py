@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Django takes 1,000 fields of one form; `connectly_replay` takes more rows.
+#: Django takes 1,000 fields of one form.
 MAX_CHOSEN: Final = 900
 #: Rows that the confirmation page lists.
 MAX_LISTED: Final = 20
@@ -169,7 +169,7 @@ class ConfirmedActionsMixin:
         """
         chosen = list(rows.order_by().values_list("pk", flat=True)[: MAX_CHOSEN + 1])
         if len(chosen) > MAX_CHOSEN:
-            text = _("Choose at most %(most)d at a time; connectly_replay takes more.")
+            text = _("Choose at most %(most)d reports at a time.")
             self.message_user(request, text % {"most": MAX_CHOSEN}, messages.ERROR)
             return None
         rows = Conversion.objects.filter(pk__in=chosen)

@@ -70,7 +70,7 @@ class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
         return super().changelist_view(request, title | (extra_context or {}))
 
     def page_context(self, request: HttpRequest, title: StrOrPromise) -> dict[str, Any]:
-        """Return what the templates of our own pages need."""
+        """Return the context for a page that Django's admin does not have."""
         return {
             **self.admin_site.each_context(request),
             "title": title,

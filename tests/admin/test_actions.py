@@ -182,7 +182,7 @@ def test_too_many_at_once_are_refused(
 ) -> None:
     monkeypatch.setattr(actions, "MAX_CHOSEN", 1)
     page = choose(admin_client, [record(1), record(2)], "cancel", confirmed="yes")
-    assert "connectly_replay takes more" in page
+    assert "Choose at most 1 reports at a time." in page
     assert set(Conversion.objects.values_list("state", flat=True)) == {State.PENDING}
 
 

@@ -1,4 +1,4 @@
-"""The page for whoever is awake at three."""
+"""The delivery status page."""
 
 from __future__ import annotations
 
