@@ -259,7 +259,7 @@ def test_a_snapshot_is_read_once_and_does_not_change(only: Any, settings: Any) -
     settings.CONNECTLY_TRACKING = "not a dictionary"
     assert snapshot.BATCH == 7
     with pytest.raises(TypeError):
-        snapshot.given["BATCH"] = 9  # type: ignore[index]
+        snapshot.raw["BATCH"] = 9  # type: ignore[index]
 
 
 def test_a_snapshot_does_not_see_the_dictionary_change(settings: Any) -> None:
