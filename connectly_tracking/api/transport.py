@@ -1,7 +1,7 @@
 """An HTTP transport that ends on time and knows whether the request has left.
 
-A read timeout starts anew with every byte. Here each step gets at most what is left of
-one deadline for the whole exchange.
+A read timeout starts anew with every byte, and a connect timeout with every address of
+a host. Here each step gets at most what is left of one deadline for the whole exchange.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import LocationParseError
+from urllib3.util.connection import allowed_gai_family
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -83,9 +85,35 @@ class _TimedConnection(HTTPConnection):
 
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers, as urllib3 does, but in time."""
+        host, any_family = self._dns_host.strip("[]"), allowed_gai_family()
+        try:
+            found = socket.getaddrinfo(host, self.port, any_family, socket.SOCK_STREAM)
+        except UnicodeError as exc:
+            raise LocationParseError(host) from exc
+        for tried, (family, kind, protocol, _, address) in enumerate(found, 1):
+            try:
+                return self._connected(socket.socket(family, kind, protocol), address)
+            except OSError:
+                if tried == len(found) or current_request.remaining <= 0:
+                    raise
+        raise OSError("the host has no address")
+
+    def _connected(self, sock: socket.socket, address: Any) -> socket.socket:
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(current_request.limit(self.timeout))
+            sock.connect(address)
+            sock.settimeout(current_request.limit(self.timeout))  # for a handshake
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
     def connect(self) -> None:
         current_request.connecting = True
-        self.timeout = current_request.limit(self.timeout)
         super().connect()
         current_request.connecting = False
 
