@@ -202,6 +202,20 @@ def test_a_query_of_the_greatest_length_is_read():
     assert parse_query(query)[0] == Landing(cnct_tracking_id="x")
 
 
+def test_a_value_has_at_most_1024_characters_and_a_query_16384():
+    longest = "x" * 1024
+    assert parse_query(f"cnct_tracking_id={longest}")[0] == Landing(
+        cnct_tracking_id=longest
+    )
+    assert parse_query(f"cnct_tracking_id={longest}x") == (
+        None,
+        (Refusal("cnct_tracking_id", 1025, "too_long"),),
+    )
+    query = "cnct_tracking_id=x&pad=".ljust(16_384, "p")
+    assert parse_query(query)[0] == Landing(cnct_tracking_id="x")
+    assert parse_query(f"{query}p") == (None, (Refusal("query", 16_385, "too_long"),))
+
+
 @pytest.mark.parametrize("length", [MAX_QUERY + 1, 100_000, 1_000_000])
 def test_a_longer_query_is_refused_as_a_whole(length):
     query = "cnct_tracking_id=x&pad=".ljust(length, "p")
