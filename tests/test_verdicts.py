@@ -15,7 +15,7 @@ from connectly_tracking.api.verdicts import (
     MIN_WAIT,
     Outcome,
     Verdict,
-    judge,
+    verdict_of,
 )
 
 CONFIRMS = b'{"events_received": 1}'
@@ -41,18 +41,18 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "outcome"), STATUSES)
 def test_the_status_decides_whatever_the_body_claims(status, outcome):
-    verdict = judge(status, CONFIRMS)
+    verdict = verdict_of(status, CONFIRMS)
     assert (verdict.outcome, verdict.status_code) == (outcome, status)
 
 
 @pytest.mark.parametrize(("status", "outcome"), STATUSES)
 def test_their_words_are_kept_whole(status, outcome):
-    assert judge(status, WORDS).detail == WORDS.decode()
+    assert verdict_of(status, WORDS).detail == WORDS.decode()
 
 
 @pytest.mark.parametrize("status", [413, 429, 503])
 def test_whoever_names_a_time_to_wait_is_heard(status):
-    assert judge(status, WORDS, "7") == Verdict(
+    assert verdict_of(status, WORDS, "7") == Verdict(
         outcome=Outcome.THROTTLED, status_code=status, detail=WORDS.decode(), wait=7
     )
 
@@ -62,12 +62,12 @@ def test_whoever_names_a_time_to_wait_is_heard(status):
     [pair for pair in STATUSES if pair[0] not in (413, 429, 503)],
 )
 def test_a_time_to_wait_means_nothing_beside_other_statuses(status, outcome):
-    verdict = judge(status, CONFIRMS, "7")
+    verdict = verdict_of(status, CONFIRMS, "7")
     assert (verdict.outcome, verdict.wait) == (outcome, None)
 
 
 def test_a_429_without_a_time_waits_a_minute():
-    assert judge(429, b"").wait == DEFAULT_WAIT == 60
+    assert verdict_of(429, b"").wait == DEFAULT_WAIT == 60
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_429_without_a_time_waits_a_minute():
     ],
 )
 def test_at_least_one_event_received_confirms(body):
-    assert judge(200, body) == Verdict(outcome=Outcome.CONFIRMED, status_code=200)
+    assert verdict_of(200, body) == Verdict(outcome=Outcome.CONFIRMED, status_code=200)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_at_least_one_event_received_confirms(body):
     ids=lambda body: repr(body[:24]),
 )
 def test_a_2xx_without_that_word_is_unconfirmed_and_its_body_kept(body):
-    verdict = judge(200, body)
+    verdict = verdict_of(200, body)
     assert verdict.outcome is Outcome.UNCONFIRMED
     assert verdict.detail == body.decode(errors="replace")
 
 
 @pytest.mark.parametrize("status", [204, 205])
 def test_a_2xx_without_a_body_is_unconfirmed(status):
-    assert judge(status, b"") == Verdict(
+    assert verdict_of(status, b"") == Verdict(
         outcome=Outcome.UNCONFIRMED, status_code=status
     )
 
@@ -176,7 +176,7 @@ def test_a_2xx_without_a_body_is_unconfirmed(status):
     ],
 )
 def test_a_time_to_wait_is_read_within_bounds_and_nonsense_is_a_minute(header, seconds):
-    assert judge(429, b"", header).wait == seconds
+    assert verdict_of(429, b"", header).wait == seconds
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_date_to_come_is_so_many_seconds_from_now(zone, in_tokyo):
         header = format_datetime(until.astimezone(zone))
     else:
         header = format_datetime(until.replace(tzinfo=None))  # said as -0000
-    assert judge(503, b"", header).wait in range(590, 601)
+    assert verdict_of(503, b"", header).wait in range(590, 601)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_date_to_come_is_so_many_seconds_from_now(zone, in_tokyo):
     ],
 )
 def test_a_date_of_numbers_beyond_reason_is_a_minute(header):
-    assert judge(429, b"", header).wait == DEFAULT_WAIT
+    assert verdict_of(429, b"", header).wait == DEFAULT_WAIT
 
 
 json_values = st.recursive(
@@ -228,7 +228,7 @@ json_values = st.recursive(
 @example(200, b"[" * 100_000, None)
 @example(429, b"\xff", "9" * 400)
 def test_any_answer_gets_a_verdict(status, body, retry_after):
-    verdict = judge(status, body, retry_after)
+    verdict = verdict_of(status, body, retry_after)
     assert verdict.status_code == status
     assert verdict.wait is None or MIN_WAIT <= verdict.wait <= MAX_WAIT
     assert (verdict.wait is not None) == (verdict.outcome is Outcome.THROTTLED)
@@ -237,7 +237,7 @@ def test_any_answer_gets_a_verdict(status, body, retry_after):
 
 @given(json_values)
 def test_only_a_whole_number_of_events_confirms(answer):
-    verdict = judge(200, json.dumps(answer).encode())
+    verdict = verdict_of(200, json.dumps(answer).encode())
     received = answer.get("events_received") if isinstance(answer, dict) else None
     confirmed = type(received) is int and received >= 1
     assert (verdict.outcome is Outcome.CONFIRMED) == confirmed
