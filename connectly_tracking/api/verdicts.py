@@ -105,11 +105,11 @@ def _seconds_to_wait(header: str) -> float:
     """Retry-After (RFC 9110), between 1 s and 6 h; one minute if it cannot be read."""
     text = header.strip()
     if text.isascii() and text.isdigit():
-        seconds = float(text[:12])
+        seconds = min(float(text), MAX_WAIT)  # any number of digits
     else:
         try:
             until = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
+        except (ValueError, IndexError, OverflowError):
             return DEFAULT_WAIT
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
         seconds = (aware - datetime.now(UTC)).total_seconds()
