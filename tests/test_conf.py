@@ -116,7 +116,17 @@ def test_what_is_given_is_read(
     assert getattr(conf, name) == read
 
 
-BAD_CLOCKS = [0, -1, "10", True, float("nan"), float("inf"), None, timedelta(0)]
+BAD_CLOCKS = [
+    0,
+    -1,
+    "10",
+    True,
+    float("nan"),
+    float("inf"),
+    None,
+    timedelta(0),
+    10**400,
+]
 BAD_URLS = [
     None,
     7,
