@@ -57,6 +57,12 @@ def test_whoever_names_a_time_to_wait_is_heard(status):
     )
 
 
+@pytest.mark.parametrize("header", ["", "soon"])
+def test_a_time_to_wait_that_cannot_be_read_is_still_a_wish_to_wait(header):
+    verdict = verdict_of(503, WORDS, header)
+    assert (verdict.outcome, verdict.wait) == (Outcome.THROTTLED, DEFAULT_WAIT)
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [pair for pair in STATUSES if pair[0] not in (413, 429, 503)],
@@ -146,6 +152,7 @@ def test_a_2xx_without_a_body_is_unconfirmed(status):
         (" 4 ", 4),
         ("\t4", 4),
         ("007", 7),
+        ("0" * 5000 + "7", 7),
         ("0", MIN_WAIT),
         ("1", 1),
         ("21600", MAX_WAIT),
@@ -167,6 +174,7 @@ def test_a_2xx_without_a_body_is_unconfirmed(status):
         ("\x00", DEFAULT_WAIT),
         ("nan", DEFAULT_WAIT),
         ("inf", DEFAULT_WAIT),
+        ("1-Jan- 00:00:00 GMT", DEFAULT_WAIT),
         ("Wed, 99 Foo 2024 00:00:00 GMT", DEFAULT_WAIT),
         ("Wed, 21 Oct 2015 07:28:00 GMT", MIN_WAIT),
         ("Mon, 01 Jan 0001 00:00:00 GMT", MIN_WAIT),
@@ -197,6 +205,13 @@ def test_a_date_to_come_is_so_many_seconds_from_now(zone, in_tokyo):
     else:
         header = format_datetime(until.replace(tzinfo=None))  # said as -0000
     assert verdict_of(503, b"", header).wait in range(590, 601)
+
+
+def test_a_date_to_come_is_never_too_early():
+    until = (datetime.now(UTC) + timedelta(seconds=600)).replace(microsecond=0)
+    wait = verdict_of(503, b"", format_datetime(until)).wait
+    assert wait is not None
+    assert wait >= (until - datetime.now(UTC)).total_seconds()
 
 
 @pytest.mark.parametrize(
@@ -255,3 +270,15 @@ def test_the_outcomes_are_stored_by_these_words():
         "unknown",
         "internal",
     ]
+
+
+def test_the_date_of_the_answer_is_not_part_of_the_verdict():
+    verdict = Verdict(outcome=Outcome.CONFIRMED, date="Wed, 21 Oct 2015 07:28:00 GMT")
+    assert verdict == Verdict(outcome=Outcome.CONFIRMED)
+
+
+def test_a_verdict_in_ascii_keeps_every_character_as_its_escape():
+    verdict = verdict_of(400, "paramètre ☃".encode(), None)
+    assert verdict.in_ascii() == Verdict(
+        outcome=Outcome.REFUSED, status_code=400, detail="param\\xe8tre \\u2603"
+    )

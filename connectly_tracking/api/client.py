@@ -32,13 +32,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
 
-# Any other exception is an error in this app.
-_NETWORK_ERRORS: Final = (
-    requests.RequestException,
-    HTTPError,
-    HTTPException,
-    OSError,
-)
+# Any other exception is an error in this app. Those of requests are OSErrors.
+_NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _sessions = threading.local()
 
@@ -77,16 +72,12 @@ class Client:
         try:
             verdict = self._post(body)
         except Exception as exc:  # noqa: BLE001 - the row needs a verdict in any case
-            first = causes(exc)[-1]
+            outcome = Outcome.UNKNOWN if current_request.sent else Outcome.NOT_SENT
             if not isinstance(exc, _NETWORK_ERRORS):
                 outcome = Outcome.INTERNAL
-            elif current_request.sent:
-                outcome = Outcome.UNKNOWN
-            else:
-                outcome = Outcome.NOT_SENT
-            verdict = Verdict(
-                outcome=outcome, detail=f"{type(first).__name__}: {first}"
-            )
+            first = causes(exc)[-1]
+            detail = f"{type(first).__name__}: {first}"
+            verdict = Verdict(outcome=outcome, detail=detail)
         # Control characters go first: a key with a NUL inside would escape the mask.
         detail = _CONTROL.sub("", verdict.detail.replace("\r\n", "\n"))
         return replace(verdict, detail=self.key.mask(detail))

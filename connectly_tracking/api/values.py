@@ -73,18 +73,18 @@ def described(value: object) -> str:
 def checked_text(field: str, value: object) -> str:
     text = id_text(value)
     if text is None:
-        raise InvalidEvent(field, f"must be a string, not {described(value)}")
-    if not text.strip():
-        raise InvalidEvent(field, "must not be empty")
-    if len(text) > MAX_ID:
-        raise InvalidEvent(
-            field, f"must have at most {MAX_ID} characters, not {len(text)}"
-        )
-    if _CONTROL.search(text):
-        raise InvalidEvent(field, "must not contain control characters")
-    if text != text.strip():
-        raise InvalidEvent(field, "must not begin or end with white space")
-    return text
+        problem = f"must be a string, not {described(value)}"
+    elif not text.strip():
+        problem = "must not be empty"
+    elif len(text) > MAX_ID:
+        problem = f"must have at most {MAX_ID} characters, not {len(text)}"
+    elif _CONTROL.search(text):
+        problem = "must not contain control characters"
+    elif text != text.strip():
+        problem = "must not begin or end with white space"
+    else:
+        return text
+    raise InvalidEvent(field, problem)
 
 
 def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
@@ -92,31 +92,28 @@ def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
 
     ``now`` is aware; a naive ``value`` is read in ``zone``.
     """
-    field = "event_time"
-    seconds: float
+    seconds, problem = 0.0, ""
     if isinstance(value, datetime):
         try:
             is_aware = value.utcoffset() is not None
             aware = value if is_aware else value.replace(tzinfo=zone)
             seconds = (aware - _EPOCH).total_seconds()
         except OverflowError:
-            raise InvalidEvent(field, "is out of range") from None
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidEvent(field, "must be a finite number")
-        if not -_MAX_SECONDS < value < _MAX_SECONDS:
-            raise InvalidEvent(field, "must be in seconds, not in milliseconds")
-        seconds = value
+            problem = "is out of range"
+    elif not isinstance(value, (int, float)) or isinstance(value, bool):
+        problem = f"must be a datetime or Unix seconds, not {described(value)}"
+    elif isinstance(value, float) and not math.isfinite(value):
+        problem = "must be a finite number"
+    elif not -_MAX_SECONDS < value < _MAX_SECONDS:
+        problem = "must be in seconds, not in milliseconds"
     else:
-        raise InvalidEvent(
-            field, f"must be a datetime or Unix seconds, not {described(value)}"
-        )
-    if seconds <= 0:
-        raise InvalidEvent(field, "must be later than 1970-01-01")
+        seconds = value
+    if not problem and seconds <= 0:
+        problem = "must be later than 1970-01-01"
     if seconds > now.timestamp() + MAX_AHEAD:
-        raise InvalidEvent(
-            field, "must not be in the future; pass the time when the order was placed"
-        )
+        problem = "must not be in the future; pass the time when the order was placed"
+    if problem:
+        raise InvalidEvent("event_time", problem)
     return math.floor(seconds)
 
 

@@ -68,26 +68,25 @@ _RETRYABLE: Final = frozenset({408, 409, 421, 423, 425})
 def verdict_of(status: int, body: bytes, retry_after: str | None = None) -> Verdict:
     """Return what an answer means: the status decides, the body only confirms."""
     text = body.decode("utf-8-sig", "replace")
-    wait = None if retry_after is None else _seconds_to_wait(retry_after)
-    if status == 429 or (status in {413, 503} and wait is not None):
-        wait = DEFAULT_WAIT if wait is None else wait
-        return Verdict(
-            outcome=Outcome.THROTTLED, status_code=status, detail=text, wait=wait
-        )
+    outcome = _outcome(status, text, asks_to_wait=retry_after is not None)
+    return Verdict(
+        outcome=outcome,
+        status_code=status,
+        detail="" if outcome is Outcome.CONFIRMED else text,
+        wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
+    )
+
+
+def _outcome(status: int, text: str, *, asks_to_wait: bool) -> Outcome:
+    if status == 429 or (status in {413, 503} and asks_to_wait):
+        return Outcome.THROTTLED
     if 200 <= status < 300:
-        confirmed = _confirms(text)
-        return Verdict(
-            outcome=Outcome.CONFIRMED if confirmed else Outcome.UNCONFIRMED,
-            status_code=status,
-            detail="" if confirmed else text,
-        )
+        return Outcome.CONFIRMED if _confirms(text) else Outcome.UNCONFIRMED
     if 300 <= status < 400 or status in _CONFIGURATION:
-        outcome = Outcome.CONFIGURATION
-    elif status in _RETRYABLE or status >= 500 or status < 200:
-        outcome = Outcome.UNAVAILABLE
-    else:
-        outcome = Outcome.REFUSED
-    return Verdict(outcome=outcome, status_code=status, detail=text)
+        return Outcome.CONFIGURATION
+    if status in _RETRYABLE or status >= 500 or status < 200:
+        return Outcome.UNAVAILABLE
+    return Outcome.REFUSED
 
 
 def _confirms(text: str) -> bool:
@@ -101,15 +100,15 @@ def _confirms(text: str) -> bool:
     )
 
 
-def _seconds_to_wait(header: str) -> float:
-    """Retry-After (RFC 9110), between 1 s and 6 h; one minute if it cannot be read."""
-    text = header.strip()
+def _seconds(retry_after: str | None) -> float:
+    """Return 1 s to 6 h (RFC 9110); one minute if nothing can be read."""
+    text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
-        seconds = float(text[:12])
+        seconds = min(float(text), MAX_WAIT)  # any number of digits
     else:
         try:
             until = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
+        except (ValueError, IndexError, OverflowError):
             return DEFAULT_WAIT
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
         seconds = (aware - datetime.now(UTC)).total_seconds()

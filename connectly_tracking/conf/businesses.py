@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 
 from ..api.secret import Secret
-from .reader import SettingsReader, wrong_setting
+from .reader import SettingsReader, improper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,11 +44,9 @@ class BusinessSettings(SettingsReader):
             and isinstance(entry, dict)
             for alias, entry in named.items()
         ):
-            raise wrong_setting(
-                "BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}'
-            )
+            raise improper("BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}')
         if DEFAULT_BUSINESS in named:
-            raise wrong_setting(
+            raise improper(
                 "BUSINESSES",
                 "must not contain 'default'; use BUSINESS_ID and API_KEY for it",
             )
@@ -102,17 +100,17 @@ class BusinessSettings(SettingsReader):
         """Return the prefix of a business's settings in messages, and the settings."""
         entry = self.BUSINESSES.get(alias)
         if entry is None:
-            raise wrong_setting("BUSINESSES", f"has no business {alias!r}")
+            raise improper("BUSINESSES", f"has no business {alias!r}")
         return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}.", entry
 
 
 def valid_business_id(name: str, value: object) -> str:
     if not value:
-        raise wrong_setting(name, "is missing; Connectly shows it next to the API key")
+        raise improper(name, "is missing; Connectly shows it next to the API key")
     try:
         return str(UUID(str(value)))
     except ValueError:
-        raise wrong_setting(name, "must be a UUID") from None
+        raise improper(name, "must be a UUID") from None
 
 
 def valid_api_key(name: str, value: object) -> Secret:
@@ -121,38 +119,38 @@ def valid_api_key(name: str, value: object) -> Secret:
         try:
             value = value()
         except Exception as exc:
-            raise wrong_setting(
+            raise improper(
                 name, f"could not be read: its callable raised {type(exc).__name__}"
             ) from exc
     if not value:
-        raise wrong_setting(
+        raise improper(
             name, "is missing; create one in Connectly under Settings, General"
         )
     if not isinstance(value, str):
-        raise wrong_setting(name, "must be a string")
+        raise improper(name, "must be a string")
     if value != value.strip():
-        raise wrong_setting(name, "must not begin or end with white space")
+        raise improper(name, "must not begin or end with white space")
     if not (value.isascii() and value.isprintable()):
-        raise wrong_setting(name, "must contain only printable ASCII characters")
+        raise improper(name, "must contain only printable ASCII characters")
     return Secret(value)
 
 
 def valid_base_url(name: str, value: object) -> str:
     if not isinstance(value, str) or value != value.strip():
-        raise wrong_setting(name, "must be a URL, without white space around it")
+        raise improper(name, "must be a URL, without white space around it")
     try:
         url = urlsplit(value)
         host, _port = url.hostname or "", url.port
     except ValueError:
-        raise wrong_setting(name, "must be a valid URL") from None
+        raise improper(name, "must be a valid URL") from None
     if url.scheme not in {"https", "http"} or not host:
-        raise wrong_setting(name, "must begin with https:// and contain a host name")
+        raise improper(name, "must begin with https:// and contain a host name")
     if url.scheme == "http" and host not in LOOPBACK:
-        raise wrong_setting(name, "must use https; http would expose the API key")
+        raise improper(name, "must use https; http would expose the API key")
     if url.username is not None or url.query or url.fragment:
-        raise wrong_setting(name, "must not contain a user, a query or a fragment")
+        raise improper(name, "must not contain a user, a query or a fragment")
     if host.startswith(("169.254.", "fe80:")):
-        raise wrong_setting(name, "must not be a link-local address")
+        raise improper(name, "must not be a link-local address")
     return value.rstrip("/")
 
 

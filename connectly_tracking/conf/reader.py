@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import copy
 from datetime import timedelta
 from types import MappingProxyType
@@ -45,7 +44,7 @@ class SettingsReader:
     def _bool(self, name: str, *, default: bool) -> bool:
         value = self.raw.get(name, default)
         if not isinstance(value, bool):
-            raise wrong_setting(name, "must be True or False")
+            raise improper(name, "must be True or False")
         return value
 
     def _int(self, name: str, *, default: int, maximum: int) -> int:
@@ -55,7 +54,7 @@ class SettingsReader:
             or isinstance(value, bool)
             or not 1 <= value <= maximum
         ):
-            raise wrong_setting(name, f"must be a whole number from 1 to {maximum}")
+            raise improper(name, f"must be a whole number from 1 to {maximum}")
         return value
 
     def _seconds(self, name: str, *, default: float, allow_zero: bool = False) -> float:
@@ -71,12 +70,10 @@ class SettingsReader:
     def _schedule(self, name: str, *, default: tuple[float, ...]) -> tuple[float, ...]:
         waits = self.raw.get(name, default)
         if not isinstance(waits, (list, tuple)) or not waits:
-            raise wrong_setting(
-                name, "must be a list of durations, such as [30, 60, 300]"
-            )
+            raise improper(name, "must be a list of durations, such as [30, 60, 300]")
         schedule = tuple(_to_seconds(name, wait) for wait in waits)
         if list(schedule) != sorted(schedule):
-            raise wrong_setting(name, "must be in ascending order")
+            raise improper(name, "must be in ascending order")
         return schedule
 
     def _callable(self, name: str) -> Callable[..., Any] | None:
@@ -85,9 +82,9 @@ class SettingsReader:
             try:
                 value = import_string(value)
             except ImportError as exc:
-                raise wrong_setting(name, f"cannot be imported: {exc}") from exc
+                raise improper(name, f"cannot be imported: {exc}") from exc
         if value is not None and not callable(value):
-            raise wrong_setting(name, "must be a callable or its dotted path")
+            raise improper(name, "must be a callable or its dotted path")
         return value
 
 
@@ -96,7 +93,7 @@ def setting_path(name: str) -> str:
     return "CONNECTLY_TRACKING" + "".join(f"[{key!r}]" for key in name.split("."))
 
 
-def wrong_setting(name: str, problem: str) -> ImproperlyConfigured:
+def improper(name: str, problem: str) -> ImproperlyConfigured:
     """Return the exception to raise. Its text begins with the setting's name."""
     return ImproperlyConfigured(f"{setting_path(name)} {problem}.")
 
@@ -107,16 +104,10 @@ def _to_seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
     if (
         not isinstance(value, (int, float))
         or isinstance(value, bool)
-        or not math.isfinite(value)
-        or value < 0
-        or value > MAX_SECONDS
+        or not 0 <= value <= MAX_SECONDS
         or (value == 0 and not allow_zero)
     ):
-        bounds = (
-            f"{'0 or greater' if allow_zero else 'greater than 0'}, up to 100 years"
-        )
-        raise wrong_setting(
-            name,
-            f"must be a timedelta or a number of seconds, {bounds} up to 100 years",
-        )
+        least = "0 or greater" if allow_zero else "greater than 0"
+        wanted = f"a timedelta or a number of seconds, {least}, and at most 100 years"
+        raise improper(name, f"must be {wanted}")
     return float(value)

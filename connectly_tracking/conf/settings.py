@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from .businesses import BusinessSettings, valid_base_url
-from .reader import wrong_setting
+from .reader import improper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Conf(BusinessSettings):
         """Which of a customer's clicks is credited: ``"last"`` or ``"first"``."""
         touch = self.raw.get("ATTRIBUTION_TOUCH", "last")
         if touch not in TOUCHES:
-            raise wrong_setting("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
+            raise improper("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
         return str(touch)
 
     @property
@@ -151,9 +151,7 @@ class Conf(BusinessSettings):
         if not isinstance(proxies, dict) or not all(
             isinstance(text, str) for pair in proxies.items() for text in pair
         ):
-            raise wrong_setting(
-                "PROXIES", 'must look like {"https": "http://proxy:3128"}'
-            )
+            raise improper("PROXIES", 'must look like {"https": "http://proxy:3128"}')
         return dict(proxies)
 
     @property
@@ -163,7 +161,7 @@ class Conf(BusinessSettings):
         if bundle is None:
             return None
         if not isinstance(bundle, (str, Path)) or not Path(bundle).exists():
-            raise wrong_setting("CA_BUNDLE", "must be the path of an existing file")
+            raise improper("CA_BUNDLE", "must be the path of an existing file")
         return str(bundle)
 
     @property
@@ -176,7 +174,7 @@ class Conf(BusinessSettings):
         """The Celery queue of this app's tasks; None: the project's default."""
         queue = self.raw.get("QUEUE")
         if queue is not None and not _is_filled(queue):
-            raise wrong_setting("QUEUE", "must be the name of a queue")
+            raise improper("QUEUE", "must be the name of a queue")
         return queue
 
     @property
@@ -184,7 +182,7 @@ class Conf(BusinessSettings):
         """The status at which Oscar's orders are reported; None: when placed."""
         status = self.raw.get("OSCAR_PURCHASE_STATUS")
         if status is not None and not _is_filled(status):
-            raise wrong_setting("OSCAR_PURCHASE_STATUS", "must be the name of a status")
+            raise improper("OSCAR_PURCHASE_STATUS", "must be the name of a status")
         return status
 
     @property
@@ -194,9 +192,7 @@ class Conf(BusinessSettings):
         if not isinstance(statuses, (list, tuple)) or not all(
             map(_is_filled, statuses)
         ):
-            raise wrong_setting(
-                "OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]'
-            )
+            raise improper("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
         return tuple(statuses)
 
     def is_strict(self) -> bool:
