@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
 from . import attribution, outbox
-from .api.values import legible
+from .api.values import safe_id
 from .conf import conf
 from .exceptions import InvalidEvent
 from .models import Conversion, Reason
@@ -78,7 +78,7 @@ def on_order_completed(
         return event
 
     def name() -> str:
-        return legible(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
+        return safe_id(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
 
     with _kept_from_the_shop("order_not_recorded", name, using):
         fault = _fault(order, purchase, unknown)
@@ -98,7 +98,7 @@ def on_order_cancelled(
     **unknown: object,
 ) -> None:
     """Stop what has not been sent. Raises as `on_order_completed` does."""
-    with _kept_from_the_shop("order_not_cancelled", lambda: legible(order_id), using):
+    with _kept_from_the_shop("order_not_cancelled", lambda: safe_id(order_id), using):
         if unknown:
             names = ", ".join(sorted(unknown))
             raise InvalidEvent("order_cancelled", f"has no argument {names}")
@@ -187,4 +187,4 @@ def _is_doomed(using: str | None) -> bool:
 
 
 def _pk(order: object) -> str:
-    return legible(getattr(order, "pk", None)) or "none"
+    return safe_id(getattr(order, "pk", None)) or "none"

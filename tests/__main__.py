@@ -44,6 +44,7 @@ ONCE: Final = [
         "client",
         "sandbox",
         "test_backfill_memory.py",
+        "test_body.py",
         "tools",
         "test_demo.py",
         "test_doctor_broker.py",
@@ -51,7 +52,7 @@ ONCE: Final = [
         "test_payload.py",
         "test_pools.py",
         "test_testing.py",
-        "test_wire.py",
+        "test_values.py",
     )
 ]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]

@@ -364,7 +364,7 @@ def test_bad_input_is_a_skipped_row_with_the_field_and_the_remedy() -> None:
     row = outbox.record(make_purchase(value="12,30"))
     row.refresh_from_db()
     assert (row.state, row.reason) == (State.SKIPPED, Reason.INVALID)
-    assert row.detail == "value: is the text '12,30'; pass a Decimal"
+    assert row.detail == "value: must be a number, such as 99.97, not '12,30'"
     assert row.order_id == "ORD-7821"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..api.body import url_of
+from ..api.body import events_url
 from ..conf import conf
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def curl(conversion: Conversion) -> str:
     if not conversion.body:
         return ""
     try:
-        url = url_of(conf.BASE_URL, conf.business_id(conversion.business))
+        url = events_url(conf.BASE_URL, conf.business_id(conversion.business))
     except ImproperlyConfigured:
         return ""
     return " \\\n  ".join(

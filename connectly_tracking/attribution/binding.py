@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import connections, router
 from django.utils import timezone
 
-from ..api.values import legible, text_of
+from ..api.values import id_text, safe_id
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, OrderAttribution, key_of
@@ -42,7 +42,7 @@ def bind_order(
         if isinstance(exc, InvalidEvent) and conf.is_strict():
             raise
         error = type(exc).__name__
-        logger.error("order_not_bound order_id=%s error=%s", legible(order_id), error)
+        logger.error("order_not_bound order_id=%s error=%s", safe_id(order_id), error)
         return None
 
 
@@ -57,7 +57,7 @@ def binding_of(order_id: str, business: str | None) -> OrderAttribution | None:
 
 
 def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
-    text = text_of(order_id)
+    text = id_text(order_id)
     if not text or len(text) > 128:
         raise InvalidEvent("order_id", "is no order's id; pass what Purchase is given")
     click = click_of(request, at=timezone.now())
@@ -68,7 +68,7 @@ def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
     binding = OrderAttribution(
         business=click.business,
         key=key_of(text),
-        order_id=legible(text),
+        order_id=safe_id(text),
         attribution=click,
         bound_at=timezone.now(),
     )

@@ -40,7 +40,7 @@ def land(request: HttpRequest) -> None:
     try:
         if request.method != "GET" or _is_preview(request):
             return
-        landing, refused = landings.parse(request.META["QUERY_STRING"])
+        landing, refused = landings.parse_query(request.META["QUERY_STRING"])
         page = _page(request.path)
         _keep(request, landing, refused, page, only_session=is_prefetch(request))
     except Exception as exc:  # noqa: BLE001 - the page goes on, whatever it was
@@ -54,7 +54,7 @@ def land_from(request: HttpRequest, query: str) -> None:
     Never raises.
     """
     try:
-        landing, refused = landings.parse(query)
+        landing, refused = landings.parse_query(query)
         page = _page(_path_of(request.META.get("HTTP_REFERER", "")))
         _keep(request, landing, refused, page, only_session=False)
     except Exception as exc:  # noqa: BLE001 - as above
@@ -68,7 +68,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     passed over. Returns the click that the visitor holds now, or None. Never raises.
     """
     try:
-        landing, refused = landings.from_params(params)
+        landing, refused = landings.parse_params(params)
         _keep(request, landing, refused, "", only_session=False)
     except Exception as exc:  # noqa: BLE001 - as above
         logger.error("landing_not_kept error=%s", type(exc).__name__)

@@ -57,7 +57,7 @@ def settled(request: HttpRequest, held: Held | None) -> Held | None:
 
 def is_awaited(request: HttpRequest) -> bool:
     """Whether the visitor's click waits for an answer."""
-    if not conf.given.get("CONSENT"):
+    if not conf.raw.get("CONSENT"):
         return False
     with savepoint():  # a session's table that fails must not fail the order
         held = session.read(request)

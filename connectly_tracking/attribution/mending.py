@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.db import router, transaction
 
-from ..api.body import body_of
+from ..api.body import body_json
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, Reason, State
@@ -55,7 +55,7 @@ def _mend(row: Conversion, click: Attribution) -> bool:
     reason = fault_of(click, row.event_time)
     if reason is None:
         try:
-            row.body = body_of(row.event_name, row.payload, click.landing)
+            row.body = body_json(row.event_name, row.payload, click.landing)
         except InvalidEvent as exc:
             reason, row.detail = Reason.INVALID, str(exc)
     if reason is not None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..api.landing import PARAMETERS, from_params
+from ..api.landing import PARAMETERS, parse_params
 from ..models import Attribution, moment
 from .values import LineFault, time_of
 
@@ -36,7 +36,7 @@ class LineClick:
     def attribution(self, business: str, ordered_at: float) -> Attribution:
         """Not yet stored. Of the same values it is always the same row."""
         at = ordered_at if self.landed_at is None else self.landed_at
-        text = "\n".join([business, str(at), *astuple(self.landing)])
+        text = "\n".join([business, str(at), *self.landing.values])
         return Attribution.from_landing(
             self.landing,
             id=uuid.uuid5(_NAMESPACE, text),
@@ -48,7 +48,7 @@ class LineClick:
 def click_of(cells: Mapping[str, str]) -> LineClick | None:
     """The line's click; None where all its ids are empty or placeholders."""
     given = {name: cells[name] for name in PARAMETERS if cells.get(name)}
-    landing, refused = from_params(given)
+    landing, refused = parse_params(given)
     for refusal in refused:
         if refusal.reason != "placeholder":
             raise LineFault(refusal.name, _WORDS.get(refusal.reason, refusal.reason))

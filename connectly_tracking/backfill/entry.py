@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
-from ..api.values import legible, text_of, unix_time
+from ..api.values import id_text, safe_id, unix_time
 from ..attribution import business_of
 from ..conf import conf
 from ..events import Purchase
@@ -45,16 +45,16 @@ class Entry:
     @property
     def name(self) -> str:
         """The order's id; where there is none to be had, its primary key."""
-        order_id = legible(getattr(self._event, "order_id", None))
+        order_id = safe_id(getattr(self._event, "order_id", None))
         if self.line is not None:
             return f"{order_id} (line {self.line.number})".strip()
-        return order_id or f"pk:{legible(getattr(self.order, 'pk', None)) or 'none'}"
+        return order_id or f"pk:{safe_id(getattr(self.order, 'pk', None)) or 'none'}"
 
     @property
     def ids(self) -> tuple[str, str]:
         """The key of the order's row, and its id as the table shows it."""
         given = getattr(self._event, "order_id", None)
-        return key_of(text_of(given) or ""), legible(given)
+        return key_of(id_text(given) or ""), safe_id(given)
 
     @property
     def placed_at(self) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import DEFAULT_BUSINESS, VALIDATORS, conf, spelled
+from ..conf import DEFAULT_BUSINESS, VALIDATORS, conf, setting_path
 from .message import error, warning
 from .settings import SETTING_IDS
 
@@ -36,7 +36,7 @@ def check_credentials_deployed(**_: Any) -> list[CheckMessage]:
 
 def _missing_credentials() -> list[str]:
     return [
-        spelled(f"{prefix}{key}")
+        setting_path(f"{prefix}{key}")
         for prefix, entry in _entries()
         for key in ("BUSINESS_ID", "API_KEY")
         if not entry.get(key)

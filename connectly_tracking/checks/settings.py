@@ -49,7 +49,7 @@ SETTING_IDS: Final = {
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Each setting by itself, then those that must fit each other."""
     try:
-        given = conf.given
+        given = conf.raw
     except ImproperlyConfigured as exc:
         return [error("E000", str(exc), "Write CONNECTLY_TRACKING = {…}.")]
     found: list[CheckMessage] = [

@@ -60,6 +60,6 @@ def _given() -> list[object]:
         entries = list(conf.BUSINESSES.values())
     except ImproperlyConfigured:
         with suppress(ImproperlyConfigured):
-            return [conf.given.get("API_KEY")]
+            return [conf.raw.get("API_KEY")]
         return []
     return [entry.get("API_KEY") for entry in entries]

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Self
 
-from ..api.body import encode, purchase_body
+from ..api.body import body_json, encode, payload_json
 from ..api.landing import Landing
-from ..api.purchase import Payload
+from ..api.payload import PurchasePayload
 from ..events import Item, Purchase
 
 if TYPE_CHECKING:
@@ -51,6 +51,6 @@ class Trial:
             contents=[Item(id=NAME, quantity=1, item_price=Decimal("1.00"))],
         )
         at = datetime.fromtimestamp(now, UTC)
-        payload = Payload.from_purchase(purchase, now=at, zone=UTC)
-        body = purchase_body(payload, click or MADE_UP)
+        payload = PurchasePayload.from_purchase(purchase, now=at, zone=UTC)
+        body = body_json("Purchase", payload_json(payload), click or MADE_UP)
         return cls(business=business, body=body, must_be_refused=False)

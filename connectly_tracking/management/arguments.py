@@ -18,7 +18,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from ..api.landing import Landing, parse
+from ..api.landing import Landing, parse_query
 from ..backfill import Table, TableFault
 from ..conf import conf
 from ..models import moment
@@ -72,7 +72,7 @@ def business_of(alias: str) -> str:
 
 def click_of(text: str) -> Landing:
     """A tagged link, or its query alone, with all that Connectly needs."""
-    landing, refused = parse(text.partition("?")[2] or text)
+    landing, refused = parse_query(text.partition("?")[2] or text)
     if landing is None or not landing.is_reportable:
         lacks = ("cnct_tracking_id",) if landing is None else landing.missing
         names = [*lacks, *(refusal.name for refusal in refused)]

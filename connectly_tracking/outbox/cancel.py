@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import router, transaction
 from django.utils import timezone
 
-from ..api.values import text_of
+from ..api.values import id_text
 from ..attribution import known_business
 from ..exceptions import InvalidEvent
 from ..models import Conversion, State
@@ -33,7 +33,7 @@ def cancel(
     Raises InvalidEvent where ``order_id`` is no order's id or ``business`` is not in
     the settings, and what the database raises, after rolling back to where it began.
     """
-    text = text_of(order_id)
+    text = id_text(order_id)
     if not text:
         raise InvalidEvent("order_id", "is no order's id; pass what Purchase was given")
     using = using or router.db_for_write(Conversion)

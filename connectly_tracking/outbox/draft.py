@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from ..api.body import purchase_body, purchase_payload
-from ..api.purchase import Payload
-from ..api.values import legible, text_of
+from ..api.body import body_json, payload_json
+from ..api.payload import PurchasePayload
+from ..api.values import id_text, safe_id
 from ..attribution import Clue, business_of, known_business, resolve
 from ..conf import conf
 from ..events import Purchase
@@ -78,7 +78,7 @@ def draft_of(event: Purchase, source: Source, fault: InvalidEvent | None) -> Dra
 def _checked(event: Purchase, source: Source) -> Draft:
     if not isinstance(event, Purchase):
         raise InvalidEvent("purchase", f"is a {type(event).__name__}; pass a Purchase")
-    payload = Payload.from_purchase(
+    payload = PurchasePayload.from_purchase(
         event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
     )
     event_time = moment(payload.event_time)
@@ -111,9 +111,9 @@ def _checked(event: Purchase, source: Source) -> Draft:
         # but for two days the click may still come.
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
         if row.is_mendable:
-            row.payload = purchase_payload(payload)
+            row.payload = payload_json(payload)
         return Draft(row=row, click=fresh)
-    row.body = purchase_body(payload, click.landing)
+    row.body = body_json("Purchase", payload_json(payload), click.landing)
     row.value, row.currency = payload.value, payload.currency
     row.schedule()
     if source.quiet and row.state == State.PENDING and event_time < oldest_sent():
@@ -123,12 +123,12 @@ def _checked(event: Purchase, source: Source) -> Draft:
 
 def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
     given = getattr(event, "order_id", None)
-    order_id = legible(given)
+    order_id = safe_id(given)
     return Conversion(
         event_name=EventName.PURCHASE,
         business=_known(source.business) or business_of(source.request, source.order),
         # An order without an id is like no other.
-        key=key_of((text_of(given) if order_id else None) or uuid.uuid4().hex),
+        key=key_of((id_text(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,
         recorded_at=timezone.now(),
         state=State.SKIPPED,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
-from ..api.body import body_of, view_payload
-from ..api.view import View
+from ..api.body import body_json, payload_json
+from ..api.payload import ViewPayload
 from ..attribution import (
     Clue,
     click_of,
@@ -55,7 +55,7 @@ def record_view(
         click = _click(source)
         if click is None or click._state.adding:
             return _nobodys()
-        checked = View.from_view(
+        checked = ViewPayload.from_view(
             view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
         )
         event_time = moment(checked.event_time)
@@ -77,7 +77,7 @@ def record_view(
             recorded_at=timezone.now(),
             value=checked.value,
             currency=checked.currency,
-            body=body_of("ViewContent", view_payload(checked), click.landing),
+            body=body_json("ViewContent", payload_json(checked), click.landing),
         )
         row.credit(click)
         row.schedule(hold=0)
@@ -118,6 +118,6 @@ def _nobodys() -> Conversion:
     )
 
 
-def _key(click_id: UUID, view: View, slot: int) -> str:
+def _key(click_id: UUID, view: ViewPayload, slot: int) -> str:
     text = f"{click_id.hex}\n{view.digest}\n{slot}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..api.values import legible, text_of
+from ..api.values import id_text, safe_id
 from ..conf import conf
 from ..models import (
     Circuit,
@@ -47,7 +47,7 @@ def explanations(
 ) -> list[str]:
     """As `explain`, each business by itself; at most two statements."""
     rows = _of(Conversion, order_id, business).filter(
-        event_name=EventName.PURCHASE, order_id=legible(order_id)
+        event_name=EventName.PURCHASE, order_id=safe_id(order_id)
     )
     found = list(rows.order_by("id"))
     if not found:
@@ -66,7 +66,7 @@ def _of(
     model: type[_Keyed], order_id: object, business: str | None
 ) -> QuerySet[_Keyed]:
     rows = model._default_manager.using(router.db_for_write(model))
-    rows = rows.filter(key=key_of(text_of(order_id) or ""))
+    rows = rows.filter(key=key_of(id_text(order_id) or ""))
     return rows if business is None else rows.filter(business=business)
 
 
@@ -113,7 +113,7 @@ def _unrecorded(order_id: object, business: str | None) -> str:
         "What is older than %(days)d days may have been deleted.",
         days,
     ) % {"days": days}
-    return f"{_sentence(legible(order_id), [_('never recorded')])} {why} {kept}"
+    return f"{_sentence(safe_id(order_id), [_('never recorded')])} {why} {kept}"
 
 
 def _bound(binding: OrderAttribution) -> str:

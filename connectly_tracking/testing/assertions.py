@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import router
 from django.utils import timezone
 
-from ..api.values import legible, text_of
+from ..api.values import id_text, safe_id
 from ..models import Conversion, DeliveryAttempt, EventName, Reason, State
 from ..reports.explanation import explain
 
@@ -65,7 +65,7 @@ def assert_reported(
         *_differences(_click_in(document), _click_of(click)),
     ]
     if differences:
-        head = f"Order {legible(order_id)} was reported, but not as expected:"
+        head = f"Order {safe_id(order_id)} was reported, but not as expected:"
         sent = f"Sent: {event.body.decode()}"
         raise AssertionError("\n".join([head, *differences, sent]))
     return document
@@ -83,7 +83,7 @@ def assert_not_reported(
     _check(order_id)
     if reason is not None and reason not in Reason.values:
         raise ValueError(f"no reason {reason!r}; they are: {', '.join(Reason.values)}")
-    number, rows = legible(order_id), list(_rows_of(order_id))
+    number, rows = safe_id(order_id), list(_rows_of(order_id))
     if event := _event_of(sandbox, order_id):
         raise AssertionError(
             f"Order {number} was reported.\nSent: {event.body.decode()}"
@@ -102,13 +102,13 @@ def assert_not_reported(
 def _check(order_id: object) -> None:
     """Of what can be no order's id, "was not reported" would always hold."""
     __tracebackhide__ = True
-    if not text_of(order_id):
+    if not id_text(order_id):
         raise TypeError(f"{order_id!r} is no order's id; pass what Purchase was given")
 
 
 def _event_of(sandbox: Sandbox, order_id: OrderId) -> Received | None:
     """The newest; one that is sent twice has the same bytes."""
-    number = legible(order_id)
+    number = safe_id(order_id)
     found = [event for event in sandbox.events if event.order_id == number]
     return found[-1] if found else None
 
@@ -119,11 +119,11 @@ def _purchases() -> ConversionQuerySet:
 
 
 def _rows_of(order_id: OrderId) -> ConversionQuerySet:
-    return _purchases().of_order(legible(order_id))
+    return _purchases().of_order(safe_id(order_id))
 
 
 def _why_not(order_id: OrderId) -> Iterator[str]:
-    yield f"Order {legible(order_id)} was not reported."
+    yield f"Order {safe_id(order_id)} was not reported."
     yield explain(order_id)
     rows = list(_rows_of(order_id))
     for row in rows:
