@@ -21,6 +21,7 @@ from connectly_tracking.models import (
     EventName,
     Reason,
     State,
+    local_time,
     moment,
 )
 
@@ -88,6 +89,13 @@ def test_a_database_may_hold_the_times_of_a_zone_of_its_own(
     assert Circuit.objects.filter(
         changed_at__lte=timezone.now() + timedelta(seconds=5)
     ).exists()
+
+
+def test_a_local_time_is_in_the_current_zone_and_a_naive_one_stays() -> None:
+    noon = datetime(2025, 5, 5, 12, tzinfo=UTC)
+    with timezone.override("America/Sao_Paulo"):
+        assert f"{local_time(noon):%H:%M}" == "09:00"
+        assert local_time(noon.replace(tzinfo=None)) == noon.replace(tzinfo=None)
 
 
 def test_a_moment_is_aware_where_columns_are() -> None:

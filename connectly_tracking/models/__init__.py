@@ -7,7 +7,7 @@ from .attempt import DeliveryAttempt
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet
 from .binding import OrderAttribution
 from .circuit import Circuit
-from .clock import DbNow, moment
+from .clock import DbNow, local_time, moment
 from .conversion import Conversion
 from .states import EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet
@@ -28,6 +28,7 @@ __all__ = [
     "State",
     "is_overdue",
     "key_of",
+    "local_time",
     "moment",
     "oldest_sent",
 ]

@@ -62,6 +62,12 @@ def moment(seconds: float) -> datetime:
     return timezone.make_naive(aware, timezone.get_default_timezone())
 
 
+def local_time(value: datetime) -> datetime:
+    """Return a time in the current time zone; a naive one, if USE_TZ is off, as it is.
+    """
+    return timezone.localtime(value) if timezone.is_aware(value) else value
+
+
 def _local_offset(connection: BaseDatabaseWrapper) -> float:
     """Seconds between UTC and what a column holds: a database may have a zone of its
     own (``TIME_ZONE`` in ``DATABASES``).
