@@ -14,7 +14,7 @@ from connectly_tracking.doctor import (
     exit_status,
     probe,
 )
-from connectly_tracking.management.arguments import business_of, click_of
+from connectly_tracking.management.console import parse_business, parse_click
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add(
             "--business",
-            type=business_of,
+            type=parse_business,
             help="Only what belongs to this alias of the settings.",
         )
         ask = parser.add_mutually_exclusive_group()
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         ask.add_argument(
             "--send-test", action="store_true", help="Send a purchase of 1.00 USD."
         )
-        add("--click", type=click_of, help="A tagged link, for --send-test.")
+        add("--click", type=parse_click, help="A tagged link, for --send-test.")
         add("--json", action="store_true", help="For machines.")
         add("--yes", action="store_true", help="Do not ask.")
 
