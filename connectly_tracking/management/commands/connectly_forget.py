@@ -12,7 +12,7 @@ from connectly_tracking.management.console import confirm
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-WARNING: Final = (
+_WARNING: Final = (
     "This cannot be undone. Connectly keeps what it has already received: ask them to "
     "delete it, too."
 )
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         if options["dry_run"] or not any(found):
             self.stdout.write("Nothing was changed.")
             return
-        self.stderr.write(WARNING)
+        self.stderr.write(_WARNING)
         if not options["yes"]:
             confirm("Forget them?")
         under_way = erase(users=users, orders=order).under_way

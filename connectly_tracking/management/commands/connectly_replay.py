@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from connectly_tracking.models import ConversionQuerySet
 
-WARNING: Final = (
+_WARNING: Final = (
     "Connectly may already have counted these events, even if it refused them or did "
     "not answer. They are sent again with the same order id and the same bytes."
 )
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         if dry_run or not counts:
             self.stdout.write("Nothing was changed.")
             return
-        self.stderr.write(WARNING)
+        self.stderr.write(_WARNING)
         if not yes:
             console.confirm("Send them again?")
         self.stdout.write(f"To be sent again: {replay(rows)}.")
