@@ -16,7 +16,7 @@ from connectly_tracking.api.payload import PurchasePayload
 from connectly_tracking.api.values import CURRENCY_CODES
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.exceptions import InvalidEvent
-from connectly_tracking.sandbox.rules import judge
+from connectly_tracking.sandbox.rules import apply_rules
 
 SECONDS = 1746480000
 NOW = datetime.fromtimestamp(SECONDS + 60, UTC)
@@ -91,7 +91,7 @@ def as_written(text):
 
 def answer_to(text):
     """What the strict fake, which shares no code with us, says to a body."""
-    answer = judge(
+    answer = apply_rules(
         "POST",
         f"/external/v1/businesses/{BUSINESS}/conversion_events",
         {"x-api-key": KEY, "content-type": "application/json"},

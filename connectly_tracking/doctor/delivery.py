@@ -106,9 +106,7 @@ def _last_answer(using: str, alias: str) -> Finding:
     if last.outcome == Outcome.CONFIRMED:
         return found(Subject.DELIVERY, "last_answer_ok", f"{text}.")
     delivered = _last_delivered(using, alias)
-    before = (
-        f"last delivery {_minute(delivered)}" if delivered else "no delivery yet"
-    )
+    before = f"last delivery {_minute(delivered)}" if delivered else "no delivery yet"
     message = f": {one_line(last.detail)}" if last.detail else ""
     return found(Subject.DELIVERY, "last_answer_bad", f"{text} ({before}){message}")
 

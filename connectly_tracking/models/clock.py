@@ -63,8 +63,7 @@ def moment(seconds: float) -> datetime:
 
 
 def local_time(value: datetime) -> datetime:
-    """Return a time in the current time zone; a naive one, if USE_TZ is off, as it is.
-    """
+    """Return a time in the current time zone; with USE_TZ off, unchanged."""
     return timezone.localtime(value) if timezone.is_aware(value) else value
 
 

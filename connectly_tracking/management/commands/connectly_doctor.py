@@ -14,7 +14,7 @@ from connectly_tracking.doctor import (
     exit_status,
     probe,
 )
-from connectly_tracking.management.arguments import business_of, click_of
+from connectly_tracking.management.console import parse_business, parse_click
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add(
             "--business",
-            type=business_of,
+            type=parse_business,
             help="Examine only the business with this alias.",
         )
         ask = parser.add_mutually_exclusive_group()
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             action="store_true",
             help="Send a purchase of 1.00 USD to the API.",
         )
-        add("--click", type=click_of, help="The tagged link to use for --send-test.")
+        add("--click", type=parse_click, help="The tagged link to use for --send-test.")
         add("--json", action="store_true", help="Print the report as JSON.")
         add("--yes", action="store_true", help="Send without asking.")
 
