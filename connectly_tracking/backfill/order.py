@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,7 +96,7 @@ class BackfillOrder:
             return None
         alias = business or business_of(None, self.event)
         at = self.placed_at if self.clicked_at is None else self.clicked_at
-        text = "\n".join([alias, str(at), *astuple(self.click)])
+        text = "\n".join([alias, str(at), *self.click.values])
         return Attribution.from_landing(
             self.click,
             id=uuid.uuid5(_NAMESPACE, text),
