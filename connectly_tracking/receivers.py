@@ -75,11 +75,11 @@ def on_order_completed(
         order=purchase if order is None else order,
     )
     paid = outbox.PaidOrder(order, purchase)
-    with _errors_kept_from_shop("order_not_recorded", paid.name, using):
+    with _errors_kept_from_shop("order_not_recorded", paid.log_name, using):
         row = outbox.record_order(paid, source, using=using, problem=problem)
         if row.reason == Reason.INVALID and not row.order_id:
             # No search by its number would find the row.
-            logger.error("order_without_id order_id=%s row=%s", paid.name(), row.pk)
+            logger.error("order_without_id order_id=%s row=%s", paid.log_name(), row.pk)
 
 
 def on_order_cancelled(

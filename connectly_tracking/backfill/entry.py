@@ -5,23 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone
 
 from ..api.values import legible, text_of, unix_time
-from ..attribution import ClickSource, resolve_business
-from ..conf import conf
+from ..attribution import ClickSource
+from ..attribution.clicks import resolve_business
 from ..events import Purchase
 from ..exceptions import InvalidEvent
 from ..models import Conversion, key_of
+from ..outbox import PaidOrder
 from .line import Line
 
 if TYPE_CHECKING:
     from ..models import Attribution
 
 
-class Entry:
+class Entry(PaidOrder):
     """An order, or a line of a file. ``before``: its rows' states until now.
 
     ``fault`` is what the order cannot be reported for, whatever else it says;
@@ -29,12 +30,11 @@ class Entry:
     """
 
     def __init__(self, order: Any, using: str) -> None:
-        self.order = order
+        super().__init__(order, order if isinstance(order, Purchase) else None)
         self.before: dict[int, str] = {}
         self.failure: Exception | None = None
         self.line = order if isinstance(order, Line) else None
         self.fault: InvalidEvent | None = self.line.fault if self.line else None
-        self._event: Any = order if isinstance(order, Purchase) else None
         self._using = using
         try:
             self._read()
@@ -44,7 +44,7 @@ class Entry:
     @property
     def name(self) -> str:
         """The order's id; where there is none to be had, its primary key."""
-        order_id = legible(getattr(self._event, "order_id", None))
+        order_id = legible(getattr(self.purchase, "order_id", None))
         if self.line is not None:
             return f"{order_id} (line {self.line.number})".strip()
         return order_id or f"pk:{legible(getattr(self.order, 'pk', None)) or 'none'}"
@@ -52,7 +52,7 @@ class Entry:
     @property
     def ids(self) -> tuple[str, str]:
         """The key of the order's row, and its id as the table shows it."""
-        given = getattr(self._event, "order_id", None)
+        given = getattr(self.purchase, "order_id", None)
         return key_of(text_of(given) or ""), legible(given)
 
     @property
@@ -60,7 +60,7 @@ class Entry:
         """Unix seconds; 0 for what is no time, since recording says so in words."""
         try:
             return unix_time(
-                getattr(self._event, "event_time", None),
+                getattr(self.purchase, "event_time", None),
                 now=datetime.now(UTC),
                 zone=timezone.get_current_timezone(),
             )
@@ -74,7 +74,7 @@ class Entry:
             return ClickSource(order=self.order, user=user, business=business)
         return ClickSource(
             attribution=self._click(business),
-            order=self._event,
+            order=self.purchase,
             user=self.line.customer,
             business=business,
         )
@@ -83,17 +83,17 @@ class Entry:
         """Called inside the savepoint, after the write lock of SQLite."""
         rows = Conversion.objects.using(self._using).filter(order_id=self.ids[1])
         self.before = dict(rows.values_list("pk", "state"))
-        return self._event
+        return self.purchase
 
     def _read(self) -> None:
         if self.line is not None:
-            self._event = self.line.purchase
+            self.purchase = self.line.purchase
             if self.line.failure:
                 raise self.line.failure
-        elif self._event is None:
+        elif self.purchase is None:
             # The shop's code may query and fail, and may count on a transaction.
             with transaction.atomic(using=self._using):
-                self._event = _adapted(self.order)
+                super().make()
         if not self.ids[1]:
             # Each run would make another row of it.
             raise InvalidEvent("order_id", "is missing")
@@ -101,7 +101,7 @@ class Entry:
     def _click(self, business: str | None) -> Attribution | None:
         if self.line is None or self.line.click is None:
             return None
-        alias = business or resolve_business(None, self._event)
+        alias = business or resolve_business(None, self.purchase)
         return self.line.click.attribution(alias, self.placed_at)
 
 
@@ -112,13 +112,3 @@ def _user_of(order: Any) -> Any:
     except ObjectDoesNotExist:
         return None
     return user if hasattr(user, "is_authenticated") else None
-
-
-def _adapted(order: object) -> object:
-    adapter = conf.ORDER_ADAPTER
-    if adapter is None:
-        raise ImproperlyConfigured(
-            "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing; name a function that "
-            "makes a Purchase of an order, or yield Purchase objects."
-        )
-    return adapter(order)

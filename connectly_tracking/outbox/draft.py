@@ -12,7 +12,8 @@ from django.utils import timezone
 from ..api.body import purchase_body, purchase_payload
 from ..api.purchase import Payload
 from ..api.values import legible, text_of
-from ..attribution import known_business, resolve, resolve_business
+from ..attribution.clicks import known_business, resolve_business
+from ..attribution.resolution import resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
@@ -37,14 +38,13 @@ class PaidOrder:
             if adapter is None:
                 raise ImproperlyConfigured(
                     "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing. Set it to a "
-                    "function that returns a Purchase for an order, or send purchase= "
-                    "instead of order=."
+                    "function that returns a Purchase for an order, or pass a Purchase."
                 )
             self.purchase = adapter(self.order)
         return self.purchase
 
-    def name(self) -> str:
-        """Return the order's id for a log line, or its primary key."""
+    def log_name(self) -> str:
+        """Return the order's id, or else its primary key."""
         order_id = legible(getattr(self.purchase, "order_id", None))
         return order_id or f"pk:{legible(getattr(self.order, 'pk', None)) or 'none'}"
 

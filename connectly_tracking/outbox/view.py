@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from ..api.body import body_of, view_payload
 from ..api.view import View
-from ..attribution import (
-    current_click,
+from ..attribution.capture import current_click
+from ..attribution.clicks import (
     known_business,
-    resolve,
     savepoint,
     store_click,
     why_not_credited,
 )
+from ..attribution.resolution import resolve
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
@@ -58,7 +58,8 @@ def record_view(
             view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
         )
         event_time = moment(payload.event_time)
-        if click.business not in conf.BUSINESSES or why_not_credited(click, event_time):
+        why_not = why_not_credited(click, event_time)
+        if why_not or click.business not in conf.BUSINESSES:
             return _not_attributed()
         slot = int(payload.event_time // ONCE_IN.total_seconds())
         keys = [_key(click.pk, payload, slot - past) for past in (0, 1)]
