@@ -13,4 +13,4 @@ class ConnectlyTrackingConfig(AppConfig):
         from . import checks, receivers
 
         checks.register_checks()
-        receivers.connect()
+        receivers.connect_receivers()

@@ -157,11 +157,11 @@ def broker_at(url: str | None, **options: object) -> Iterator[None]:
 
     before = {name: celery_app.conf.get(name) for name in ("broker_url", *options)}
     celery_app.conf.update(broker_url=url, **options)
-    wakeup.hang_up()
+    wakeup.publisher.close_connection()
     try:
         yield
     finally:
-        wakeup.hang_up()
+        wakeup.publisher.close_connection()
         celery_app.conf.update(before)
 
 

@@ -172,7 +172,7 @@ def test_without_an_adapter_an_order_ends_the_run_with_words(
 ) -> None:
     configure(ORDER_ADAPTER=None)
     place()
-    with pytest.raises(CommandError, match=r"ORDER_ADAPTER.*or yield Purchase"):
+    with pytest.raises(CommandError, match=r"ORDER_ADAPTER.*or pass a Purchase"):
         run()
 
 

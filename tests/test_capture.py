@@ -419,7 +419,7 @@ def test_a_prefetched_click_whose_order_came_first_is_the_users_at_login(
     attribution.land(request)
     outbox.record(make_purchase(), request=request)
     user = User.objects.create(username="ada")
-    attribution.attach(request, user)
+    attribution.attach_user(request, user)
     assert Attribution.objects.get().user == user
 
 

@@ -272,13 +272,13 @@ def test_an_explicit_click_that_is_none_is_refused(unknown: Any) -> None:
     row = outbox.record(make_purchase(), attribution=unknown)
     assert (row.reason, row.detail) == (
         Reason.INVALID,
-        "attribution: is no click; pass an Attribution or its id",
+        "attribution: must be an Attribution or the id of one",
     )
 
 
 def test_a_user_that_is_none_is_refused() -> None:
     row = outbox.record(make_purchase(), user=7)
-    assert row.detail == "user: is no user; pass the user object"
+    assert row.detail == "user: must be a user object"
 
 
 def test_a_prefetched_click_gets_its_row_with_the_order(rf: RequestFactory) -> None:
@@ -399,7 +399,7 @@ def test_an_order_id_that_cannot_be_is_refused_and_shown(
 
 def test_what_is_no_purchase_is_refused() -> None:
     row = outbox.record({"order_id": "ORD-1"})  # type: ignore[arg-type]
-    assert row.detail == "purchase: is a dict; pass a Purchase"
+    assert row.detail == "purchase: must be a Purchase, not dict"
 
 
 def test_a_body_over_32_kib_is_refused_with_words(click: Attribution) -> None:
@@ -438,7 +438,7 @@ def test_the_business_is_the_named_one_else_the_clicks_else_the_resolvers(
 
 def test_a_business_that_is_not_in_the_settings_is_refused(click: Attribution) -> None:
     row = outbox.record(make_purchase(), attribution=click, business="nowhere")
-    assert row.detail == "business: is none of those in the settings: default"
+    assert row.detail == "business: must be one of those in the settings: default"
     assert row.business == "default"
 
 
@@ -449,20 +449,22 @@ def test_without_a_business_to_go_to_an_order_is_refused_and_not_left_waiting(
     named = {key: own[key] for key in ("BUSINESS_ID", "API_KEY")}
     configure(BUSINESS_ID=None, API_KEY=None, BUSINESSES={"br": named})
     row = outbox.record(make_purchase("1"), attribution=click)
-    assert row.detail == "business: is none of those in the settings: br"
+    assert row.detail == "business: must be one of those in the settings: br"
     configure(BUSINESS_RESOLVER=lambda *_: "rb")
     assert outbox.record(make_purchase("2")).reason == Reason.INVALID
 
 
-def test_the_shops_own_integrity_error_comes_back_as_it_is() -> None:
+def test_the_shops_own_integrity_error_comes_back_as_it_is(configure: Any) -> None:
     Order.objects.create(number="taken", total=1, currency="USD")
 
-    def make() -> Purchase:
+    def adapter(order: object) -> Purchase:
         Order.objects.create(number="taken", total=1, currency="USD")
         return make_purchase()
 
+    configure(ORDER_ADAPTER=adapter)
+    paid = outbox.PaidOrder(order=object())
     with pytest.raises(IntegrityError):
-        outbox.record_made(make, outbox.Source())
+        outbox.record_order(paid, attribution.ClickSource())
     assert Order.objects.count() == 1
 
 

@@ -15,8 +15,14 @@ from connectly_tracking import attribution
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
 from connectly_tracking.delivery.settle import MAX_UNCONFIRMED
-from connectly_tracking.models import Circuit, Conversion, DbNow, Reason, State
-from connectly_tracking.models.age import OVERDUE
+from connectly_tracking.models import (
+    OVERDUE,
+    Circuit,
+    Conversion,
+    DbNow,
+    Reason,
+    State,
+)
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_cancelled, order_completed
 

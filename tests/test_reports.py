@@ -170,7 +170,7 @@ def test_what_is_too_old_is_told(sandbox: Sandbox, click: Attribution) -> None:
     outbox.record(make_purchase("7821"), attribution=click)
     Conversion.objects.update(event_time=timezone.now() - timedelta(days=8))
     deliver()
-    assert "expired: It had become too old" in explain("7821")
+    assert "expired: It was too old" in explain("7821")
 
 
 @pytest.mark.parametrize("reason", Reason)

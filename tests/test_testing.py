@@ -313,7 +313,7 @@ def test_no_broker_is_called_by_a_test_that_commits(
         recorded(make_click())
         assert "wakeup_failed" not in caplog.text
         assert connectly_deliver()["delivered"] == 1
-        wakeup.start_afresh()
+        wakeup.publisher.reset()
         wakeup.wake()
     assert "wakeup_failed" in caplog.text
 

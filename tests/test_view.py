@@ -268,7 +268,7 @@ def test_what_is_no_view_is_said_and_harms_no_page(
 def test_a_business_that_is_not_in_the_settings_is_bad_input(
     visit: HttpRequest,
 ) -> None:
-    with pytest.raises(InvalidEvent, match="business: is none of those"):
+    with pytest.raises(InvalidEvent, match="business: must be one of those"):
         outbox.record(TEE, request=visit, business="typo")
 
 

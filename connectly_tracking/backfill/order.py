@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
 from django.utils import timezone
 
 from ..api.values import id_text, safe_id, unix_time
-from ..attribution import business_of
-from ..conf import conf
+from ..attribution import ClickSource
+from ..attribution.clicks import resolve_business
 from ..events import Purchase
 from ..exceptions import InvalidEvent
 from ..models import Attribution, key_of, moment
-from ..outbox import Source
+from ..outbox import PaidOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,21 +80,20 @@ class BackfillOrder:
         except InvalidEvent:
             return 0
 
-    def source(self, business: str | None) -> Source:
+    def source(self, business: str | None) -> ClickSource:
         """Where to look for its click and its business."""
-        return Source(
+        return ClickSource(
             attribution=self._attribution(business),
             order=self.event if self.order is None else self.order,
             user=self.user or _customer(self.order),
             business=business,
-            quiet=True,
         )
 
     def _attribution(self, business: str | None) -> Attribution | None:
         """The file's click, not yet stored: always the same row for the same values."""
         if self.click is None:
             return None
-        alias = business or business_of(None, self.event)
+        alias = business or resolve_business(None, self.event)
         at = self.placed_at if self.clicked_at is None else self.clicked_at
         text = "\n".join([alias, str(at), *self.click.values])
         return Attribution.from_landing(
@@ -150,19 +149,9 @@ def _from_shop(order: Any, using: str) -> BackfillOrder:
     try:
         # The shop's code may query and fail, and may count on a transaction.
         with transaction.atomic(using=using):
-            return BackfillOrder(order=order, event=_adapt(order))
+            return BackfillOrder(order=order, event=PaidOrder(order).make())
     except Exception as exc:  # noqa: BLE001 - counted and reported in its turn
         return BackfillOrder(order=order, failure=exc)
-
-
-def _adapt(order: object) -> object:
-    adapter = conf.ORDER_ADAPTER
-    if adapter is None:
-        raise ImproperlyConfigured(
-            "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing; name a function that "
-            "makes a Purchase from an order, or yield Purchase objects."
-        )
-    return adapter(order)
 
 
 def _customer(order: Any) -> Any:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, EventName, Reason
-from ..outbox import record_made
+from ..outbox import PaidOrder, record_order
 from ..wakeup import wake
 from .counts import Counts, Interrupted
 from .csvfile import InvalidLine
@@ -185,7 +185,7 @@ class _Run:
             order_id__in=[order.order_id for order in chunk],
         )
         found = rows.only("key", "state", "reason", "cancelled_at")
-        return {row.key for row in found if not row.is_mendable}
+        return {row.key for row in found if not row.is_replaceable}
 
     def _take(self, order: BackfillOrder, final: set[str]) -> bool:
         """Record an order and count it; False if the run stopped before its turn."""
@@ -215,8 +215,12 @@ class _Run:
         # One by one, since one long transaction would hold the locks of the rows that
         # workers settle and checkouts insert.
         with transaction.atomic(using=self.using) if self.dry_run else nullcontext():
-            row = record_made(
-                lambda: order.event, source, using=self.using, fault=order.problem
+            row = record_order(
+                PaidOrder(purchase=order.event),
+                source,
+                using=self.using,
+                problem=order.problem,
+                is_backfill=True,
             )
             if self.dry_run:
                 transaction.set_rollback(True, using=self.using)

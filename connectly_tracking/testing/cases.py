@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.test import override_settings
 
-from .. import wakeup
+from ..wakeup import publisher
 from .assertions import assert_not_reported, assert_reported
 from .connection import connected
 from .scenario import deliver_to, follow_link
@@ -34,7 +34,7 @@ class ConnectlyMixin(_Case):
         configured = getattr(settings, "CONNECTLY_TRACKING", {})
         self.sandbox, changed = self.enterContext(connected(configured))
         self.enterContext(override_settings(CONNECTLY_TRACKING=changed))
-        wakeup.mute()
+        publisher.mute()
 
     def land(self, path: str = "/", **options: Any) -> Attribution | None:
         """As the fixture ``connectly_landing``."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .. import wakeup
 from ..conf import VALIDATORS
 from ..delivery import memory
 from ..sandbox import Sandbox
+from ..wakeup import publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ def connected(configured: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings
 def reset_process() -> None:
     """Forget what a process remembers between deliveries, as a new process would."""
     memory.start_afresh()
-    wakeup.start_afresh()
+    publisher.reset()
 
 
 def _changes(

@@ -67,10 +67,10 @@ def connectly_deliver(connectly_sandbox: Sandbox, db: None) -> Callable[..., Tal
     ``connectly_deliver(*, later=False)`` returns the counts; ``later`` acts as if time
     had passed. The broker is never told that there is something to send.
     """
-    from .. import wakeup
+    from ..wakeup import publisher
     from .scenario import deliver_to
 
-    wakeup.mute()
+    publisher.mute()
     return partial(deliver_to, connectly_sandbox)
 
 

@@ -21,7 +21,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.attribution import token
+from connectly_tracking.attribution.late import write_token
 from connectly_tracking.conf import DEFAULT_BUSINESS, conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
@@ -120,7 +120,7 @@ def _record(plan: Plan) -> Conversion:
             return outbox.record(event, request=HttpRequest())
     if plan.end == "consent_pending":
         with _changed(CONSENT=lambda _: None):
-            return outbox.record(event, token=token.write(uuid4()))
+            return outbox.record(event, token=write_token(uuid4()))
     with _changed(SEND=plan.end != "sending_off"):
         row = outbox.record(event, attribution=plan.click)
     if plan.end == "cancelled":

@@ -233,7 +233,7 @@ def test_an_order_whose_number_was_refused_is_not_said_to_be_missing(
     row = outbox.record(make_purchase("A" * 200), attribution=make_click())
     html = page(admin_client, row)
     assert "never recorded" not in html
-    assert "The order could not be reported as the shop passed it" in html
+    assert "The data from the shop was not valid" in html
 
 
 def test_a_content_view_has_a_page_too(admin_client: Client) -> None:

@@ -35,7 +35,7 @@ def queue(configure: Any) -> Iterator[str]:
     configure(QUEUE=name)
     with broker_at(URL):
         yield name
-        wakeup.hang_up()
+        wakeup.publisher.close_connection()
     with Connection(URL) as connection:
         channel: Any = connection.default_channel
         channel.queue_delete(name)
