@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
 from . import outbox
-from .api.values import legible
+from .api.values import safe_id
 from .attribution import ClickSource, attach_user, is_prefetch
 from .conf import conf
 from .exceptions import InvalidEvent
@@ -75,11 +75,11 @@ def on_order_completed(
         order=purchase if order is None else order,
     )
     paid = outbox.PaidOrder(order, purchase)
-    with _errors_kept_from_shop("order_not_recorded", paid.name, using):
+    with _errors_kept_from_shop("order_not_recorded", paid.log_name, using):
         row = outbox.record_order(paid, source, using=using, problem=problem)
         if row.reason == Reason.INVALID and not row.order_id:
             # No search by its number would find the row.
-            logger.error("order_without_id order_id=%s row=%s", paid.name(), row.pk)
+            logger.error("order_without_id order_id=%s row=%s", paid.log_name(), row.pk)
 
 
 def on_order_cancelled(
@@ -92,7 +92,7 @@ def on_order_cancelled(
     **unknown: object,
 ) -> None:
     """Stop the order if it is not sent yet. Raises as `on_order_completed` does."""
-    name = partial(legible, order_id)
+    name = partial(safe_id, order_id)
     with _errors_kept_from_shop("order_not_cancelled", name, using):
         if problem := _unknown_argument("order_cancelled", unknown):
             raise problem

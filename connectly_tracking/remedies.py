@@ -6,7 +6,7 @@ The meaning of a `Reason` and of a pause is its label; an answer's meaning is he
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from django_stubs_ext import StrOrPromise
+
+_T = TypeVar("_T")
 
 #: What to do about an order that has not been reported. The other reasons need nothing.
 FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
@@ -106,13 +108,11 @@ FOR_ANSWER: Final[Mapping[str, StrOrPromise]] = {
     "api_not_connectly": _CORRECT_URL,
     "api_event_refused": _("Read the message, which is Connectly's or Meta's."),
     "api_throttles": _("Wait as long as the API asks, then try again."),
-    "api_unavailable": _(
-        "Nothing to do. Orders wait and are sent again by themselves."
-    ),
-    "api_unknown_host": _("Check BASE_URL and the name server of this machine."),
+    "api_unavailable": _("Nothing to do. Orders wait and are tried again."),
+    "api_unknown_host": _("Check BASE_URL and this machine's name server."),
     "api_tls": _(
-        "If a proxy opens TLS connections, set CA_BUNDLE to its certificate. "
-        "Otherwise check this machine's clock and certificates."
+        "If a proxy inspects TLS, set CA_BUNDLE to its certificate. Otherwise check "
+        "this machine's clock and certificates."
     ),
     "api_refused": _("Check BASE_URL, PROXIES and the firewall."),
     "api_proxy": _(
@@ -125,14 +125,6 @@ FOR_ANSWER: Final[Mapping[str, StrOrPromise]] = {
     "api_failed": _("Try again. The message says what failed."),
 }
 
-_NO_ADDRESS: Final = "api_unknown_host", _("The name of the API's host is unknown.")
-_MUTE: Final = "api_mute", _("The API's address does not answer.")
-_PROXY: Final = "api_proxy", _("The proxy refuses the connection.")
-_TLS: Final = "api_tls", _("The TLS connection to the API failed.")
-_REDIRECT: Final = (
-    "api_redirects",
-    _("BASE_URL redirects to another address. Redirects are never followed."),
-)
 _BY_STATUS: Final = {
     401: ("api_key_refused", _("The API key is missing or wrong.")),
     403: (
@@ -141,12 +133,13 @@ _BY_STATUS: Final = {
     ),
     404: (
         "api_business_unknown",
-        _(
-            "Connectly does not know the business, or the business has no WhatsApp "
-            "Cloud channel."
-        ),
+        _("The business is unknown to Connectly, or has no WhatsApp Cloud channel."),
     ),
 }
+_REDIRECT: Final = (
+    "api_redirects",
+    _("BASE_URL redirects to another address. Redirects are never followed."),
+)
 _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
     Outcome.UNCONFIRMED: (
         "api_not_connectly",
@@ -164,21 +157,24 @@ _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
     Outcome.UNKNOWN: ("api_mute", _("No complete answer was received.")),
     Outcome.INTERNAL: ("api_failed", _("There was an internal error in this app.")),
 }
-#: By the name of the error, with which the message of an attempt begins.
-_BY_ERROR: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
-    "gaierror": _NO_ADDRESS,
-    "NameResolutionError": _NO_ADDRESS,
-    "ConnectionRefusedError": (
-        "api_refused",
-        _("The API's address refuses the connection."),
+_PROXY: Final = ("api_proxy", _("The proxy refuses the connection."))
+#: Why a request was not sent: the first pattern that is found in the error.
+_NOT_SENT: Final = (
+    (r"^\w*(SSL|Certificate)", ("api_tls", _("The TLS connection failed."))),
+    (r"tunnel|proxy", _PROXY),
+    (
+        r"^(gaierror|NameResolutionError)\b",
+        ("api_unknown_host", _("The API's host name cannot be resolved.")),
     ),
-    "ProxyError": _PROXY,
-    "TimeoutError": _MUTE,
-    "timeout": _MUTE,
-    "ConnectTimeoutError": _MUTE,
-}
-#: What a refusal is about: the first pattern that is found in its message.
-_REFUSALS: Final[tuple[tuple[str, StrOrPromise], ...]] = (
+    (
+        r"^ConnectionRefusedError\b",
+        ("api_refused", _("The API's address refuses the connection.")),
+    ),
+    (r"^\w*timeout", ("api_mute", _("The API's address does not answer."))),
+    (r"", ("api_failed", _("There is no connection to the API."))),
+)
+#: What a refusal is about: the first pattern that is found in the message.
+_REFUSED: Final[tuple[tuple[str, StrOrPromise], ...]] = (
     (
         r"event_time|7 days|too old",
         _("Meta refuses events that are more than seven days old or in the future."),
@@ -235,9 +231,11 @@ def diagnose(
         case Outcome.CONFIRMED:
             return None
         case Outcome.REFUSED:
-            code, meaning = "api_event_refused", _refusal(message)
+            code, meaning = "api_event_refused", _first(_REFUSED, message)
         case Outcome.NOT_SENT:
-            code, meaning = _no_connection(message, has_proxy)
+            code, meaning = _first(_NOT_SENT, message)
+            if has_proxy and code == "api_refused":
+                code, meaning = _PROXY
         case Outcome.CONFIGURATION if status is not None and 300 <= status < 400:
             code, meaning = _REDIRECT
         case _:
@@ -245,19 +243,6 @@ def diagnose(
     return Diagnosis(code, meaning, _EFFECTS.get(outcome, ""))
 
 
-def _refusal(message: str) -> StrOrPromise:
-    return next(
-        meaning
-        for pattern, meaning in _REFUSALS
-        if re.search(pattern, message, re.IGNORECASE)
-    )
-
-
-def _no_connection(message: str, has_proxy: bool) -> tuple[str, StrOrPromise]:
-    error = message.partition(":")[0]
-    if "SSL" in error or "Certificate" in error:
-        return _TLS
-    names_proxy = "tunnel" in message.lower() or "proxy" in message.lower()
-    if names_proxy or (has_proxy and error == "ConnectionRefusedError"):
-        return _PROXY
-    return _BY_ERROR.get(error, ("api_failed", _("There is no way to the API.")))
+def _first(table: tuple[tuple[str, _T], ...], message: str) -> _T:
+    """Return the entry of the first pattern that is found in the message."""
+    return next(it for pattern, it in table if re.search(pattern, message, re.I))

@@ -19,7 +19,7 @@ from connectly_tracking import wakeup
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.models import Attribution
-from connectly_tracking.testing.process import start_afresh
+from connectly_tracking.testing.connection import reset_process
 from example_project.demo import broker
 from example_project.demo.supervisor import Supervisor
 
@@ -79,9 +79,9 @@ hypothesis.settings.load_profile("patient")
 @pytest.fixture(autouse=True)
 def _fresh_process() -> Iterator[None]:
     """Undo what a process remembers between runs."""
-    start_afresh()
+    reset_process()
     yield
-    start_afresh()
+    reset_process()
 
 
 @pytest.fixture

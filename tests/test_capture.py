@@ -23,6 +23,8 @@ from connectly_tracking.signals import attribution_captured
 from .conftest import LANDING, TAGGED, make_purchase, table_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.http import HttpRequest
 
 IDS = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
@@ -53,6 +55,19 @@ def tagged(**values: str) -> str:
 
 def held(client: Client) -> Any:
     return client.session.get(sessions.KEY)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Attribution]]:
+    """The clicks of which listeners were told."""
+    clicks: list[Attribution] = []
+
+    def listen(attribution: Attribution, **_: Any) -> None:
+        clicks.append(attribution)
+
+    attribution_captured.connect(listen)
+    yield clicks
+    attribution_captured.disconnect(listen)
 
 
 def test_a_landing_by_a_new_visitor_is_one_insert_and_no_select_of_ours(
@@ -217,6 +232,22 @@ def test_a_prefetched_click_of_a_customer_who_is_logged_in_is_theirs(
     assert str(Attribution.objects.get().user) == "ada"
 
 
+def test_a_prefetch_of_an_incomplete_link_writes_no_row_and_tells_no_listener(
+    client: Client, heard: list[Attribution]
+) -> None:
+    client.get(TAGGED)
+    kept = held(client)
+    heard.clear()
+    url = "/?cnct_tracking_id=track-2"
+    client.get(url, headers={"Sec-Purpose": "prefetch"})
+    assert Attribution.objects.count() == 1
+    assert held(client) == kept
+    assert not heard
+    client.get(url)  # a person opens it after all
+    assert Attribution.objects.count() == 2
+    assert [click.cnct_tracking_id for click in heard] == ["track-2"]
+
+
 def test_login_attaches_the_click_to_the_user(client: Client) -> None:
     client.get(TAGGED)
     assert Attribution.objects.get().user is None
@@ -374,6 +405,25 @@ def test_listeners_hear_of_a_new_click_and_cannot_break_the_page(
     finally:
         attribution_captured.disconnect(listen)
     assert heard == list(Attribution.objects.all())
+
+
+@pytest.mark.parametrize("reason", ["refused", "too long", "no session", "lesser"])
+def test_listeners_do_not_hear_of_a_click_that_was_not_kept(
+    rf: RequestFactory, configure: Any, heard: list[Attribution], reason: str
+) -> None:
+    request = rf.get(tagged(ctwa_clid="x" * 1024, ad_id="x" * 1024))
+    if reason != "too long":
+        request = rf.get(TAGGED)
+    if reason != "no session":
+        request.session = SessionStore()
+    if reason == "lesser":
+        attribution.land(request)
+        heard.clear()
+        request.META["QUERY_STRING"] = "cnct_tracking_id=track-2"
+    configure(CONSENT=lambda request: False if reason == "refused" else None)
+    attribution.land(request)
+    assert not heard
+    assert Attribution.objects.count() == (reason == "lesser")
 
 
 @pytest.mark.parametrize(

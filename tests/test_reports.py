@@ -211,7 +211,9 @@ def test_a_refusal_is_told_and_so_is_a_cancellation(
 
 def test_what_the_shop_passed_wrongly_is_named() -> None:
     outbox.record(make_purchase("7821", currency="XXZ"))
-    assert "currency: 'XXZ' is no code of ISO 4217" in explain("7821")
+    assert "currency: 'XXZ' is not an ISO 4217 currency code (such as USD)" in explain(
+        "7821"
+    )
 
 
 def test_what_is_too_old_is_told(sandbox: Sandbox, click: Attribution) -> None:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from ..api.values import legible
+from ..api.values import safe_id
 from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
 from .actions import ConfirmedAction, ConfirmedActionsMixin
@@ -104,7 +104,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
         """
         if not (term := search_term.strip()):
             return queryset, False
-        found = queryset.filter(order_id=legible(term), key=key_of(term))
+        found = queryset.filter(order_id=safe_id(term), key=key_of(term))
         if found.exists():
             return found, False
         clicks = Attribution.objects.filter(
@@ -123,7 +123,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
-            if not orders or legible(term) in orders:
+            if not orders or safe_id(term) in orders:
                 context["explanations"] = explanations(term)
         return response
 

@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from ..api.body import url_of
+from ..api.body import events_url
 from ..conf import conf
 from ..models import local_time
 
@@ -64,7 +64,7 @@ def curl(conversion: Conversion) -> str:
     if not conversion.body:
         return ""
     try:
-        url = url_of(conf.BASE_URL, conf.business_id(conversion.business))
+        url = events_url(conf.BASE_URL, conf.business_id(conversion.business))
     except ImproperlyConfigured:
         return ""
     return " \\\n  ".join(

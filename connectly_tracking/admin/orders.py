@@ -9,7 +9,7 @@ from django.contrib.admin.checks import InlineModelAdminChecks
 from django.forms.models import BaseModelFormSet, modelformset_factory
 from django.utils.translation import gettext_lazy as _
 
-from ..api.values import text_of
+from ..api.values import id_text
 from ..models import Conversion, EventName, key_of
 from .display import badge, campaign_id
 from .readonly import ReadOnlyAdmin, ReadOnlyInline
@@ -79,7 +79,7 @@ class _OrderFormSet(ConversionFormSet):
     def __init__(self, *, instance: Any, prefix: str, **_not_ours: Any) -> None:
         rows = Conversion.objects.none()
         if instance.pk is not None:
-            order_id = text_of(getattr(instance, self.order_field)) or ""
+            order_id = id_text(getattr(instance, self.order_field)) or ""
             rows = Conversion.objects.filter(order_id=order_id, key=key_of(order_id))
         super().__init__(queryset=rows.order_by("id"), prefix=prefix)
 
@@ -112,7 +112,7 @@ class AttributionAdminMixin(OrderModelAdmin):
         """
         changes = super().get_changelist_instance(request)
         orders = [
-            (text_of(getattr(it, self.order_field)), it) for it in changes.result_list
+            (id_text(getattr(it, self.order_field)), it) for it in changes.result_list
         ]
         rows = Conversion.objects.filter(
             event_name=EventName.PURCHASE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ from .clicks import (
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
-from .session import SessionClick
+from .session import MAX_IN_SESSION, SessionClick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,16 +47,17 @@ def land(request: HttpRequest) -> None:
     with errors_logged("landing_not_kept"):
         agent = request.META.get("HTTP_USER_AGENT", "")
         if request.method == "GET" and not agent.startswith(PREVIEW_FETCHERS):
-            landing, refused = landings.parse(request.META["QUERY_STRING"])
-            is_prefetched = is_prefetch(request)
-            _capture(request, landing, refused, request.path, is_prefetched)
+            parsed = landings.parse_query(request.META["QUERY_STRING"])
+            _capture(request, parsed, request.path, is_prefetch(request))
 
 
 def land_from(request: HttpRequest, query: str) -> None:
     """Capture a page's query string that came in the request's body. Never raises."""
     with errors_logged("landing_not_kept"):
-        landing, refused = landings.parse(query)
-        _capture(request, landing, refused, _referring_path(request))
+        page = ""
+        with suppress(ValueError):
+            page = unquote(urlsplit(request.META.get("HTTP_REFERER", "")).path)
+        _capture(request, landings.parse_query(query), page)
 
 
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
@@ -65,8 +67,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     Returns the visitor's click, or None.
     """
     with errors_logged("landing_not_kept"):
-        landing, refused = landings.from_params(params)
-        _capture(request, landing, refused, page="")
+        _capture(request, landings.parse_params(params), page="")
     return recall(request)
 
 
@@ -124,11 +125,11 @@ def attach_user(request: HttpRequest, user: Any) -> None:
 
 def _capture(
     request: HttpRequest,
-    landing: Landing | None,
-    refused: tuple[Refusal, ...],
+    parsed: tuple[Landing | None, tuple[Refusal, ...]],
     page: str,
     is_prefetched: bool = False,
 ) -> None:
+    landing, refused = parsed
     for refusal in refused:
         logger.warning("landing_value_refused name=%s length=%d reason=%s", *refusal)
     if landing is None:
@@ -140,9 +141,38 @@ def _capture(
     agreed = ask_consent(request)
     if agreed is False:
         return
-    click = Attribution.from_landing(
+    click = _new_click(request, landing, refused, page)
+    if before is not None and _stays(before, click):
+        if not agreed or is_prefetched:
+            return
+        # Only stored, for the shop to see: the other click is the one to credit.
+        session.write_click(request, replace(before, lesser_digest=digest))
+        store_click(click)
+    else:
+        entry = SessionClick(
+            id=click.pk,
+            captured_at=click.captured_at.timestamp(),
+            business=click.business,
+            landing=landing if landing.size <= MAX_IN_SESSION else None,
+            digest=digest,
+            reportable=click.reportable,
+            has_row=bool(agreed) and not is_prefetched,
+            awaits_consent=agreed is None,
+        )
+        if not _keep(request, entry, click):
+            return
+    attribution_captured.send_robust(Attribution, request=request, attribution=click)
+
+
+def _new_click(
+    request: HttpRequest, landing: Landing, refused: tuple[Refusal, ...], page: str
+) -> Attribution:
+    business = DEFAULT_BUSINESS
+    with errors_logged("resolver_failed"):
+        business = resolve_business(request)
+    return Attribution.from_landing(
         landing,
-        business=_business_of(request),
+        business=business,
         user_id=session.user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in refused),
         page=quote(page)[
@@ -150,15 +180,6 @@ def _capture(
         ],  # any column can hold it, and nothing depends on it
         captured_at=timezone.now(),
     )
-    if before is not None and _stays(before, click):
-        if not agreed or is_prefetched:
-            return
-        # Only stored, for the shop to see: the other click is the one to credit.
-        session.write_click(request, replace(before, lesser_digest=digest))
-        store_click(click)
-    elif not _keep(request, click, landing, agreed is None, is_prefetched):
-        return
-    attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
 
 def _stays(before: SessionClick, click: Attribution) -> bool:
@@ -174,27 +195,19 @@ def _stays(before: SessionClick, click: Attribution) -> bool:
     return window is None or age <= window
 
 
-def _keep(
-    request: HttpRequest,
-    click: Attribution,
-    landing: Landing,
-    awaits_consent: bool,
-    is_prefetched: bool,
-) -> bool:
+def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool:
     """Put the click into the session, and write its row if it may have one now.
 
     Return whether it is kept.
     """
-    has_row = not (awaits_consent or is_prefetched)
-    entry = SessionClick.of(
-        click, landing, has_row=has_row, awaits_consent=awaits_consent
-    )
-    if awaits_consent and entry.landing is None:
+    if entry.awaits_consent and entry.landing is None:
         logger.warning("landing_not_kept reason=too_long_without_consent")
         return False
     is_written = session.write_click(request, entry)
-    if awaits_consent or (is_prefetched and is_written and entry.landing is not None):
+    if entry.awaits_consent:
         return is_written
+    if is_written and entry.landing is not None and not entry.has_row:
+        return True  # a prefetch: its row is written at the first use
     try:
         store_click(click)
     except Exception:
@@ -202,17 +215,3 @@ def _keep(
         session.write_click(request, replace(entry, has_row=False))
         raise
     return True
-
-
-def _business_of(request: HttpRequest) -> str:
-    """An error of the shop's resolver must not lose the click."""
-    with errors_logged("resolver_failed"):
-        return resolve_business(request)
-    return DEFAULT_BUSINESS
-
-
-def _referring_path(request: HttpRequest) -> str:
-    try:
-        return unquote(urlsplit(request.META.get("HTTP_REFERER", "")).path)
-    except ValueError:
-        return ""

@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import router, transaction
+from django.db.models import Case, Q, SmallIntegerField, When
 
-from ..api.body import body_of
+from ..api.body import body_json
 from ..api.landing import META_CTWA
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
@@ -33,13 +34,13 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def errors_logged(event: str) -> Iterator[None]:
+def errors_logged(event: str, level: int = logging.ERROR) -> Iterator[None]:
     """Log any error under this name instead of raising it: the page must go on."""
     try:
         yield
     except Exception as exc:  # noqa: BLE001 - any error at all
-        # The name alone: a database quotes values in its messages.
-        logger.error("%s error=%s", event, type(exc).__name__)
+        # The error's name alone: a database quotes values in its messages.
+        logger.log(level, "%s error=%s", event, type(exc).__name__)
 
 
 def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None]:
@@ -56,16 +57,14 @@ def stored_clicks() -> AttributionQuerySet:
 
 def store_click(click: Attribution) -> None:
     """Write the row by one INSERT, which does nothing if the row exists."""
-    with savepoint():
-        stored_clicks().bulk_create([click], ignore_conflicts=True)
+    using = router.db_for_write(Attribution)
+    with savepoint(using):
+        Attribution.objects.using(using).bulk_create([click], ignore_conflicts=True)
     click._state.adding = False
 
 
 def resolve_business(request: HttpRequest | None, order: Any = None) -> str:
-    """Return the alias that BUSINESS_RESOLVER returns, or else ``default``.
-
-    Raises any error of the resolver.
-    """
+    """Return the alias that BUSINESS_RESOLVER returns, or else ``default``."""
     resolver = conf.BUSINESS_RESOLVER
     return (resolver(request, order) if resolver else None) or DEFAULT_BUSINESS
 
@@ -93,25 +92,31 @@ def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:
 
 
 def best_click_of_user(
-    user_id: object, ordered_at: datetime, business: str | None = None
+    user_id: Any, ordered_at: datetime, business: str | None = None
 ) -> Attribution | None:
-    """Return the user's click to credit, or one that shows why not.
+    """Return the user's click to credit: the newest in the window, or the first.
 
-    With ``business``, only clicks of that business count.
+    Without one, return another, which shows why not. ``business`` limits the clicks.
     """
     if user_id is None:
-        return (
-            None  # an unsaved or deleted user; clicks of visitors have no user either
-        )
-    window = conf.ATTRIBUTION_WINDOW
-    clicks = stored_clicks()
+        return None  # an unsaved or deleted user: not a visitor without a user
+    clicks, window = stored_clicks(), conf.ATTRIBUTION_WINDOW
     if business is not None:
         clicks = clicks.filter(business=business)
-    return clicks.best_for(
-        user_id,
-        since=ordered_at - window if window else None,
-        until=ordered_at + GRACE,
-        first=conf.ATTRIBUTION_TOUCH == "first",
+    too_early = Q(captured_at__lt=ordered_at - window) if window else Q(pk=None)
+    rank = Case(
+        When(captured_at__gt=ordered_at + GRACE, then=3),
+        When(too_early, then=2),
+        When(reportable=False, then=1),
+        default=0,
+        output_field=SmallIntegerField(),
+    )
+    newest_or_first = {"last": "-captured_at", "first": "captured_at"}
+    return (
+        clicks.filter(user_id=user_id)
+        .annotate(_rank=rank)
+        .order_by("_rank", newest_or_first[conf.ATTRIBUTION_TOUCH])
+        .first()
     )
 
 
@@ -151,7 +156,7 @@ def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:
         row.reason = reason
         return
     try:
-        row.body = body_of(row.event_name, row.payload, click.landing)
+        row.body = body_json(row.event_name, row.payload, click.landing)
     except InvalidEvent as exc:
         row.reason, row.detail = Reason.INVALID, str(exc)
         return

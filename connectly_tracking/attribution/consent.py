@@ -32,12 +32,10 @@ logger = logging.getLogger(__name__)
 
 def ask_consent(request: HttpRequest) -> bool | None:
     """Return what CONSENT says of this visitor; None: not asked yet. Never raises."""
-    try:
+    answer = None
+    with errors_logged("consent_not_known"):
         ask = conf.CONSENT
         answer = True if ask is None else ask(request)
-    except Exception as exc:  # noqa: BLE001 - the page goes on, and nothing is stored
-        logger.error("consent_not_known error=%s", type(exc).__name__)
-        return None
     if answer is None or isinstance(answer, bool):
         return answer
     logger.error("consent_not_known answer_type=%s", type(answer).__name__)
@@ -46,7 +44,7 @@ def ask_consent(request: HttpRequest) -> bool | None:
 
 def awaits_consent(request: HttpRequest) -> bool:
     """Whether the session's click waits for the visitor's answer."""
-    if not conf.given.get("CONSENT"):
+    if not conf.raw.get("CONSENT"):
         return False
     with savepoint():  # a session's table that fails must not fail the order
         click = session.read_click(request)

@@ -7,25 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import router, transaction
 from django.db.models import Q
 
-from ..models import (
-    Attribution,
-    Conversion,
-    EventName,
-    OrderAttribution,
-    State,
-    key_of,
-)
+from ..models import Conversion, EventName, OrderAttribution, State, key_of
+from .clicks import stored_clicks
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from django.db.models import QuerySet
+    from uuid import UUID
 
 
 class Erased(NamedTuple):
-    """Counts: clicks deleted, events stopped before they were sent, finished events
-    whose data was deleted, and events that a worker is sending. Those keep their data
-    until the worker has finished: erase again then.
+    """How many clicks were deleted, how many events were stopped before they were sent,
+    and how many finished events were emptied. A worker is sending those ``under_way``:
+    erase again when it has finished.
     """
 
     clicks: int
@@ -48,11 +41,11 @@ def erase(
     that still has the click is not changed (`forget` does that).
     """
     using = router.db_for_write(Conversion)
+    conversions = Conversion.objects.using(using)
     with transaction.atomic(using=using):
-        clicks = list(_clicks(users, orders).values_list("pk", flat=True))
-        rows = Conversion.objects.using(using).filter(
-            pk__in=_conversions(clicks, orders)
-        )
+        clicks = _clicks(users, orders)
+        found = conversions.filter(Q(attribution_id__in=clicks) | _purchases(orders))
+        rows = conversions.filter(pk__in=[*found.values_list("pk", flat=True)])
         stopped = rows.mark_withdrawn()
         finished = rows.filter(due_at=None).exclude(body="", payload="")
         emptied = finished.update(body="", payload="")
@@ -60,40 +53,27 @@ def erase(
         # Their clicks stay: the next erasure finds these events by them.
         in_use = [*under_way.values_list("attribution_id", flat=True)]
         gone = [pk for pk in clicks if pk not in in_use]
-        Attribution.objects.using(using).filter(pk__in=gone).delete()
+        stored_clicks().filter(pk__in=gone).delete()
         if dry_run:
             transaction.set_rollback(True, using=using)
     return Erased(
-        clicks=len(gone),
-        stopped=stopped,
-        emptied=emptied,
-        under_way=len(in_use),
+        clicks=len(gone), stopped=stopped, emptied=emptied, under_way=len(in_use)
     )
 
 
-def _clicks(
-    users: Collection[object], orders: Collection[str]
-) -> QuerySet[Attribution]:
-    using = router.db_for_write(Attribution)
-    sold = Conversion.objects.using(using).filter(_of(orders))
-    bound = OrderAttribution.objects.using(using).filter(
-        key__in=[key_of(order_id) for order_id in orders]
-    )
-    owed = {
-        *sold.values_list("attribution_id", flat=True),
-        *bound.values_list("attribution_id", flat=True),
+def _clicks(users: Collection[object], orders: Collection[str]) -> list[UUID]:
+    conversions = Conversion.objects.using(router.db_for_write(Conversion))
+    bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
+    of_orders = {
+        *conversions.filter(_purchases(orders)).values_list("attribution", flat=True),
+        *bindings.filter(key__in=[key_of(order_id) for order_id in orders]).values_list(
+            "attribution", flat=True
+        ),
     }
-    found = Q(user_id__in=users) | Q(pk__in=owed - {None})
-    return Attribution.objects.using(using).filter(found)
+    found = Q(user_id__in=users) | Q(pk__in=of_orders - {None})
+    return list(stored_clicks().filter(found).values_list("pk", flat=True))
 
 
-def _conversions(clicks: Collection[object], orders: Collection[str]) -> list[int]:
-    using = router.db_for_write(Conversion)
-    found = Q(attribution_id__in=clicks) | _of(orders)
-    rows = Conversion.objects.using(using).filter(found)
-    return list(rows.values_list("pk", flat=True))
-
-
-def _of(orders: Collection[str]) -> Q:
+def _purchases(orders: Collection[str]) -> Q:
     keys = [key_of(order_id) for order_id in orders]
     return Q(event_name=EventName.PURCHASE, order_id__in=orders, key__in=keys)

@@ -59,26 +59,23 @@ def resolve(
     """
     if source.request is not None and ask_consent(source.request) is False:
         return Resolution(reason=Reason.CONSENT_REFUSED)
-    click_id, bad_token = None, None
-    if source.token is not None:
-        try:
-            click_id = read_token(source.token)
-        except InvalidEvent as exc:
-            bad_token = (
-                exc  # a payment provider carried it; the order may be bound, too
-            )
+    token_id, bad_token = None, None
+    try:
+        token_id = None if source.token is None else read_token(source.token)
+    except InvalidEvent as exc:
+        # A payment provider has carried it, and the order may be bound as well.
+        bad_token = exc
     first: Resolution | None = None
-    for click, found_id, obstacle in _candidates(
-        source, click_id, order_id, event_time
-    ):
+    for candidate in _candidates(source, token_id, order_id, event_time):
+        click, click_id, obstacle = candidate
         if click is not None and source.business not in (None, click.business):
             continue
         reason = (click and why_not_credited(click, event_time)) or obstacle
         if reason is None:
-            return Resolution(click, found_id)
+            return candidate
         if first is None:
             # Before consent nothing of the click may be copied to the order.
-            first = Resolution(None if obstacle else click, found_id, reason)
+            first = Resolution(None if obstacle else click, click_id, reason)
     if first is None and bad_token is not None:
         raise bad_token
     return first or Resolution(reason=Reason.NOT_ATTRIBUTED)
@@ -97,18 +94,19 @@ def _candidates(
     if token_id is not None:
         yield from _by_id(stored_clicks().filter(pk=token_id).first(), token_id)
     binding = binding_of(order_id, source.business) if order_id else None
-    if binding is not None and binding.attribution_id is None:
-        yield Resolution(reason=Reason.CONSENT_REFUSED)
-    elif binding is not None and binding.attribution_id is not None:
-        yield from _by_id(binding.attribution, binding.attribution_id)
-    kept = None if source.request is None else apply_consent(source.request)
-    if kept is not None and source.request is not None:
+    if binding is not None:
+        if (bound_id := binding.attribution_id) is None:
+            yield Resolution(reason=Reason.CONSENT_REFUSED)
+        else:
+            yield from _by_id(binding.attribution, bound_id)
+    request = source.request
+    if request is not None and (kept := apply_consent(request)):
         reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
-        if in_session := session.load_attribution(source.request, kept):
+        if in_session := session.load_attribution(request, kept):
             yield Resolution(in_session, kept.id, reason)
     user = source.user
     if user is None:
-        user = getattr(source.request, "user", None)
+        user = getattr(request, "user", None)
     elif not hasattr(user, "is_authenticated"):
         raise InvalidEvent("user", "must be a user object")
     is_known = user is not None and user.is_authenticated
@@ -130,6 +128,5 @@ def _explicit(attribution: Attribution | UUID | str) -> Attribution:
     try:
         return stored_clicks().get(pk=UUID(str(attribution)))
     except (ValueError, Attribution.DoesNotExist):
-        raise InvalidEvent(
-            "attribution", "must be an Attribution or the id of one"
-        ) from None
+        problem = "must be an Attribution or the id of one"
+        raise InvalidEvent("attribution", problem) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 
 from ..api.landing import PARAMETERS, Landing
 from ..models import Attribution, moment
-from .clicks import store_click, stored_clicks
+from .clicks import errors_logged, store_click, stored_clicks
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -47,96 +47,16 @@ class SessionClick:
     awaits_consent: bool = False
     lesser_digest: str = ""
 
-    @classmethod
-    def of(
-        cls,
-        click: Attribution,
-        landing: Landing,
-        *,
-        has_row: bool,
-        awaits_consent: bool,
-    ) -> SessionClick:
-        return cls(
-            id=click.pk,
-            captured_at=click.captured_at.timestamp(),
-            business=click.business,
-            landing=landing if landing.size <= MAX_IN_SESSION else None,
-            digest=digest_of(landing),
-            reportable=click.reportable,
-            has_row=has_row,
-            awaits_consent=awaits_consent,
-        )
-
-    @classmethod
-    def from_entry(cls, entry: Any) -> SessionClick | None:
-        """Read what `to_entry` made; None if another version or app made it."""
-        match entry:
-            case {
-                "v": 1,
-                "id": str(hex_id),
-                "at": float() | int() as captured_at,
-                "business": str(business),
-                "digest": str(digest),
-                "reportable": bool(reportable),
-                "stored": bool(has_row),
-            }:
-                values = entry.get("values")
-            case _:
-                return None
-        try:
-            identity = UUID(hex_id)
-            pairs = [] if values is None else zip(PARAMETERS, values, strict=True)
-            named: dict[str, str] = dict(pairs)
-        except (ValueError, TypeError):
-            return None
-        if not all(isinstance(value, str) for value in named.values()):
-            return None
-        return cls(
-            id=identity,
-            captured_at=captured_at,
-            business=business,
-            landing=Landing(**named) if named else None,
-            digest=digest,
-            reportable=reportable,
-            has_row=has_row,
-            awaits_consent=entry.get("pending") is True,
-            lesser_digest=str(entry.get("passed_over", "")),
-        )
-
-    def to_entry(self) -> dict[str, Any]:
-        entry: dict[str, Any] = {
-            "v": 1,
-            "id": self.id.hex,
-            "at": self.captured_at,
-            "business": self.business,
-            "digest": self.digest,
-            "reportable": self.reportable,
-            "stored": self.has_row,
-        }
-        if self.landing is not None:
-            entry["values"] = [getattr(self.landing, name) for name in PARAMETERS]
-        if self.lesser_digest:
-            entry["passed_over"] = self.lesser_digest
-        if self.awaits_consent:
-            entry["pending"] = True
-        return entry
-
 
 def digest_of(landing: Landing) -> str:
     """Return the same text for equal landings, without their values."""
-    return hashlib.sha256("\n".join(astuple(landing)).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(_values(landing)).encode()).hexdigest()[:32]
 
 
 def read_click(request: HttpRequest) -> SessionClick | None:
     """Return the session's click; None without one, or if the session store is down."""
-    session = getattr(request, "session", None)
-    if session is None:
-        return None
-    try:
-        return SessionClick.from_entry(session.get(KEY))
-    except Exception as exc:  # noqa: BLE001 - a store that is down must not cost the page
-        logger.warning("session_not_read error=%s", type(exc).__name__)
-        return None
+    entry = _session_value(request, KEY)
+    return None if entry is None else _parsed(entry)
 
 
 def write_click(request: HttpRequest, click: SessionClick) -> bool:
@@ -144,35 +64,42 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
     session = getattr(request, "session", None)
     if session is None:
         return False
-    try:
+    entry: dict[str, Any] = {
+        "v": 1,
+        "id": click.id.hex,
+        "at": click.captured_at,
+        "business": click.business,
+        "digest": click.digest,
+        "reportable": click.reportable,
+        "stored": click.has_row,
+    }
+    if click.landing is not None:
+        entry["values"] = _values(click.landing)
+    if click.awaits_consent:
+        entry["pending"] = True
+    if click.lesser_digest:
+        entry["passed_over"] = click.lesser_digest
+    with errors_logged("session_not_written", logging.WARNING):
         if not session.modified:
             _tolerate_failing_save(session)
-        session[KEY] = click.to_entry()
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.warning("session_not_written error=%s", type(exc).__name__)
-        return False
-    return True
+        session[KEY] = entry
+        return True
+    return False
 
 
 def drop_click(request: HttpRequest) -> None:
     """Take the click out of the session; a session without one is left alone."""
     session = getattr(request, "session", None)
-    try:
+    with errors_logged("session_not_written", logging.WARNING):
         if session is not None and KEY in session:
             del session[KEY]
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.warning("session_not_written error=%s", type(exc).__name__)
 
 
 def user_id_of(request: HttpRequest) -> Any:
     """Return the logged-in visitor's primary key without a query, or None."""
-    session = getattr(request, "session", None)
-    try:
-        value = None if session is None else session.get(AUTH_SESSION_KEY)
+    value = _session_value(request, AUTH_SESSION_KEY)
+    with errors_logged("session_not_read", logging.WARNING):
         return None if value is None else get_user_model()._meta.pk.to_python(value)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.warning("session_not_read error=%s", type(exc).__name__)
-        return None
 
 
 def load_attribution(request: HttpRequest, click: SessionClick) -> Attribution | None:
@@ -201,6 +128,53 @@ def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution
         store_click(attribution)
         write_click(request, replace(click, has_row=True))
     return attribution
+
+
+def _session_value(request: HttpRequest, key: str) -> Any:
+    """None without a session, or if its store is down: that must not break the page."""
+    session = getattr(request, "session", None)
+    with errors_logged("session_not_read", logging.WARNING):
+        return None if session is None else session.get(key)
+
+
+def _parsed(entry: Any) -> SessionClick | None:
+    """Read an entry of `write_click`; None if another version or app wrote it."""
+    match entry:
+        case {
+            "v": 1,
+            "id": str(hex_id),
+            "at": float() | int() as captured_at,
+            "business": str(business),
+            "digest": str(digest),
+            "reportable": bool(reportable),
+            "stored": bool(has_row),
+        }:
+            values = entry.get("values")
+        case _:
+            return None
+    try:
+        identity = UUID(hex_id)
+        landing = None
+        if values is not None:
+            "".join(values)  # raises unless all are strings
+            landing = Landing(**dict(zip(PARAMETERS, values, strict=True)))
+    except (ValueError, TypeError):
+        return None
+    return SessionClick(
+        id=identity,
+        captured_at=captured_at,
+        business=business,
+        landing=landing,
+        digest=digest,
+        reportable=reportable,
+        has_row=has_row,
+        awaits_consent=entry.get("pending") is True,
+        lesser_digest=str(entry.get("passed_over", "")),
+    )
+
+
+def _values(landing: Landing) -> list[str]:
+    return [getattr(landing, name) for name in PARAMETERS]
 
 
 def _tolerate_failing_save(session: SessionBase) -> None:

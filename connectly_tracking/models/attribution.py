@@ -20,33 +20,6 @@ MAX_PAGE: Final = 255  # characters
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
-    def best_for(
-        self,
-        user_id: Any,
-        *,
-        since: datetime | None = None,
-        until: datetime,
-        first: bool = False,
-    ) -> Attribution | None:
-        """Return the user's click to credit: the newest between the two times, or the
-        first. Without one, return another click, which shows why not.
-        """
-        too_early = models.Q(captured_at__lt=since) if since else models.Q(pk=None)
-        return (
-            self.filter(user_id=user_id)
-            .annotate(
-                _rank=models.Case(
-                    models.When(captured_at__gt=until, then=3),
-                    models.When(too_early, then=2),
-                    models.When(reportable=False, then=1),
-                    default=0,
-                    output_field=models.SmallIntegerField(),
-                )
-            )
-            .order_by("_rank", "captured_at" if first else "-captured_at")
-            .first()
-        )
-
     def prunable(self, before: datetime) -> AttributionQuerySet:
         return self.filter(captured_at__lt=before)
 

@@ -12,9 +12,6 @@ from django.utils import timezone
 from ..conf import conf
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models.sql.compiler import SQLCompiler
-
     from ..conf import Conf
 
     Sql = tuple[str, tuple[Any, ...]]
@@ -38,25 +35,17 @@ class DbNow(Func):
         super().__init__()
         self.seconds = round(seconds, 3)
 
-    def as_sql(  # type: ignore[override]
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Sql:  # type: ignore[override]
         raise NotImplementedError(f"{connection.vendor} is not supported")
 
-    def as_postgresql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> Sql:
         return "(STATEMENT_TIMESTAMP() + make_interval(secs => %s))", (self.seconds,)
 
-    def as_mysql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> Sql:
         micros = round((self.seconds + _local_offset(connection)) * 1_000_000)
         return "(UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND)", (micros,)
 
-    def as_sqlite(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Sql:
         shift = f"{self.seconds + _local_offset(connection):+.3f} seconds"
         # Times are text there, and Django writes six digits after the point.
         sql = "(STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s) || '000')"
@@ -87,7 +76,7 @@ def oldest_sent(settings: Conf = conf) -> datetime:
     return timezone.now() - (MAX_AGE if age is None else age)
 
 
-def _local_offset(connection: BaseDatabaseWrapper) -> float:
+def _local_offset(connection: Any) -> float:
     """Return the seconds between UTC and the times in the database's columns.
 
     A database may have a time zone of its own (``TIME_ZONE`` in ``DATABASES``).

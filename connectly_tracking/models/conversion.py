@@ -9,9 +9,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
-from .clock import DbNow
+from .clock import DbNow, oldest_sent
 from .states import REPLACEABLE, EventName, Reason, State
-from .transitions import ConversionQuerySet
+from .transitions import FINAL, ConversionQuerySet
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -101,15 +101,7 @@ class Conversion(models.Model):
                 condition=models.Q(
                     state__in=[State.PENDING, State.SENDING], due_at__isnull=False
                 )
-                | models.Q(
-                    state__in=[
-                        State.DELIVERED,
-                        State.REJECTED,
-                        State.EXPIRED,
-                        State.SKIPPED,
-                    ],
-                    due_at__isnull=True,
-                ),
+                | models.Q(state__in=[State.DELIVERED, *FINAL], due_at__isnull=True),
                 name="connectly_conversion_due_or_final",
             ),
         ]
@@ -143,9 +135,11 @@ class Conversion(models.Model):
         else:
             self.state, self.reason = State.SKIPPED, Reason.SENDING_OFF
 
-    def expire(self) -> None:
-        """Make it expired before it is saved: it is too old already."""
-        self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
+    def expire_if_too_old(self) -> None:
+        """Make a pending row that is not saved yet expired, if it is too old."""
+        is_pending = self.state == State.PENDING
+        if is_pending and self.event_time and self.event_time < oldest_sent():
+            self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
 
     @property
     def amount(self) -> str:

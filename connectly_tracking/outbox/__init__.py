@@ -1,9 +1,7 @@
 """If the order committed, the conversion exists.
 
 Nothing here waits for the network or a broker, and an error cannot harm the order's
-transaction: all statements are in one savepoint. ``draft`` makes a row of an order,
-``record`` writes it, ``view`` records content views, ``corrections`` has `cancel` and
-`replay`.
+transaction: all statements are in one savepoint.
 """
 
 from __future__ import annotations

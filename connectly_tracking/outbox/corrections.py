@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from django.db import router, transaction
 from django.utils import timezone
 
-from ..api.values import text_of
-from ..attribution import known_business
+from ..api.values import id_text
+from ..attribution.clicks import known_business
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, State
@@ -29,15 +29,13 @@ def cancel(
     """Cancel an order's purchase, in the caller's transaction if there is one.
 
     A purchase that waits is skipped. One that is being sent, or was sent, keeps its
-    state, since Connectly cannot take a purchase back; the time is noted, it is not
-    tried again, and no later signal revives it. Without ``business`` the order is
-    cancelled in every business.
+    state: Connectly cannot take it back. The time is noted, it is not tried again, and
+    no later signal revives it. Without ``business`` it is cancelled in every business.
 
-    Returns the order's rows as they are now, none if it was never recorded. Raises
-    InvalidEvent if ``order_id`` is not an order id or ``business`` is not in the
-    settings, and any database error, after rolling back its own statements.
+    Returns the order's rows, none if it was never recorded. Raises InvalidEvent for a
+    wrong ``order_id`` or ``business``, and any database error.
     """
-    text = text_of(order_id)
+    text = id_text(order_id)
     if not text:
         raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
     using = using or router.db_for_write(Conversion)
@@ -58,9 +56,8 @@ def cancel_rows(rows: ConversionQuerySet) -> None:
 def replay(rows: ConversionQuerySet) -> int:
     """Make rejected, expired or skipped rows pending again. Return how many.
 
-    Only rows with a body can be sent, so none without a click, and none of a business
-    that is not in the settings. Connectly may have counted a refused event already:
-    it is sent again with the same order id and the same bytes.
+    Rows without a click, or of a business that is not in the settings, stay as they
+    are. Connectly may have counted a refused event: the same bytes are sent again.
     """
     using = router.db_for_write(Conversion)
     known = rows.using(using).filter(business__in=list(conf.BUSINESSES))

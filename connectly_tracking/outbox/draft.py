@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from ..api.body import purchase_body, purchase_payload
-from ..api.purchase import Payload
-from ..api.values import legible, text_of
-from ..attribution import known_business, resolve, resolve_business
+from ..api.body import body_json, payload_json
+from ..api.payload import PurchasePayload
+from ..api.values import id_text, safe_id
+from ..attribution.clicks import known_business, resolve_business
+from ..attribution.resolution import resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
@@ -37,16 +38,15 @@ class PaidOrder:
             if adapter is None:
                 raise ImproperlyConfigured(
                     "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing. Set it to a "
-                    "function that returns a Purchase for an order, or send purchase= "
-                    "instead of order=."
+                    "function that returns a Purchase for an order, or pass a Purchase."
                 )
             self.purchase = adapter(self.order)
         return self.purchase
 
-    def name(self) -> str:
-        """Return the order's id for a log line, or its primary key."""
-        order_id = legible(getattr(self.purchase, "order_id", None))
-        return order_id or f"pk:{legible(getattr(self.order, 'pk', None)) or 'none'}"
+    def log_name(self) -> str:
+        """Return the order's id, or else its primary key."""
+        order_id = safe_id(getattr(self.purchase, "order_id", None))
+        return order_id or f"pk:{safe_id(getattr(self.order, 'pk', None)) or 'none'}"
 
 
 class Draft(NamedTuple):
@@ -75,7 +75,7 @@ def _valid(event: object, source: ClickSource) -> Draft:
     if not isinstance(event, Purchase):
         kind = type(event).__name__
         raise InvalidEvent("purchase", f"must be a Purchase, not {kind}")
-    payload = Payload.from_purchase(
+    payload = PurchasePayload.from_purchase(
         event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
     )
     event_time = moment(payload.event_time)
@@ -102,9 +102,9 @@ def _valid(event: object, source: ClickSource) -> Draft:
         # in which the click may still come.
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
         if row.is_replaceable:
-            row.payload = purchase_payload(payload)
+            row.payload = payload_json(payload)
     else:
-        row.body = purchase_body(payload, click.landing)
+        row.body = body_json("Purchase", payload_json(payload), click.landing)
         row.value, row.currency = payload.value, payload.currency
         row.schedule()
     has_no_row = click is not None and click._state.adding
@@ -113,7 +113,7 @@ def _valid(event: object, source: ClickSource) -> Draft:
 
 def _invalid(event: object, source: ClickSource, problem: InvalidEvent) -> Conversion:
     given = getattr(event, "order_id", None)
-    order_id = legible(given)
+    order_id = safe_id(given)
     try:
         business = known_business(source.business)
     except InvalidEvent:
@@ -122,7 +122,7 @@ def _invalid(event: object, source: ClickSource, problem: InvalidEvent) -> Conve
         event_name=EventName.PURCHASE,
         business=business,
         # An order without an id is unlike any other.
-        key=key_of((text_of(given) if order_id else None) or uuid.uuid4().hex),
+        key=key_of((id_text(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,
         recorded_at=timezone.now(),
         state=State.SKIPPED,

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, router, transaction
 
-from ..attribution import ClickSource, apply_consent, awaits_consent, store_click
+from ..attribution import ClickSource
+from ..attribution.clicks import store_click
+from ..attribution.consent import apply_consent, awaits_consent
 from ..conf import conf
 from ..events import ViewContent
-from ..models import (
-    Attribution,
-    Conversion,
-    ConversionQuerySet,
-    Reason,
-    State,
-    oldest_sent,
-)
+from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
 from .draft import Draft, PaidOrder, draft_of
 from .view import record_view
@@ -28,12 +23,6 @@ if TYPE_CHECKING:
 
     from ..events import Purchase
     from ..exceptions import InvalidEvent
-
-
-class Recordable(Protocol):
-    """A `PaidOrder`, or a backfill's own kind of it."""
-
-    def make(self) -> Any: ...
 
 
 def record(
@@ -48,17 +37,17 @@ def record(
 ) -> Conversion:
     """Record a paid order in the order's own transaction: one row per order.
 
-    The click is looked for in this order: ``attribution``, ``token`` (of `make_token`),
-    the binding of the order's id, ``request``, ``user``. ``business`` is an alias of
-    the settings. ``using`` is the order's database, which must have our tables, too.
+    The click is looked for in ``attribution``, in ``token`` (of `make_token`), in the
+    binding of the order's id, in ``request`` and by ``user``, in this order.
+    ``business`` is an alias of the settings, ``using`` the order's database.
 
     Returns the order's row: a new one, or that of an earlier call, which only changes
-    if it was skipped and can be sent now. The row is unsaved if the order has no click
-    and ``RECORD_UNATTRIBUTED`` is off. An invalid order has a row, too: skipped, with
-    the field and what to do; under ``STRICT`` it raises InvalidEvent instead. Raises
-    any database error, after rolling back its own statements.
+    if it was skipped and can be sent now. It is unsaved if the order has no click and
+    ``RECORD_UNATTRIBUTED`` is off. An invalid order has a skipped row that names the
+    field, or raises InvalidEvent under ``STRICT``. Raises any database error, after
+    rolling back its own statements.
 
-    A ViewContent only has a row if a click can be credited, and one in half an hour; an
+    A ViewContent only has a row if a click can be credited, one in half an hour. An
     invalid one raises InvalidEvent.
     """
     source = ClickSource(
@@ -75,7 +64,7 @@ def record(
 
 
 def record_order(
-    order: Recordable,
+    order: PaidOrder,
     source: ClickSource,
     *,
     using: str | None = None,
@@ -99,7 +88,7 @@ def record_order(
             _take_write_lock(using, source, is_backfill)
             draft = draft_of(order.make(), source, problem)
             if is_backfill:
-                _expire_if_too_old(draft.row)
+                draft.row.expire_if_too_old()
             row, may_be_due = _write(draft, source, using)
     except IntegrityError as exc:
         if draft is None:
@@ -185,11 +174,6 @@ def _same(row: Conversion, using: str) -> ConversionQuerySet:
     return Conversion.objects.using(using).filter(
         event_name=row.event_name, business=row.business, key=row.key
     )
-
-
-def _expire_if_too_old(row: Conversion) -> None:
-    if row.state == State.PENDING and row.event_time and row.event_time < oldest_sent():
-        row.expire()
 
 
 def _take_write_lock(using: str, source: ClickSource, is_backfill: bool) -> None:

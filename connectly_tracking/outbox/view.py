@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
-from ..api.body import body_of, view_payload
-from ..api.view import View
-from ..attribution import (
-    current_click,
+from ..api.body import body_json, payload_json
+from ..api.payload import ViewPayload
+from ..attribution.capture import current_click
+from ..attribution.clicks import (
     known_business,
-    resolve,
     savepoint,
     store_click,
     why_not_credited,
 )
+from ..attribution.resolution import resolve
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
@@ -54,11 +54,12 @@ def record_view(
         click = _click(source)
         if click is None or click._state.adding:
             return _not_attributed()
-        payload = View.from_view(
+        payload = ViewPayload.from_view(
             view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
         )
         event_time = moment(payload.event_time)
-        if click.business not in conf.BUSINESSES or why_not_credited(click, event_time):
+        why_not = why_not_credited(click, event_time)
+        if why_not or click.business not in conf.BUSINESSES:
             return _not_attributed()
         slot = int(payload.event_time // ONCE_IN.total_seconds())
         keys = [_key(click.pk, payload, slot - past) for past in (0, 1)]
@@ -76,7 +77,7 @@ def record_view(
             recorded_at=timezone.now(),
             value=payload.value,
             currency=payload.currency,
-            body=body_of("ViewContent", view_payload(payload), click.landing),
+            body=body_json("ViewContent", payload_json(payload), click.landing),
         )
         row.credit(click)
         row.schedule(hold=0)
@@ -111,6 +112,6 @@ def _not_attributed() -> Conversion:
     )
 
 
-def _key(click_id: UUID, payload: View, slot: int) -> str:
+def _key(click_id: UUID, payload: ViewPayload, slot: int) -> str:
     text = f"{click_id.hex}\n{payload.digest}\n{slot}"
     return hashlib.sha256(text.encode()).hexdigest()

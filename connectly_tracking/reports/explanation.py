@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, ngettext_lazy
 
-from ..api.values import legible, text_of
+from ..api.values import id_text, safe_id
 from ..conf import conf
 from ..models import (
     Circuit,
@@ -58,7 +58,7 @@ def explanations(
 ) -> list[str]:
     """As `explain`, but a list with one text for each business; at most two queries."""
     rows = _of(Conversion, order_id, business).filter(
-        event_name=EventName.PURCHASE, order_id=legible(order_id)
+        event_name=EventName.PURCHASE, order_id=safe_id(order_id)
     )
     found = list(rows.order_by("id"))
     if not found:
@@ -77,7 +77,7 @@ def _of(
     model: type[_Keyed], order_id: object, business: str | None
 ) -> QuerySet[_Keyed]:
     rows = model._default_manager.using(router.db_for_write(model))
-    rows = rows.filter(key=key_of(text_of(order_id) or ""))
+    rows = rows.filter(key=key_of(id_text(order_id) or ""))
     return rows if business is None else rows.filter(business=business)
 
 
@@ -190,7 +190,7 @@ def _count(span: timedelta, unit: timedelta) -> str:
 
 
 def _unrecorded(order_id: object, business: str | None) -> str:
-    order = {"order": legible(order_id) or "-"}
+    order = {"order": safe_id(order_id) or "-"}
     bindings = _of(OrderAttribution, order_id, business).select_related("attribution")
     # A binding has no click if the customer refused consent.
     bound = bindings.exclude(attribution=None).order_by("-bound_at").first()

@@ -12,7 +12,7 @@ import pytest
 from kombu import Connection
 
 from connectly_tracking import outbox, wakeup
-from connectly_tracking.doctor.broker import examine_broker
+from connectly_tracking.doctor.celery import examine_broker
 from example_project import celery_app
 from example_project.demo.supervisor import Supervisor
 

@@ -36,7 +36,7 @@ def check_statuses(**_: Any) -> list[CheckMessage]:
             )
         )
     chosen = [] if purchase is None else [("OSCAR_PURCHASE_STATUS", purchase)]
-    if "OSCAR_CANCEL_STATUSES" in conf.given:
+    if "OSCAR_CANCEL_STATUSES" in conf.raw:
         chosen += [("OSCAR_CANCEL_STATUSES", status) for status in cancelled]
     known = _statuses()
     found.extend(

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         with (
             end_requests() as requested,
             environment.directory() as directory,
-            broker.unspoiled(),
+            broker.cleaned_up(),
             Supervisor(directory, requested) as supervisor,
         ):
             try:

@@ -1,10 +1,10 @@
-"""No second sees more orders than it was told to, and nobody waits in vain."""
+"""No second sees more orders than the rate allows, and no wait outlasts a stop."""
 
 from __future__ import annotations
 
 import pytest
 
-from connectly_tracking.backfill.pace import NAP, Pace
+from connectly_tracking.backfill.run import NAP, RateLimiter
 
 
 class Clock:
@@ -24,31 +24,33 @@ class Clock:
 
 def test_orders_go_one_gap_apart() -> None:
     clock = Clock()
-    pace = Pace(4, stop=lambda: False, clock=clock, sleep=clock.sleep)
-    times = [clock.now for _ in range(9) if pace.wait()]
+    limiter = RateLimiter(4, stop=lambda: False, clock=clock, sleep=clock.sleep)
+    times = [clock.now for _ in range(9) if limiter.wait()]
     assert times == pytest.approx([100 + number / 4 for number in range(9)])
 
 
 def test_who_was_late_is_not_hurried() -> None:
     clock = Clock()
-    pace = Pace(10, stop=lambda: False, clock=clock, sleep=clock.sleep)
-    pace.wait()
+    limiter = RateLimiter(10, stop=lambda: False, clock=clock, sleep=clock.sleep)
+    limiter.wait()
     clock.now += 60
     began = clock.now
-    assert all(pace.wait() for _ in range(11))
+    assert all(limiter.wait() for _ in range(11))
     assert clock.now - began == pytest.approx(1)
 
 
 def test_without_a_rate_nobody_sleeps() -> None:
     clock = Clock()
-    pace = Pace(None, stop=lambda: False, clock=clock, sleep=clock.sleep)
-    assert all(pace.wait() for _ in range(1000))
+    limiter = RateLimiter(None, stop=lambda: False, clock=clock, sleep=clock.sleep)
+    assert all(limiter.wait() for _ in range(1000))
     assert clock.naps == []
 
 
 def test_a_stop_ends_a_long_wait_after_a_nap() -> None:
     clock = Clock()
-    pace = Pace(0.01, stop=lambda: bool(clock.naps), clock=clock, sleep=clock.sleep)
-    assert pace.wait()
-    assert not pace.wait()
+    limiter = RateLimiter(
+        0.01, stop=lambda: bool(clock.naps), clock=clock, sleep=clock.sleep
+    )
+    assert limiter.wait()
+    assert not limiter.wait()
     assert clock.naps == [NAP]

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectly_tracking.api.body import MAX_BODY, encode, purchase_body
-from connectly_tracking.api.currencies import CODES
+from connectly_tracking.api.body import MAX_REQUEST, body_json, encode, payload_json
 from connectly_tracking.api.landing import Landing
-from connectly_tracking.api.purchase import Payload
+from connectly_tracking.api.payload import PurchasePayload
+from connectly_tracking.api.values import CURRENCY_CODES
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.exceptions import InvalidEvent
-from connectly_tracking.sandbox.rules import judge
+from connectly_tracking.sandbox.rules import apply_rules
 
 SECONDS = 1746480000
 NOW = datetime.fromtimestamp(SECONDS + 60, UTC)
@@ -68,7 +68,11 @@ ORDER: dict[str, Any] = {
 
 def body(landing=CLICK, **fields):
     purchase = Purchase(**ORDER | fields)
-    return purchase_body(Payload.from_purchase(purchase, now=NOW, zone=UTC), landing)
+    return body_json(
+        "Purchase",
+        payload_json(PurchasePayload.from_purchase(purchase, now=NOW, zone=UTC)),
+        landing,
+    )
 
 
 def details(**fields):
@@ -87,7 +91,7 @@ def as_written(text):
 
 def answer_to(text):
     """What the strict fake, which shares no code with us, says to a body."""
-    answer = judge(
+    answer = apply_rules(
         "POST",
         f"/external/v1/businesses/{BUSINESS}/conversion_events",
         {"x-api-key": KEY, "content-type": "application/json"},
@@ -229,10 +233,10 @@ def test_a_body_of_the_greatest_size_is_made_and_one_byte_more_is_refused():
     def sized(landing):
         return body(landing, contents=[Item(id=f"{n:04}") for n in range(750)])
 
-    room = MAX_BODY - len(sized(CLICK)) + len("<value from URL>")
+    room = MAX_REQUEST - len(sized(CLICK)) + len("<value from URL>")
     full = dataclasses.replace(CLICK, cnct_tracking_id="x" * room)
-    assert len(sized(full)) == MAX_BODY
-    with pytest.raises(InvalidEvent, match=f"{MAX_BODY + 1} bytes"):
+    assert len(sized(full)) == MAX_REQUEST
+    with pytest.raises(InvalidEvent, match=f"{MAX_REQUEST + 1} bytes"):
         sized(dataclasses.replace(full, ad_id=full.ad_id + "x"))
 
 
@@ -240,7 +244,7 @@ def test_a_thousand_items_are_too_many_and_the_words_say_so():
     with pytest.raises(InvalidEvent) as caught:
         body(contents=[Item(id=f"sku-{n}", item_price=1) for n in range(1000)])
     assert caught.value.field == "contents"
-    assert "at most 32768 are sent. Pass fewer items, or none" in str(caught.value)
+    assert "at most 32768 are allowed; pass fewer items, or none" in str(caught.value)
 
 
 class TestEncode:
@@ -307,7 +311,7 @@ ascii_ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_s
         {
             "order_id": names,
             "value": amounts,
-            "currency": st.sampled_from(sorted(CODES)),
+            "currency": st.sampled_from(sorted(CURRENCY_CODES)),
             "event_time": st.integers(1, SECONDS),
             "contents": st.lists(lines, max_size=20),
         }
