@@ -249,3 +249,97 @@ def test_without_any_settings_the_defaults_hold(settings: Any) -> None:
 def test_every_setting_has_words_of_its_own() -> None:
     for name in NAMES:
         assert getattr(type(conf), name).__doc__
+
+
+def test_a_snapshot_is_read_once_and_does_not_change(only: Any, settings: Any) -> None:
+    only(BATCH=7, HOLD=0)
+    snapshot = conf.snapshot()
+    only(BATCH=8)
+    assert (snapshot.BATCH, conf.BATCH) == (7, 8)
+    settings.CONNECTLY_TRACKING = "not a dictionary"
+    assert snapshot.BATCH == 7
+    with pytest.raises(TypeError):
+        snapshot.given["BATCH"] = 9  # type: ignore[index]
+
+
+def test_a_snapshot_does_not_see_the_dictionary_change(settings: Any) -> None:
+    settings.CONNECTLY_TRACKING = {"BATCH": 7}
+    snapshot = conf.snapshot()
+    settings.CONNECTLY_TRACKING["BATCH"] = 8
+    assert snapshot.BATCH == 7
+
+
+def test_a_snapshot_raises_only_when_a_wrong_setting_is_read(only: Any) -> None:
+    only(BATCH="many", SEND=False)
+    snapshot = conf.snapshot()
+    assert snapshot.SEND is False
+    with pytest.raises(ImproperlyConfigured, match="BATCH"):
+        _ = snapshot.BATCH
+
+
+def test_a_snapshot_of_settings_that_are_not_a_dictionary_raises(settings: Any) -> None:
+    settings.CONNECTLY_TRACKING = ["SEND"]
+    with pytest.raises(ImproperlyConfigured, match="dictionary"):
+        conf.snapshot()
+
+
+def test_a_snapshot_keeps_the_adapter_of_a_contrib_app(
+    only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only()
+    monkeypatch.setattr(conf, "default_adapter", adapter, raising=False)
+    assert conf.snapshot().ORDER_ADAPTER is adapter
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BATCH",
+        "LEASE",
+        "MAX_EVENT_AGE",
+        "PROBE_SCHEDULE",
+        "RETRY_SCHEDULE",
+        "THREADS",
+    ],
+)
+def test_a_setting_that_every_delivery_needs_is_validated_before_it(
+    only: Any, name: str
+) -> None:
+    only()
+    conf.validate_for_delivery()
+    only(**{name: "x"})
+    with pytest.raises(ImproperlyConfigured, match=name):
+        conf.validate_for_delivery()
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"BUSINESS_ID": BUSINESS_ID, "API_KEY": "secret"}, None),
+        ({"API_KEY": "secret"}, "['BUSINESSES']['br']['BUSINESS_ID'] is missing"),
+        ({"BUSINESS_ID": BUSINESS_ID}, "['BUSINESSES']['br']['API_KEY'] is missing"),
+        ({"BUSINESS_ID": BUSINESS_ID, "API_KEY": ""}, "['API_KEY'] is missing"),
+        ({"BUSINESS_ID": BUSINESS_ID, "API_KEY": "secret "}, "white space"),
+        ({"BUSINESS_ID": "x", "API_KEY": "secret"}, "must be a UUID"),
+    ],
+)
+def test_the_problem_with_credentials_is_said_without_the_key(
+    only: Any, entry: dict[str, str], problem: str | None
+) -> None:
+    only(BUSINESSES={"br": entry})
+    found = conf.credentials_problem("br")
+    assert found == "" if problem is None else problem in found
+    assert "secret" not in found
+
+
+def test_credentials_of_an_unknown_business_are_a_problem(only: Any) -> None:
+    only(BUSINESSES={"br": {}})
+    assert "no business 'mx'" in conf.credentials_problem("mx")
+
+
+def test_a_callable_key_is_present_and_never_called(only: Any) -> None:
+    def vault() -> str:
+        raise AssertionError("called")
+
+    only(BUSINESS_ID=BUSINESS_ID, API_KEY=vault)
+    assert conf.credentials_problem("default") == ""

@@ -20,11 +20,15 @@ MAX_SECONDS: Final = 100 * 365 * 86400
 
 
 class Given:
-    """``CONNECTLY_TRACKING``, read anew each time."""
+    """``CONNECTLY_TRACKING``, read on each access unless it is a snapshot."""
+
+    _fixed: Mapping[str, Any] | None = None
 
     @property
     def given(self) -> Mapping[str, Any]:
         """The dictionary as the project wrote it."""
+        if self._fixed is not None:
+            return self._fixed
         given = getattr(settings, "CONNECTLY_TRACKING", {})
         if not isinstance(given, dict):
             raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")

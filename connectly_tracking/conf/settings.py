@@ -7,14 +7,22 @@ holds at once, and raises ImproperlyConfigured with the words that `checks` show
 from __future__ import annotations
 
 import re
+from copy import copy
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from .credentials import Business, api_key_of, base_url_of, business_id_of
+from .credentials import (
+    VALIDATORS,
+    Business,
+    api_key_of,
+    base_url_of,
+    business_id_of,
+)
 from .given import Given, fault, seconds_of
 
 if TYPE_CHECKING:
@@ -27,6 +35,16 @@ if TYPE_CHECKING:
 
 DEFAULT_BUSINESS: Final = "default"
 TOUCHES: Final = ("last", "first")
+
+#: What a delivery reads only after it has claimed rows.
+DELIVERY_SETTINGS: Final = (
+    "BATCH",
+    "LEASE",
+    "MAX_EVENT_AGE",
+    "PROBE_SCHEDULE",
+    "RETRY_SCHEDULE",
+    "THREADS",
+)
 
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -228,6 +246,35 @@ class Conf(Given):
             return self.STRICT
         except ImproperlyConfigured:
             return False
+
+    def snapshot(self) -> Self:
+        """Return the settings as they are now, read once, for the whole of a run."""
+        fixed = copy(self)
+        fixed._fixed = MappingProxyType({**self.given})
+        return fixed
+
+    def validate_for_delivery(self) -> None:
+        """Raise ImproperlyConfigured if a setting that every delivery needs is wrong.
+
+        The credentials are not read: they belong to one business each.
+        """
+        for name in DELIVERY_SETTINGS:
+            getattr(self, name)
+
+    def credentials_problem(self, alias: str) -> str:
+        """Return why nothing can be sent for a business, or an empty string.
+
+        A callable ``API_KEY`` counts as a key and is never called, so that a page does
+        not wait for a vault.
+        """
+        try:
+            prefix, entry = self._entry(alias)
+            for name, validate in VALIDATORS.items():
+                if not (name == "API_KEY" and callable(entry.get(name))):
+                    validate(f"{prefix}{name}", entry.get(name))
+        except ImproperlyConfigured as exc:
+            return str(exc)
+        return ""
 
     def business(self, alias: str) -> Business:
         """One business's credentials. Raises ImproperlyConfigured without the key."""
