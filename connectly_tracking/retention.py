@@ -1,4 +1,4 @@
-"""What is old and finished goes."""
+"""Deletes old rows that are finished."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
     from .models import ConversionQuerySet
 
-SLICE: Final = 1000  # rows in one transaction
-#: How long an order without a click keeps what it would need to be sent.
-MENDABLE_FOR: Final = timedelta(days=2)
+MAX_PRUNED_AT_ONCE: Final = 1000  # rows in one transaction
+#: How long an order without a click keeps what it needs to be sent if a click comes.
+PAYLOAD_KEPT_FOR: Final = timedelta(days=2)
 
 
 class Pruned(NamedTuple):
-    """How many rows went, or would go."""
+    """How many rows were deleted, or would be."""
 
     attributions: int
     conversions: int
 
 
 def prune(*, dry_run: bool = False) -> Pruned:
-    """Delete final conversions past RETENTION, and clicks that no order can still owe.
+    """Delete final conversions older than RETENTION, and clicks that no order can use.
 
-    A click is kept as long as the attribution window, too; a conversion as long as its
+    A click is also kept for the attribution window, and a conversion for as long as its
     order could be recorded and sent once more.
     """
     now, kept = timezone.now(), conf.RETENTION
@@ -40,7 +40,7 @@ def prune(*, dry_run: bool = False) -> Pruned:
     conversions = Conversion.objects.prunable(min(now - kept, oldest_sent()))
     if dry_run:
         return Pruned(attributions=_count(clicks), conversions=_count(conversions))
-    _empty(Conversion.objects.filter(recorded_at__lt=now - MENDABLE_FOR))
+    _clear_payloads(Conversion.objects.filter(recorded_at__lt=now - PAYLOAD_KEPT_FOR))
     _delete(OrderAttribution.objects.filter(bound_at__lt=now - clicks_kept))
     return Pruned(attributions=_delete(clicks), conversions=_delete(conversions))
 
@@ -49,22 +49,20 @@ def _count(rows: QuerySet[Any]) -> int:
     return rows.using(router.db_for_write(rows.model)).count()
 
 
-def _empty(rows: ConversionQuerySet) -> None:
-    """No click will come any more: what the customer bought is nobody's business."""
+def _clear_payloads(rows: ConversionQuerySet) -> None:
+    """No click will come any more, so there is no reason to keep what was bought."""
     using = router.db_for_write(Conversion)
     rows = rows.using(using).exclude(payload="").order_by()
-    while ids := list(rows.values_list("pk", flat=True)[:SLICE]):
-        Conversion.objects.using(using).filter(pk__in=ids).update(payload="")
+    while keys := list(rows.values_list("pk", flat=True)[:MAX_PRUNED_AT_ONCE]):
+        Conversion.objects.using(using).filter(pk__in=keys).update(payload="")
 
 
 def _delete(rows: QuerySet[Any]) -> int:
-    """In slices, so that no lock is held for long and memory stays flat."""
-    using = router.db_for_write(rows.model)
-    rows, deleted = rows.using(using).order_by(), 0
-    while ids := list(rows.values_list("pk", flat=True)[:SLICE]):
+    """A part at a time, so that locks are short and memory use is constant."""
+    model, using, deleted = rows.model, router.db_for_write(rows.model), 0
+    rows = rows.using(using).order_by()
+    while keys := list(rows.values_list("pk", flat=True)[:MAX_PRUNED_AT_ONCE]):
         with transaction.atomic(using=using):
-            _total, by_model = (
-                rows.model.objects.using(using).filter(pk__in=ids).delete()
-            )
-        deleted += by_model.get(rows.model._meta.label, 0)
+            _total, counts = model.objects.using(using).filter(pk__in=keys).delete()
+        deleted += counts.get(model._meta.label, 0)
     return deleted

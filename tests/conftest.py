@@ -15,11 +15,10 @@ import pytest
 from django.db import connection
 from redis import Redis
 
-from connectly_tracking import wakeup
+from connectly_tracking import delivery, wakeup
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.models import Attribution
-from connectly_tracking.testing.process import start_afresh
 from example_project.demo import broker
 from example_project.demo.supervisor import Supervisor
 
@@ -79,9 +78,11 @@ hypothesis.settings.load_profile("patient")
 @pytest.fixture(autouse=True)
 def _fresh_process() -> Iterator[None]:
     """Undo what a process remembers between runs."""
-    start_afresh()
+    delivery.reset_memory()
+    wakeup.start_afresh()
     yield
-    start_afresh()
+    delivery.reset_memory()
+    wakeup.start_afresh()
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from ..conf import conf
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..conf import Conf
+
 #: With MAX_EVENT_AGE None; nothing waits for ever.
 MAX_AGE: Final = timedelta(days=30)
 #: A poll comes every 30 seconds; a row that waited for four of them is nobody's.
@@ -23,7 +25,7 @@ def is_overdue(due_at: datetime | None) -> bool:
     return due_at is not None and due_at < timezone.now() - timedelta(seconds=OVERDUE)
 
 
-def oldest_sent() -> datetime:
+def oldest_sent(settings: Conf = conf) -> datetime:
     """The time before which an event is too old, in the form that the models hold."""
-    age = conf.MAX_EVENT_AGE
+    age = settings.MAX_EVENT_AGE
     return timezone.now() - (MAX_AGE if age is None else age)

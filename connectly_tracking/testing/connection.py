@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
+from .. import delivery, wakeup
 from ..conf import VALIDATORS
 from ..sandbox import Sandbox
-from .process import start_afresh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,14 +31,20 @@ def connected(given: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings]]:
     remembers nothing, before and after.
     """
     credentials = {name: _credential(name, given) for name in MADE_UP}
-    start_afresh()
+    _reset_process()
     try:
         with Sandbox(
             business_id=credentials["BUSINESS_ID"], api_key=credentials["API_KEY"]
         ) as sandbox:
             yield sandbox, {**given, **_changes(sandbox, credentials, given)}
     finally:
-        start_afresh()
+        _reset_process()
+
+
+def _reset_process() -> None:
+    """Forget what a process remembers; the database keeps its rows."""
+    delivery.reset_memory()
+    wakeup.start_afresh()
 
 
 def _changes(
