@@ -12,9 +12,9 @@ from .conf import conf
 from .models import Attribution, Conversion, OrderAttribution, oldest_sent
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
+    from collections.abc import Iterator
 
-    from .models import ConversionQuerySet
+    from django.db.models import QuerySet
 
 MAX_PRUNED_AT_ONCE: Final = 1000  # rows in one transaction
 #: How long an order without a click keeps what it needs to be sent if a click comes.
@@ -36,33 +36,31 @@ def prune(*, dry_run: bool = False) -> Pruned:
     """
     now, kept = timezone.now(), conf.RETENTION
     clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
-    clicks = Attribution.objects.prunable(now - clicks_kept)
-    conversions = Conversion.objects.prunable(min(now - kept, oldest_sent()))
+    clicks = _stored(Attribution.objects.prunable(now - clicks_kept))
+    conversions = _stored(Conversion.objects.prunable(min(now - kept, oldest_sent())))
     if dry_run:
-        return Pruned(attributions=_count(clicks), conversions=_count(conversions))
-    _clear_payloads(Conversion.objects.filter(recorded_at__lt=now - PAYLOAD_KEPT_FOR))
-    _delete(OrderAttribution.objects.filter(bound_at__lt=now - clicks_kept))
+        return Pruned(attributions=clicks.count(), conversions=conversions.count())
+    old = Conversion.objects.filter(recorded_at__lt=now - PAYLOAD_KEPT_FOR)
+    for part in _parts(_stored(old.exclude(payload=""))):
+        part.update(payload="")  # no click will come any more
+    _delete(_stored(OrderAttribution.objects.filter(bound_at__lt=now - clicks_kept)))
     return Pruned(attributions=_delete(clicks), conversions=_delete(conversions))
 
 
-def _count(rows: QuerySet[Any]) -> int:
-    return rows.using(router.db_for_write(rows.model)).count()
+def _stored(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.using(router.db_for_write(rows.model)).order_by()
 
 
-def _clear_payloads(rows: ConversionQuerySet) -> None:
-    """No click will come any more, so there is no reason to keep what was bought."""
-    using = router.db_for_write(Conversion)
-    rows = rows.using(using).exclude(payload="").order_by()
+def _parts(rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
+    """A part at a time, so that locks are short and memory use is constant."""
     while keys := list(rows.values_list("pk", flat=True)[:MAX_PRUNED_AT_ONCE]):
-        Conversion.objects.using(using).filter(pk__in=keys).update(payload="")
+        yield rows.model.objects.using(rows.db).filter(pk__in=keys)
 
 
 def _delete(rows: QuerySet[Any]) -> int:
-    """A part at a time, so that locks are short and memory use is constant."""
-    model, using, deleted = rows.model, router.db_for_write(rows.model), 0
-    rows = rows.using(using).order_by()
-    while keys := list(rows.values_list("pk", flat=True)[:MAX_PRUNED_AT_ONCE]):
-        with transaction.atomic(using=using):
-            _total, counts = model.objects.using(using).filter(pk__in=keys).delete()
-        deleted += counts.get(model._meta.label, 0)
+    deleted = 0
+    for part in _parts(rows):
+        with transaction.atomic(using=part.db):
+            _total, counts = part.delete()
+        deleted += counts.get(rows.model._meta.label, 0)
     return deleted

@@ -69,18 +69,14 @@ class Breaker:
         is_new = circuit.fingerprint != self.fingerprint
         if is_new and not asked_to_wait and not self.was_refused_lately():
             ready |= Q(fingerprint=circuit.fingerprint)
-        claimed = (
-            self._row.filter(ready, probes=circuit.probes)
-            .exclude(paused_until=None)
-            .update(
-                paused_until=DbNow(1.5 * self.run.settings.DEADLINE),
-                probes=F("probes") + 1,
-                fingerprint=self.fingerprint,
-            )
+        claimed = self._paused.filter(ready, probes=circuit.probes).update(
+            paused_until=DbNow(1.5 * self.run.settings.DEADLINE),
+            probes=F("probes") + 1,
+            fingerprint=self.fingerprint,
         )
-        return (
-            replace(self, is_probe=True, probes=circuit.probes + 1) if claimed else None
-        )
+        if not claimed:
+            return None
+        return replace(self, is_probe=True, probes=circuit.probes + 1)
 
     def note(self, verdicts: Sequence[Verdict]) -> bool:
         """Take in a group of answers: confirmations, then at most one other. Returns

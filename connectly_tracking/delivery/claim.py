@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.utils import timezone
 
-from ..models import (
-    ConversionQuerySet,
-    DeliveryAttempt,
-    Reason,
-    State,
-    oldest_sent,
-)
+from ..models import ConversionQuerySet, DeliveryAttempt, State, oldest_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,17 +25,16 @@ if TYPE_CHECKING:
 MAX_CRASHES: Final = 5
 MAX_EXPIRED_AT_ONCE: Final = 500  # rows in one transaction
 
-_ENDINGS: Final[Mapping[Reason, tuple[State, Callable[[ConversionQuerySet], int]]]] = {
-    Reason.CANCELLED: (State.SKIPPED, ConversionQuerySet.mark_cancelled),
-    Reason.EXPIRED: (State.EXPIRED, ConversionQuerySet.mark_expired),
-    Reason.INTERNAL: (State.REJECTED, ConversionQuerySet.mark_crashed),
+#: How a due row ends that may not be sent, by the state that it ends in.
+_ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
+    State.SKIPPED: ConversionQuerySet.mark_cancelled,
+    State.EXPIRED: ConversionQuerySet.mark_expired,
+    State.REJECTED: ConversionQuerySet.mark_crashed,
 }
 
 
 class Claimed(NamedTuple):
-    """A due row, and what a claim makes of it: then ``attempts`` and ``crashes`` count
-    this one, and ``attempt_id`` is the attempt's key.
-    """
+    """A due row. Once it is claimed, ``attempts`` includes this one."""
 
     pk: int
     body: str
@@ -63,16 +56,20 @@ class Claimed(NamedTuple):
     def may_crash(self) -> bool:
         return self.was_left_behind or self.crashes > 0
 
-    def reason_to_end(self, oldest: datetime) -> Reason | None:
-        """Why it may no longer be sent, or None. ``oldest``: the first event time."""
+    def counted(self) -> Claimed:
+        crashes = self.crashes + self.was_left_behind
+        return self._replace(attempts=self.attempts + 1, crashes=crashes)
+
+    def ends_as(self, oldest: datetime) -> State | None:
+        """The state to end it in, or None if it may be sent."""
         if self.cancelled_at is not None:
-            return Reason.CANCELLED
+            return State.SKIPPED
         # The age of a replayed row counts from the replay.
         times = [at for at in (self.event_time, self.replayed_at) if at is not None]
         if times and max(times) < oldest:
-            return Reason.EXPIRED
+            return State.EXPIRED
         if self.was_left_behind and self.crashes >= MAX_CRASHES:
-            return Reason.INTERNAL
+            return State.REJECTED
         return None
 
 
@@ -80,14 +77,14 @@ class Claimed(NamedTuple):
 class Batch:
     """Rows claimed under one token. ``claimed_at``: monotonic, before the claim.
 
-    ``ended``: the keys of rows that were due but may not be sent, and their states.
+    ``ended``: rows that were due but may not be sent, by key, and their new states.
     """
 
     business: str
     token: UUID
     claimed_at: float
     rows: tuple[Claimed, ...] = ()
-    ended: tuple[tuple[int, State], ...] = ()
+    ended: Mapping[int, State] = field(default_factory=dict)
 
 
 def claim(
@@ -109,18 +106,18 @@ def claim(
         found = [Claimed._make((*row, uuid.uuid4())) for row in columns]
         if not found:
             return None
-        rows, ended = _end_unsendable(run, found)
+        ended = _end_unsendable(run, found)
+        rows = [row for row in found if row.pk not in ended]
         if least_tried:
             rows = sorted(rows, key=lambda row: row.attempts)[:limit]
         # The oldest row decides, so that neither kind waits for the other to run out.
         if rows and rows[0].may_crash:
-            rows, crashes = rows[:1], int(rows[0].was_left_behind)
+            rows = rows[:1]
         else:
-            rows, crashes = [row for row in rows if not row.may_crash], 0
+            rows = [row for row in rows if not row.may_crash]
         if rows:
-            claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
-            claimed.mark_sending(batch.token, run.settings.LEASE, crashes=crashes)
-        return replace(batch, rows=_begin_attempts(run, rows, crashes), ended=ended)
+            _hold(run, rows, batch.token)
+    return replace(batch, rows=tuple(row.counted() for row in rows), ended=ended)
 
 
 def expire(run: Run, business: str, limit: int) -> Batch | None:
@@ -136,38 +133,28 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
         if not keys:
             return None
         run.conversions.filter(pk__in=keys).mark_expired()
-    return replace(
-        _new_batch(business), ended=tuple((pk, State.EXPIRED) for pk in keys)
-    )
+    return replace(_new_batch(business), ended=dict.fromkeys(keys, State.EXPIRED))
 
 
 def _new_batch(business: str) -> Batch:
     return Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
 
 
-def _end_unsendable(
-    run: Run, found: Sequence[Claimed]
-) -> tuple[list[Claimed], tuple[tuple[int, State], ...]]:
-    """End the rows that may no longer be sent. Returns the others, and the ended."""
+def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
     oldest = oldest_sent(run.settings)
-    reasons = [(row, row.reason_to_end(oldest)) for row in found]
-    ended = list[tuple[int, State]]()
-    for reason, (state, mark) in _ENDINGS.items():
-        if keys := [row.pk for row, its_reason in reasons if its_reason == reason]:
+    ended = {row.pk: state for row in found if (state := row.ends_as(oldest))}
+    for state, mark in _ENDINGS.items():
+        if keys := [pk for pk, its_state in ended.items() if its_state == state]:
             mark(run.conversions.filter(pk__in=keys))
-            ended += [(pk, state) for pk in keys]
-    return [row for row, reason in reasons if reason is None], tuple(ended)
+    return ended
 
 
-def _begin_attempts(
-    run: Run, rows: Sequence[Claimed], crashes: int
-) -> tuple[Claimed, ...]:
+def _hold(run: Run, rows: Sequence[Claimed], token: UUID) -> None:
+    claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
+    crashes = int(rows[0].was_left_behind)  # then it is alone
+    claimed.mark_sending(token, run.settings.LEASE, crashes=crashes)
     now = timezone.now()
     run.attempts.bulk_create(
         DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=now)
-        for row in rows
-    )
-    return tuple(
-        row._replace(attempts=row.attempts + 1, crashes=row.crashes + crashes)
         for row in rows
     )

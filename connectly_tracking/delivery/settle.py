@@ -19,8 +19,6 @@ from .send import Result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from django.dispatch import Signal
-
     from ..models import ConversionQuerySet
     from .claim import Batch, Claimed
     from .run import Run
@@ -29,8 +27,11 @@ RELEASED: Final = "released"
 JITTER: Final = 0.2
 MAX_UNCONFIRMED: Final = 8
 
-_FAILED: Final = frozenset({State.REJECTED, State.EXPIRED})
 _FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
+_SIGNALS: Final = {
+    conversion_delivered: {State.DELIVERED},
+    conversion_failed: {State.REJECTED, State.EXPIRED},
+}
 
 logger = logging.getLogger(__name__)
 
@@ -52,29 +53,27 @@ class Tally(Counter[str]):
 
 
 class Settlement:
-    """The states that a batch's rows reached so far.
+    """Writes down what became of a batch.
 
     A row that is tried again waits by the schedule, but no longer than ``longest_wait``
-    seconds if that is given: then the batch is a probe, whose failures may not be the
-    row's.
+    seconds if that is given: then the batch is a probe, and its failures need not be
+    the row's fault.
     """
 
     def __init__(
         self, run: Run, batch: Batch, *, longest_wait: float | None = None
     ) -> None:
-        self.tally = Tally()
         self._run = run
         self._token = batch.token
         self._longest_wait = longest_wait
-        self._delivered = list[int]()
-        self._failed = list[int]()
+        self._is_probe = longest_wait is not None
+        #: The keys of the rows, and the states that they reached.
+        self._reached: list[tuple[int, str]] = [*batch.ended.items()]
         self._busy = list[Result]()
-        for pk, state in batch.ended:
-            self._note(pk, state)
 
     @property
-    def is_probe(self) -> bool:
-        return self._longest_wait is not None
+    def tally(self) -> Tally:
+        return Tally(state for _pk, state in self._reached)
 
     def write(self, results: Sequence[Result]) -> bool:
         """Write a group in one transaction. Returns whether all could be written.
@@ -106,18 +105,14 @@ class Settlement:
             held.filter(pk__in=[row.pk for row in rows]).release()
             attempts = [row.attempt_id for row in rows]
             self._run.attempts.filter(pk__in=attempts).delete()
-        self.tally[RELEASED] += len(rows)
+        self._reached += [(row.pk, RELEASED) for row in rows]
 
     def send_signals(self) -> None:
-        self._send_signals(conversion_delivered, self._delivered)
-        self._send_signals(conversion_failed, self._failed)
-
-    def _note(self, pk: int, state: State) -> None:
-        self.tally[state] += 1
-        if state == State.DELIVERED:
-            self._delivered.append(pk)
-        elif state in _FAILED:
-            self._failed.append(pk)
+        for signal, states in _SIGNALS.items():
+            keys = [pk for pk, state in self._reached if state in states]
+            if keys and signal.has_listeners(Conversion):
+                for conversion in self._run.conversions.filter(pk__in=keys):
+                    signal.send_robust(Conversion, conversion=conversion)
 
     def _write_alone(self, result: Result) -> bool:
         error = self._try([result])
@@ -159,8 +154,7 @@ class Settlement:
                     reached.append((result.row.pk, state))
             if free:
                 self._finish_attempts(free)
-        for pk, state in reached:
-            self._note(pk, state)
+        self._reached += reached
         if skip:
             self._busy += [it for it in results if it.row.pk not in locked]
 
@@ -173,40 +167,36 @@ class Settlement:
 
     def _final_reason(self, result: Result) -> Reason | None:
         """Why the row is not tried again, or None."""
-        row = result.row
+        row, is_probe = result.row, self._is_probe
+        is_last_try = row.unconfirmed + 1 >= MAX_UNCONFIRMED
         match result.verdict.outcome:
             case Outcome.REFUSED:
                 return Reason.REFUSED
-            case Outcome.UNCONFIRMED if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
+            case Outcome.UNCONFIRMED if is_last_try:
                 return Reason.UNCONFIRMED
-            case Outcome.CONFIGURATION if (
-                not self.is_probe and row.unconfirmed + 1 >= MAX_UNCONFIRMED
-            ):
-                # The API accepted other rows in between: this row alone (a firewall's
-                # 403 for its content) pauses the business again and again.
+            case Outcome.CONFIGURATION if is_last_try and not is_probe:
+                # Other rows were answered in between: this one alone (by a firewall
+                # that dislikes its content) pauses the business again and again.
                 return Reason.UNCONFIRMED
-            case Outcome.INTERNAL if (
-                not self.is_probe and row.crashes + 1 >= MAX_CRASHES
-            ):
+            case Outcome.INTERNAL if row.crashes + 1 >= MAX_CRASHES and not is_probe:
                 return Reason.INTERNAL
         return None
 
     def _mark_pending(self, held: ConversionQuerySet, result: Result) -> int:
         """Returns how many rows it changed: 1, or 0 if the row is no longer ours."""
-        wait = self._retry_wait(self._tries(result.row))
+        schedule, times = self._run.settings.RETRY_SCHEDULE, result.row.unconfirmed
+        wait = retry_wait(schedule, self._tries(result.row))
         soon = wait if self._longest_wait is None else min(wait, self._longest_wait)
         match result.verdict.outcome:
-            case Outcome.CONFIGURATION if self.is_probe:
+            case Outcome.CONFIGURATION if self._is_probe:
                 return held.release()  # the attempt stays visible, but does not count
             case Outcome.CONFIGURATION:
-                times = result.row.unconfirmed
-                again = self._retry_wait(times) if times else 0
+                again = retry_wait(schedule, times) if times else 0
                 return held.release(again, unconfirmed=1)
             case Outcome.UNCONFIRMED:
                 return held.mark_pending(wait, unconfirmed=1)
             case Outcome.INTERNAL:
-                # During a probe everything may fail, and the row may not be the cause.
-                return held.mark_internal_error(soon, crashes=0 if self.is_probe else 1)
+                return held.mark_internal_error(soon, crashes=int(not self._is_probe))
             case Outcome.THROTTLED:
                 return held.mark_pending(result.verdict.wait or 0)
             case _:
@@ -220,9 +210,6 @@ class Settlement:
             conversion_id=row.pk, started_at__gte=row.replayed_at
         )
         return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
-
-    def _retry_wait(self, tries: int) -> float:
-        return retry_wait(self._run.settings.RETRY_SCHEDULE, tries)
 
     def _finish_attempts(self, results: Iterable[Result]) -> None:
         """Overwrite the rows of the claim: far cheaper than ``bulk_update``."""
@@ -244,11 +231,6 @@ class Settlement:
             unique_fields=["id"] if by_target else None,
             update_fields=_FINISHED,
         )
-
-    def _send_signals(self, signal: Signal, keys: Sequence[int]) -> None:
-        if keys and signal.has_listeners(Conversion):
-            for conversion in self._run.conversions.filter(pk__in=keys):
-                signal.send_robust(Conversion, conversion=conversion)
 
 
 def retry_wait(schedule: Sequence[float], tries: int) -> float:

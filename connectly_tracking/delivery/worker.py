@@ -53,12 +53,11 @@ def deliver(
                 if not has_help and len(batch.rows) == run.settings.BATCH:
                     has_help = True
                     wake_another()
-                tally, flows = _work(run, batch, breaker, account.client, stop)
+                tally, flows = _work(batch, breaker, account.client, stop)
                 total.update(tally)
                 report(tally)
                 if not flows:
-                    # Even if the database could not store the pause.
-                    del accounts[account.alias]
+                    del accounts[account.alias]  # even if no pause could be stored
             if stop() or time.monotonic() >= ends_at:
                 wake_another()
                 return total
@@ -118,15 +117,11 @@ def _expire(breaker: Breaker, rest: int) -> Iterator[tuple[Batch, Breaker]]:
 
 
 def _work(
-    run: Run,
-    batch: Batch,
-    breaker: Breaker,
-    client: Client,
-    stop: Callable[[], bool],
+    batch: Batch, breaker: Breaker, client: Client, stop: Callable[[], bool]
 ) -> tuple[Tally, bool]:
     """Send and settle a batch. Returns the counts, and whether the business flows."""
-    settlement = Settlement(run, batch, longest_wait=breaker.longest_wait)
-    sending, flows = Sending(batch, client, run.settings, stop), True
+    settlement = Settlement(breaker.run, batch, longest_wait=breaker.longest_wait)
+    sending, flows = Sending(batch, client, breaker.run.settings, stop), True
     try:
         for results in sending.groups():
             flows &= _write(results, breaker, settlement)
