@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import router, transaction
+from django.db import transaction
 from django.http import HttpRequest
 from django.test import override_settings
 from django.utils import timezone
@@ -25,6 +25,7 @@ from connectly_tracking.attribution.late import write_token
 from connectly_tracking.conf import DEFAULT_BUSINESS, conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import (
     Attribution,
     Circuit,
@@ -159,11 +160,10 @@ def _deliver(filled: Filled) -> None:
 
 def _hold(pk: int, times: int) -> None:
     """Claim it so many times, as workers do that die before they settle it."""
-    business, using = DEFAULT_BUSINESS, router.db_for_write(Conversion)
     for _ in range(times):
         due = timezone.now() - timedelta(seconds=1)
         Conversion.objects.filter(pk=pk).update(due_at=due)
-        claim(business, 1, lease=conf.LEASE, using=using)
+        claim(Run.begin(), DEFAULT_BUSINESS, 1)
 
 
 def _shift(chance: random.Random, filled: Filled) -> None:
