@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
 
-def register() -> None:
+def register_oscar_checks() -> None:
     """Called once the app registry is ready."""
     checks.register(check_statuses, checks.Tags.compatibility)
 
