@@ -1,6 +1,6 @@
-"""Which functions a landing and an order enter, as JSON; ``house`` runs it by its path.
+"""Prints which functions a landing and an order enter, as JSON.
 
-The working directory is the checkout that is looked at, and ``PYTHONPATH`` names it.
+`house` runs this file with a checkout as working directory and ``PYTHONPATH``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    _visit("warm")  # what is imported and cached once in a process is not counted
+    _visit("warm")  # imports and caches of a first visit are not counted
     landing, order = _visit("counted")
     print(json.dumps({"landing": sorted(landing), "order": sorted(order)}))
 
@@ -74,7 +74,7 @@ def _visit(name: str) -> tuple[set[str], set[str]]:
 
 
 def _entered(action: Callable[[], object]) -> set[str]:
-    """The package's functions, those without a name apart."""
+    """The package's named functions that are called."""
     package = str(Path("connectly_tracking").resolve())
     seen = set[str]()
 

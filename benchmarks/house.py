@@ -1,6 +1,6 @@
 """The size and shape of the package: ``python -m benchmarks.house [TREE] [TREE]``.
 
-Of this checkout, of another one, or of two side by side: before and after.
+Measures this checkout, another one, or two side by side: before and after.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = "connectly_tracking"
 SMALL: Final = 60  # lines
-#: From the middleware to the settled row, under the names of today and of before.
+#: The modules from the middleware to the settled row, with their earlier names.
 PATH: Final = frozenset(
     [
         "api",
@@ -81,7 +81,7 @@ class Module:
 
 
 def measure(tree: Path) -> dict[str, str]:
-    """Everything but the wheel's size, as text for a person."""
+    """Everything except the size of the wheel, as text."""
     everything = modules_of(tree)
     modules = [it for it in everything if not it.is_in(frozenset({"migrations"}))]
     product = [it for it in modules if not it.is_in(frozenset({"sandbox"}))]
@@ -129,7 +129,7 @@ def entered(tree: Path) -> tuple[list[str], list[str]]:
 
 
 def wheel_size(tree: Path) -> str:
-    """Needs pip, and the network if hatchling is not at hand."""
+    """Built with pip, which may need the network for hatchling."""
     with tempfile.TemporaryDirectory(prefix="connectly-wheel-") as name:
         command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", name]
         built = subprocess.run([*command, str(tree)], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""The Celery tasks: a few lines each, over functions that need no Celery."""
+"""The Celery tasks: a few lines each, over functions that do not need Celery."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from django.core.exceptions import ImproperlyConfigured
 from . import delivery, retention
 from .conf import conf
 from .delivery import shutdown
-from .wakeup import TASK, wake
+from .wakeup import PRUNE, TASK, wake
 
 
 def _lease() -> float:
     try:
         return conf.LEASE
     except ImproperlyConfigured:
-        return 120.0  # `check` says what is wrong; a worker must start all the same
+        return 120.0  # `check` reports the problem; a worker must still start
 
 
-#: Seconds for a night's work; what is left over waits for the next night.
+#: Seconds that one night's run may take; the next one deletes the rest.
 PRUNE_LIMIT: Final = 3600
 
-# On the task itself, so that no global of the project's can change what they rest on: a
-# message is a nudge, so one that is lost or expires costs nothing but a poll. Celery
-# takes None for "as the project says". There are no arguments, so that whatever
-# serializer the project accepts will do.
+# Set on the tasks, so that no global Celery setting of the project changes them. If a
+# message is lost or expires, the next poll finds the row. None would mean "as the
+# project says". Without arguments, any serializer that the project accepts will do.
 _OPTIONS: Final[dict[str, Any]] = {
     "acks_late": False,
     "ignore_result": True,
@@ -36,7 +35,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-# A run ends by itself long before: the limits are for one that hangs.
+# A run ends long before these limits; they are for a run that hangs.
 @shared_task(
     name=TASK,
     soft_time_limit=math.ceil(2 * _lease()),
@@ -44,19 +43,19 @@ _OPTIONS: Final[dict[str, Any]] = {
     **_OPTIONS,
 )
 def deliver_due() -> None:
-    """Send what is due, for half a lease at most; then wake another to go on.
+    """Send due rows, for half a lease at most; then wake another worker.
 
-    A worker that is asked to end finishes what is under way, and gives back the rest.
+    A worker that is asked to end finishes its open requests and gives back the rest.
     """
-    delivery.deliver(seconds=conf.LEASE / 2, stop=shutdown.is_asked, rouse=wake)
+    delivery.deliver(seconds=conf.LEASE / 2, stop=shutdown.is_asked, wake_another=wake)
 
 
 @shared_task(
-    name="connectly_tracking.prune",
+    name=PRUNE,
     soft_time_limit=PRUNE_LIMIT,
     time_limit=PRUNE_LIMIT + 60,
     **_OPTIONS,
 )
-def prune() -> None:
-    """Delete what is old and finished."""
+def prune_old() -> None:
+    """Delete old rows that are finished."""
     retention.prune()

@@ -15,10 +15,11 @@ from connectly_tracking import outbox
 from connectly_tracking.api.client import Client
 from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.conf import conf
-from connectly_tracking.delivery import deliver, run
-from connectly_tracking.delivery import send as sending
-from connectly_tracking.delivery.breaker import Breaker, take_probe
-from connectly_tracking.delivery.settle import settle
+from connectly_tracking.delivery import deliver, worker
+from connectly_tracking.delivery.breaker import Breaker
+from connectly_tracking.delivery.memory import fruitless_expiries, windows
+from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.models import (
     Attribution,
     Circuit,
@@ -53,10 +54,21 @@ def states() -> dict[str, int]:
     return {state: found.count(state) for state in set(found)}
 
 
+def breaker(fingerprint: str = "f", **given: Any) -> Breaker:
+    return Breaker(
+        run=Run.begin(), business="default", fingerprint=fingerprint, **given
+    )
+
+
 def note(*outcomes: Outcome, **given: Any) -> bool:
-    breaker = Breaker(business="default", fingerprint="f", using="default", **given)
-    flows = breaker.note([Verdict(outcome=it, detail="words") for it in outcomes])
-    breaker.tell()
+    """Each answer that is not a confirmation ends a group, as when a batch is sent."""
+    noting, flows, group = breaker(**given), True, list[Verdict]()
+    for number, outcome in enumerate(outcomes, 1):
+        group.append(Verdict(outcome=outcome, detail="words"))
+        if outcome != Outcome.CONFIRMED or number == len(outcomes):
+            flows = noting.note(group)
+            group = []
+    noting.send_signals()
     return flows
 
 
@@ -108,7 +120,7 @@ def test_five_failures_in_a_row_pause_the_business(heard: list[str]) -> None:
 
 @pytest.mark.parametrize("answer", [Outcome.CONFIRMED, Outcome.REFUSED])
 def test_an_answer_in_between_begins_the_count_anew(answer: Outcome) -> None:
-    for _ in range(4):
+    for _ in range(3):
         note(Outcome.UNKNOWN)
     note(Outcome.UNKNOWN, answer, Outcome.UNKNOWN, Outcome.UNKNOWN)
     assert circuit().failures == 2
@@ -143,16 +155,12 @@ def test_five_refusals_in_a_row_pause_the_business(heard: list[str]) -> None:
 def test_a_throttled_business_waits_as_long_as_it_was_asked_to(
     heard: list[str],
 ) -> None:
-    breaker = Breaker(business="default", fingerprint="f", using="default")
-    asked = [
-        Verdict(outcome=Outcome.THROTTLED, status_code=429, wait=wait)
-        for wait in (4.0, 90.0, 30.0)
-    ]
-    assert not breaker.note(asked)
-    assert 85 < paused_for() <= 90
-    assert not breaker.note(asked[:1])
-    assert 85 < paused_for() <= 90  # the longer one holds
-    breaker.tell()
+    noting = breaker()
+    for wait, longest in [(4.0, 4), (90.0, 90), (30.0, 90)]:  # the longest one holds
+        asked = Verdict(outcome=Outcome.THROTTLED, status_code=429, wait=wait)
+        assert not noting.note([asked])
+        assert longest - 5 < paused_for() <= longest
+    noting.send_signals()
     assert heard == ["throttled"]
 
 
@@ -163,11 +171,12 @@ def test_the_pause_stands_before_the_answer_that_asked_for_it_is_written_down(
     sandbox.behave("429:8")
     paused: list[bool] = []
 
-    def settled(*args: Any, **given: Any) -> bool:
+    def look(settlement: Settlement, results: Any) -> bool:
         paused.append(Circuit.objects.exclude(paused_until=None).exists())
-        return settle(*args, **given)
+        return write(settlement, results)
 
-    monkeypatch.setattr(run, "settle", settled)
+    write = Settlement.write
+    monkeypatch.setattr(Settlement, "write", look)
     deliver()
     assert paused == [True]
 
@@ -240,24 +249,24 @@ def test_one_worker_takes_the_probe_and_when_it_dies_another_may(
 ) -> None:
     configure(DEADLINE=10)
     note(*[Outcome.UNAVAILABLE] * 5)
-    assert not take_probe(circuit(), "f", using="default")  # too early
+    assert not breaker().claim_probe(circuit())  # too early
     Circuit.objects.update(paused_until=DbNow())
     seen = circuit()
-    assert take_probe(seen, "f", using="default")
-    assert not take_probe(seen, "f", using="default")  # read before the other took it
-    assert not take_probe(circuit(), "f", using="default")
+    assert breaker().claim_probe(seen)
+    assert not breaker().claim_probe(seen)  # read before the other took it
+    assert not breaker().claim_probe(circuit())
     assert 10 < paused_for() <= 15
     Circuit.objects.update(paused_until=DbNow(-1))
-    assert take_probe(circuit(), "f", using="default")
+    assert breaker().claim_probe(circuit())
 
 
 def test_changed_settings_are_tried_at_once_unless_asked_to_wait() -> None:
     note(Outcome.CONFIGURATION)
-    assert not take_probe(circuit(), "f", using="default")
-    assert take_probe(circuit(), "other", using="default")
+    assert not breaker().claim_probe(circuit())
+    assert breaker("other").claim_probe(circuit())
     Circuit.objects.all().delete()
     note(Outcome.THROTTLED)
-    assert not take_probe(circuit(), "other", using="default")
+    assert not breaker("other").claim_probe(circuit())
 
 
 def test_an_outage_costs_a_handful_of_requests_and_all_is_sent_after_it(
@@ -316,12 +325,12 @@ def test_a_pause_seen_by_others_makes_this_process_begin_slowly_again(
 ) -> None:
     record(3)
     deliver()
-    assert sending.windows.size("default") == 4
+    assert windows.size("default") == 4
     note(Outcome.CONFIGURATION)
     note(Outcome.CONFIRMED, is_probe=True, probes=1)
     record(1, "LATER")
     deliver()
-    assert sending.windows.size("default") == 2
+    assert windows.size("default") == 2
 
 
 def test_a_row_that_is_too_old_expires_while_its_business_is_paused(
@@ -350,7 +359,7 @@ def test_what_is_too_old_is_looked_for_once_a_minute_while_paused(
     old = timezone.now() - timedelta(days=8)
     Conversion.objects.filter(pk=rows[0].pk).update(event_time=old)
     assert not deliver()
-    monkeypatch.setattr(run, "EXPIRY_INTERVAL", 0)
+    monkeypatch.setattr(worker, "EXPIRY_INTERVAL", 0)
     assert deliver() == {State.EXPIRED: 1}
 
 
@@ -363,7 +372,7 @@ def test_what_a_person_had_sent_again_does_not_expire_while_paused(
     Conversion.objects.update(event_time=old, replayed_at=timezone.now())
     assert not deliver()
     Conversion.objects.update(replayed_at=old)
-    run._looked_at.clear()
+    fruitless_expiries.reset()
     assert deliver(limit=1) == {State.EXPIRED: 1}
     assert states() == {State.EXPIRED: 1, State.PENDING: 1}
 

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, DbNow, Reason, State
 from connectly_tracking.signals import order_cancelled, order_completed
@@ -67,7 +68,7 @@ def test_what_is_being_sent_is_not_tried_again(
     sandbox: Sandbox, click: Attribution
 ) -> None:
     row = outbox.record(make_purchase(), attribution=click)
-    batch = claim("default", 1, lease=60, using="default")
+    batch = claim(Run.begin(), "default", 1)
     assert batch is not None
     outbox.cancel(row.order_id)
     assert fresh(row).state == State.SENDING

@@ -11,6 +11,7 @@ from django.utils import timezone
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, Batch, claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import (
     Attribution,
     Conversion,
@@ -39,7 +40,7 @@ def record(count: int = 1, name: str = "ORD") -> list[Conversion]:
 
 
 def take(limit: int = 64) -> Batch:
-    batch = claim("default", limit, lease=60, using="default")
+    batch = claim(Run.begin(), "default", limit)
     assert batch is not None
     return batch
 
@@ -78,7 +79,7 @@ def test_what_a_worker_left_behind_is_taken_alone() -> None:
     for _ in range(3):
         (row,) = take().rows
         assert (row.attempts, row.crashes) == (2, 1)
-    assert claim("default", 64, lease=60, using="default") is None
+    assert claim(Run.begin(), "default", 64) is None
 
 
 def test_those_that_wait_do_not_wait_for_the_suspects_nor_these_for_them() -> None:
@@ -88,7 +89,7 @@ def test_those_that_wait_do_not_wait_for_the_suspects_nor_these_for_them() -> No
     record(3, "NEW")
     sizes = [len(take().rows) for _ in range(3)]
     assert sizes == [1, 1, 3]
-    assert claim("default", 64, lease=60, using="default") is None
+    assert claim(Run.begin(), "default", 64) is None
 
 
 def test_a_row_that_stops_its_worker_each_time_is_rejected(

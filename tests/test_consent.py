@@ -21,8 +21,9 @@ from connectly_tracking.attribution import (
 from connectly_tracking.attribution import session as sessions
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.delivery.send import Result
-from connectly_tracking.delivery.settle import Settled, settle
+from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.events import ViewContent
 from connectly_tracking.models import (
     Attribution,
@@ -266,7 +267,7 @@ def test_what_is_being_sent_at_a_withdrawal_is_not_tried_again(
     banner.answer = True
     land(request_)
     outbox.record(make_purchase(), request=request_)
-    claim("default", 1, lease=60, using="default")
+    claim(Run.begin(), "default", 1)
     banner.answer = False
     consent_changed(request_)
     Conversion.objects.update(due_at=DbNow(-1))
@@ -307,7 +308,8 @@ def test_what_is_sent_at_a_withdrawal_cannot_be_sent_again_if_it_fails(
     banner.answer = True
     land(request_)
     outbox.record(make_purchase(), request=request_)
-    batch = claim("default", 1, lease=60, using="default")
+    run = Run.begin()
+    batch = claim(run, "default", 1)
     assert batch is not None
     banner.answer = False
     consent_changed(request_)
@@ -318,7 +320,7 @@ def test_what_is_sent_at_a_withdrawal_cannot_be_sent_again_if_it_fails(
         started_at=now,
         finished_at=now,
     )
-    assert settle([result], batch.token, Settled(), using="default")
+    assert Settlement(run, batch).write([result])
     Conversion.objects.exclude(due_at=None).update(due_at=DbNow(-1))
     deliver()
     assert sandbox.received_count == 0

@@ -13,9 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import outbox
+from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver
-from connectly_tracking.delivery import send as sending
 from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.memory import windows
+from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.send import Sending
 from connectly_tracking.delivery.settle import retry_wait
 from connectly_tracking.models import (
     Attribution,
@@ -302,13 +305,37 @@ def test_a_process_begins_with_one_request_and_grows(
     sandbox: Sandbox, configure: Any
 ) -> None:
     record(3)
-    assert sending.windows.size("default") == 1
+    assert windows.size("default") == 1
     deliver()
-    assert sending.windows.size("default") == 4
+    assert windows.size("default") == 4
     sandbox.behave("401")
     outbox.record(make_purchase("one-more"), attribution=Attribution.objects.first())
     deliver()
-    assert sending.windows.size("default") == 1
+    assert windows.size("default") == 1
+
+
+def test_a_group_of_results_is_confirmations_and_at_most_one_other(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    configure(THREADS=8)
+    rows = record(48)
+    for number in (3, 4, 5, 17, 30, 31, 47):
+        sandbox.behave("500", order_id=rows[number].order_id)
+    run, groups, queued = Run.begin(), list[list[bool]](), list[int]()
+    (account,) = run.accounts().values()
+    batch = claim(run, "default", 48)
+    assert batch is not None
+    sending = Sending(batch, account.client, run.settings, stop=lambda: False)
+    for results in sending.groups():
+        groups.append([result.is_confirmed for result in results])
+        time.sleep(0.1)  # a slow database; meanwhile answers are queued
+        queued.append(sending._answers.qsize())
+    assert sending.unsent == ()
+    assert sum(len(group) for group in groups) == 48
+    assert sum(group.count(False) for group in groups) == 7
+    assert all(all(group[:-1]) for group in groups)
+    assert any(len(group) > 1 and not group[-1] for group in groups)
+    assert max(queued) > 1
 
 
 def test_what_cannot_start_in_time_is_given_back_uncounted(
@@ -347,10 +374,10 @@ def test_a_full_first_batch_calls_for_help_and_so_does_spent_time(
     calls: list[str] = []
     configure(BATCH=2)
     record(5)
-    deliver(rouse=lambda: calls.append("help"))
+    deliver(wake_another=lambda: calls.append("help"))
     assert calls == ["help"]
     outbox.record(make_purchase("late"), attribution=Attribution.objects.first())
-    deliver(seconds=0, rouse=lambda: calls.append("time"))
+    deliver(seconds=0, wake_another=lambda: calls.append("time"))
     assert calls == ["help", "time"]
 
 
@@ -358,7 +385,7 @@ def test_a_confirmation_wins_even_with_a_lost_lease(
     sandbox: Sandbox,
 ) -> None:
     (row,) = record()
-    batch = claim("default", 1, lease=60, using="default")
+    batch = claim(Run.begin(), "default", 1)
     assert batch is not None
     Conversion.objects.update(lease_token=None, state=State.PENDING)
     Conversion.objects.filter(pk=row.pk).mark_delivered()
@@ -382,7 +409,7 @@ def test_a_failure_with_a_lost_lease_changes_nothing(sandbox: Sandbox) -> None:
 
 def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) -> None:
     (row,) = record()
-    assert claim("default", 1, lease=60, using="default") is not None
+    assert claim(Run.begin(), "default", 1) is not None
     assert not deliver()
     Conversion.objects.update(due_at=DbNow(-1))
     assert deliver() == {State.DELIVERED: 1}
@@ -542,14 +569,14 @@ def test_the_key_is_in_no_log_row_or_answer(
 def test_the_waits_follow_the_schedule_and_the_last_repeats(configure: Any) -> None:
     configure(RETRY_SCHEDULE=[10, timedelta(minutes=1)])
     for attempts, wait in [(1, 10), (2, 60), (3, 60), (50, 60)]:
-        waits = {retry_wait(attempts) for _ in range(200)}
+        waits = {retry_wait(conf.RETRY_SCHEDULE, attempts) for _ in range(200)}
         assert wait * 0.8 <= min(waits) < wait < max(waits) <= wait * 1.2
 
 
 def test_two_statements_per_event_suffice(sandbox: Sandbox) -> None:
     record(64)
     deliver(limit=1)  # the slow start needs small groups; this measures what follows
-    sending.windows._sizes["default"] = 16
+    windows._sizes["default"] = 16
     with CaptureQueriesContext(connection) as queries:
         deliver(limit=63)
     statements = [q for q in queries if "SAVEPOINT" not in q["sql"]]

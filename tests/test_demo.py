@@ -234,7 +234,7 @@ def test_ctrl_c_ends_a_staying_demo_and_all_that_it_started(demo):
 @linux
 def test_a_part_that_dies_ends_all_and_is_named(demo):
     run = demo()
-    shown = "".join(iter(run.process.stdout.readline, "Ctrl-C ends it all.\n"))
+    shown = "".join(iter(run.process.stdout.readline, "Press Ctrl-C to stop.\n"))
     run.look()
     for words in (
         "The customer landed on",

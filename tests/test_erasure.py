@@ -14,6 +14,7 @@ from connectly_tracking import outbox
 from connectly_tracking.attribution import Erased, bind_order, erase, land
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import (
     Attribution,
     Conversion,
@@ -99,7 +100,7 @@ def test_what_is_under_way_is_not_tried_again_and_emptied_later(
     sandbox: Sandbox,
 ) -> None:
     row = outbox.record(make_purchase(), attribution=make_click())
-    claim("default", 1, lease=60, using="default")
+    claim(Run.begin(), "default", 1)
     assert erase(orders=[row.order_id]).under_way == 1
     assert fresh(row).body
     Conversion.objects.update(due_at=DbNow(-1))
@@ -113,7 +114,7 @@ def test_by_the_user_it_is_finished_at_the_second_time(
     ada: User, sandbox: Sandbox
 ) -> None:
     row = outbox.record(make_purchase(), attribution=make_click(user=ada))
-    claim("default", 1, lease=60, using="default")
+    claim(Run.begin(), "default", 1)
     assert erase(users=[ada.pk]) == (0, 0, 0, 1)
     Conversion.objects.update(due_at=DbNow(-1))
     deliver()

@@ -192,7 +192,8 @@ def test_a_click_may_come_five_minutes_after_its_order(
     user = User.objects.create(username="ada")
     click = make_click(age=0, user=user)
     order = make_purchase(event_time=int(time.time()) - late)
-    row = outbox.record(order, **{way: click if way == "attribution" else user})
+    source: dict[str, Any] = {way: click if way == "attribution" else user}
+    row = outbox.record(order, **source)
     assert (row.state, row.attribution_id) == (state, click.pk)
     if way == "user" and state == State.PENDING:
         # One that came in time wins over one that came too late.

@@ -14,6 +14,7 @@ from django.test import RequestFactory
 from connectly_tracking import attribution
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.delivery.settle import MAX_UNCONFIRMED
 from connectly_tracking.models import (
     OVERDUE,
@@ -161,7 +162,7 @@ def paused_by_a_limit(shop: Shop) -> None:
 def in_a_workers_hands(shop: Shop) -> None:
     shop.land()
     shop.pay()
-    claim("default", 1, lease=60, using="default")
+    claim(Run.begin(), "default", 1)
 
 
 @case(State.DELIVERED)
@@ -281,7 +282,7 @@ def stopped_each_worker(shop: Shop) -> None:
     shop.land()
     shop.pay()
     for _ in range(MAX_CRASHES + 1):
-        claim("default", 1, lease=60, using="default")
+        claim(Run.begin(), "default", 1)
         let_time_pass()
     deliver()
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from connectly_tracking import outbox, retention
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Attribution, Conversion, DeliveryAttempt
-from connectly_tracking.tasks import deliver_due, prune
+from connectly_tracking.tasks import deliver_due, prune_old
 
 from .conftest import make_click, make_purchase
 
@@ -96,7 +96,7 @@ def test_a_click_that_goes_leaves_its_conversion(configure: Any) -> None:
 
 
 def test_much_goes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "SLICE", 3)
+    monkeypatch.setattr(retention, "MAX_PRUNED_AT_ONCE", 3)
     for _ in range(10):
         make_click(age=400 * DAY)
     assert retention.prune() == (10, 0)
@@ -107,12 +107,12 @@ def test_the_tasks_do_what_their_names_say(sandbox: Sandbox) -> None:
     outbox.record(make_purchase(), attribution=make_click())
     deliver_due()
     assert sandbox.received_count == 1
-    prune()
+    prune_old()
     assert Attribution.objects.count() == 1
 
 
 def test_the_tasks_bear_their_names_and_bounds() -> None:
     assert deliver_due.name == "connectly_tracking.deliver_due"
-    assert prune.name == "connectly_tracking.prune"
+    assert prune_old.name == "connectly_tracking.prune"
     assert (deliver_due.soft_time_limit, deliver_due.time_limit) == (240, 300)
     assert (deliver_due.acks_late, deliver_due.ignore_result) == (False, True)

@@ -1,11 +1,14 @@
 """Claim, send, settle: from a due row to its next state.
 
-No transaction is open while a request is under way, and no thread but the caller's
-touches the database. Knows no request and no session.
+No transaction is open during a request, and only the calling thread uses the database.
+Imports nothing that needs a web request or a session.
 """
 
 from __future__ import annotations
 
-from .run import Tally, deliver
+from .memory import reset_memory
+from .run import make_client
+from .settle import Tally
+from .worker import deliver
 
-__all__ = ["Tally", "deliver"]
+__all__ = ["Tally", "deliver", "make_client", "reset_memory"]

@@ -1,4 +1,4 @@
-"""One business's circuit: what its answers change, and who may try a paused one.
+"""The circuit of one business: what its answers change, and who may probe a pause.
 
 The circuit is a row, since a broker may lose everything. It is read after every group
 of answers, so that one worker's trouble stops all of them, and written only when it
@@ -8,243 +8,205 @@ changes.
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
 
-from django.db import Error, connections
+from django.db import Error
 from django.db.models import F, Q
-from django.utils.crypto import salted_hmac
 
 from ..api.verdicts import Outcome
-from ..conf import conf
-from ..models import Circuit, Conversion, DbNow
+from ..models import Circuit, DbNow
 from ..signals import delivery_paused, delivery_resumed
+from .memory import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from django.db.models import QuerySet
+    from django.dispatch import Signal
 
     from ..api.verdicts import Verdict
-    from ..conf import Business
+    from .run import Run
 
 MAX_FAILURES: Final = 5  # in a row, over all workers
 MAX_REFUSALS: Final = 5
 
-#: These concern every event: nothing more may start, before it is even written down.
-STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
-_FAILURES: Final = frozenset(
-    {
-        Outcome.UNAVAILABLE,
-        Outcome.NOT_SENT,
-        Outcome.UNKNOWN,
-        Outcome.UNCONFIRMED,
-        Outcome.INTERNAL,
-    }
-)
-_ANSWERS: Final = frozenset({Outcome.CONFIRMED, Outcome.REFUSED})
-
 logger = logging.getLogger(__name__)
-#: When this process was last refused, by business and fingerprint (monotonic).
-_refused: dict[tuple[str, str], float] = {}
-
-
-def circuit_of(business: str, *, using: str) -> Circuit | None:
-    """None where there was never any trouble."""
-    return Circuit.objects.using(using).filter(pk=business).first()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """One batch's view of its business's circuit.
-
-    ``is_probe``: the business is paused, and this batch is the one that tries it.
+    """One batch's view of the circuit. ``is_probe``: the business is paused, and this
+    batch is the one that tries it.
     """
 
+    run: Run
     business: str
     fingerprint: str
-    using: str
     is_probe: bool = False
     probes: int = 0
-    _news: list[Callable[[], object]] = field(default_factory=list, init=False)
+    _news: list[tuple[Signal, dict[str, str]]] = field(default_factory=list, init=False)
 
     @property
     def longest_wait(self) -> float | None:
-        """A row that was tried as a probe is there again for the next one; seconds."""
+        """Seconds. A row that was sent as a probe is due again for the next one."""
         return self._probe_wait if self.is_probe else None
 
-    def note(self, verdicts: Sequence[Verdict]) -> bool:
-        """Take in a group of answers, in their order; what says nothing of the API is
-        left out of it. Whether the business flows.
+    def was_refused_lately(self) -> bool:
+        """Whether these settings were refused in this process not long ago."""
+        longest = self.run.settings.PROBE_SCHEDULE[-1]
+        return refusals.is_within(longest, self.business, self.fingerprint)
+
+    def claim_probe(self, circuit: Circuit) -> Self | None:
+        """The breaker of a probe if this worker may send one now, or None.
+
+        If the settings changed, a probe need not wait, unless the API asked to; but
+        only once, since two processes may have different settings. A probe has a lease
+        of its own, after which another one may follow.
         """
-        plain = [verdict.in_ascii() for verdict in verdicts]
+        ready = Q(paused_until__lte=DbNow())
+        asked_to_wait = circuit.reason == Circuit.Reason.THROTTLED
+        is_new = circuit.fingerprint != self.fingerprint
+        if is_new and not asked_to_wait and not self.was_refused_lately():
+            ready |= Q(fingerprint=circuit.fingerprint)
+        claimed = self._paused.filter(ready, probes=circuit.probes).update(
+            paused_until=DbNow(1.5 * self.run.settings.DEADLINE),
+            probes=F("probes") + 1,
+            fingerprint=self.fingerprint,
+        )
+        if not claimed:
+            return None
+        return replace(self, is_probe=True, probes=circuit.probes + 1)
+
+    def note(self, verdicts: Sequence[Verdict]) -> bool:
+        """Take in a group of answers: confirmations, then at most one other. Returns
+        whether the business flows.
+        """
         try:
-            try:
-                return self._note(verdicts)
-            except Error:
-                if plain == verdicts:
-                    raise
-                return self._note(plain)  # a column may lack what the answer says
+            return self._note(verdicts)
         except Error as exc:
-            if not connections[self.using].in_atomic_block:
-                connections[self.using].close_if_unusable_or_obsolete()
-            # What nobody could write down must not be done again and again.
+            plain = [verdict.in_ascii() for verdict in verdicts]
+            if plain != verdicts:
+                return self.note(plain)  # a column may lack a character of the answer
+            self.run.drop_lost_connection()
             error = type(exc).__name__
             logger.error("circuit_not_kept business=%s error=%s", self.business, error)
+            # A pause that could not be stored still holds for this worker.
             return all(it.outcome == Outcome.CONFIRMED for it in verdicts)
 
-    def tell(self) -> None:
-        """Let listeners know, whatever they do with it."""
-        while self._news:
-            self._news.pop(0)()
+    def send_signals(self) -> None:
+        for signal, words in self._news:
+            signal.send_robust(Circuit, business=self.business, **words)
 
     def _note(self, verdicts: Sequence[Verdict]) -> bool:
-        for verdict in verdicts:
-            if verdict.outcome == Outcome.CONFIGURATION:
-                return self._pause(Circuit.Reason.CONFIGURATION, verdict)
-        asked = [it for it in verdicts if it.outcome == Outcome.THROTTLED]
-        if asked:
-            longest = max(asked, key=lambda it: it.wait or 0)
-            return self._pause(Circuit.Reason.THROTTLED, longest, longest.wait)
-        circuit = self._row().first() or Circuit(business=self.business)
-        if not verdicts:
-            return circuit.paused_until is None
-        return self._count(verdicts, circuit)
+        last = verdicts[-1] if verdicts else None
+        if last and last.outcome == Outcome.CONFIGURATION:
+            refusals.note(self.business, self.fingerprint)
+            return self._pause(Circuit.Reason.CONFIGURATION, last)
+        if last and last.outcome == Outcome.THROTTLED:
+            return self._pause(Circuit.Reason.THROTTLED, last, last.wait)
+        circuit = self._row.first() or Circuit(business=self.business)
+        if last:
+            was_confirmed = verdicts[0].outcome == Outcome.CONFIRMED
+            return self._count(circuit, last, was_confirmed=was_confirmed)
+        return circuit.paused_until is None
 
-    def _count(self, verdicts: Sequence[Verdict], circuit: Circuit) -> bool:
-        outcomes = [verdict.outcome for verdict in verdicts]
-        answered = any(outcome in _ANSWERS for outcome in outcomes)
-        failed = len(list(takewhile(_FAILURES.__contains__, reversed(outcomes))))
-        confirmed = Outcome.CONFIRMED in outcomes
-        since = outcomes[::-1].index(Outcome.CONFIRMED) if confirmed else len(outcomes)
-        refused = outcomes[len(outcomes) - since :].count(Outcome.REFUSED)
-
+    def _count(self, circuit: Circuit, last: Verdict, *, was_confirmed: bool) -> bool:
+        """``was_confirmed``: whether a confirmation came before, or is the last."""
+        refused = last.outcome == Outcome.REFUSED
+        failed = not refused and last.outcome != Outcome.CONFIRMED
         changes: dict[str, object] = {}
-        if failed or (answered and circuit.failures):
-            changes["failures"] = failed if answered else F("failures") + failed
-        if refused or (confirmed and circuit.refusals):
-            changes["refusals"] = refused if confirmed else F("refusals") + refused
+        if failed:
+            changes["failures"] = 1 if was_confirmed else F("failures") + 1
+        elif circuit.failures:
+            changes["failures"] = 0
+        if refused:
+            changes["refusals"] = 1 if was_confirmed else F("refusals") + 1
+        elif was_confirmed and circuit.refusals:
+            changes["refusals"] = 0
         if changes:
-            self._row(make=bool(failed or refused)).update(**changes)
-            circuit = self._row().get()
+            if failed or refused:
+                self._make_row()
+            self._row.update(**changes)
+            circuit = self._row.get()
 
-        if circuit.refusals >= MAX_REFUSALS and not confirmed:
-            return self._pause(Circuit.Reason.REFUSALS, verdicts[-1])
+        if circuit.refusals >= MAX_REFUSALS and not was_confirmed:
+            return self._pause(Circuit.Reason.REFUSALS, last)
         if circuit.failures >= MAX_FAILURES:
-            reason = Circuit.Reason.UNAVAILABLE
-            return self._pause(reason, verdicts[-1], self._probe_wait)
-        if self.is_probe and answered:
+            return self._pause(Circuit.Reason.UNAVAILABLE, last, self._probe_wait)
+        if self.is_probe and not failed:
             self._resume()
             return True
-        if self.is_probe:  # which says nothing new about the reason
-            paused = self._row().exclude(paused_until=None)
-            paused.update(paused_until=DbNow(self._probe_wait))
+        if self.is_probe:  # says nothing new about the reason of the pause
+            self._paused.update(paused_until=DbNow(self._probe_wait))
         return circuit.paused_until is None
 
     def _pause(
         self, reason: Circuit.Reason, verdict: Verdict, wait: float | None = None
     ) -> bool:
-        """Nothing more of this business until then; False, for whoever asks."""
-        if reason == Circuit.Reason.CONFIGURATION:
-            _refused[self.business, self.fingerprint] = time.monotonic()
-        until = DbNow(conf.PROBE_SCHEDULE[-1] if wait is None else wait)
-        words = str(verdict.status_code or verdict.outcome)
+        """Pause the business until then. Always returns False: not flowing."""
+        longest = self.run.settings.PROBE_SCHEDULE[-1]
+        until = DbNow(longest if wait is None else wait)
+        by = str(verdict.status_code or verdict.outcome)
+        detail = f"{by}: {verdict.detail}" if verdict.detail else by
         state = {
             "paused_until": until,
             "reason": reason,
-            "detail": f"{words}: {verdict.detail}" if verdict.detail else words,
+            "detail": detail,
             "fingerprint": self.fingerprint,
         }
-        row = self._row(make=True)
-        flowed = row.filter(paused_until=None)
-        news = flowed.update(**state, probes=0, changed_at=DbNow())
-        if not news:
-            # A pause is made longer by anybody, shorter only by who probes.
-            mine = row if self.is_probe else row.filter(paused_until__lt=until)
-            news = mine.exclude(reason=reason).update(**state)
-            if not news:
-                mine.update(**state)
-        elif reason == Circuit.Reason.UNAVAILABLE:
+        self._make_row()
+        flowing = self._row.filter(paused_until=None)
+        began = flowing.update(**state, probes=0, changed_at=DbNow())
+        if began and reason == Circuit.Reason.UNAVAILABLE:
             self._bring_forward(until)
-        if news:
-            logger.error("delivery_paused business=%s by=%s", self.business, words)
-            self._news.append(
-                partial(
-                    delivery_paused.send_robust,
-                    Circuit,
-                    business=self.business,
-                    reason=str(reason),
-                    detail=state["detail"],
-                )
-            )
+        if began or self._prolong(state):
+            logger.error("delivery_paused business=%s by=%s", self.business, by)
+            news = {"reason": str(reason), "detail": detail}
+            self._news.append((delivery_paused, news))
         return False
 
+    def _prolong(self, state: dict[str, object]) -> int:
+        """Change a pause. Returns 1 if that gave it another reason.
+
+        Any worker may make it longer, but only a probe may make it shorter.
+        """
+        row = self._row
+        if not self.is_probe:
+            row = row.filter(paused_until__lt=state["paused_until"])
+        changed = row.exclude(reason=state["reason"]).update(**state)
+        if not changed:
+            row.update(**state)
+        return changed
+
     def _resume(self) -> None:
-        """A probe was answered: all flows again, also what waits for a later try."""
-        paused = self._row().exclude(paused_until=None)
-        if paused.update(
+        """After a probe was answered: all rows flow again, those that wait, too."""
+        if self._paused.update(
             paused_until=None, reason="", detail="", probes=0, changed_at=DbNow()
         ):
             self._bring_forward(DbNow())
             logger.info("delivery_resumed business=%s", self.business)
-            self._news.append(
-                partial(delivery_resumed.send_robust, Circuit, business=self.business)
-            )
+            self._news.append((delivery_resumed, {}))
 
     def _bring_forward(self, until: DbNow) -> None:
-        """While a circuit is open its clock holds, not that of each row."""
-        waiting = Conversion.objects.using(self.using).retrying(self.business)
+        """During a pause rows wait for the circuit's next probe, not for their own."""
+        waiting = self.run.conversions.retrying(self.business)
         waiting.filter(due_at__gt=until).update(due_at=until)
 
-    def _row(self, *, make: bool = False) -> QuerySet[Circuit]:
-        rows = Circuit.objects.using(self.using)
-        if make:
-            # Without a row there was never trouble; two may find that out at once.
-            blank = Circuit(business=self.business, changed_at=DbNow())
-            rows.bulk_create([blank], ignore_conflicts=True)
-        return rows.filter(pk=self.business)
+    def _make_row(self) -> None:
+        # There is no row before the first trouble; two workers may find that at once.
+        blank = Circuit(business=self.business, changed_at=DbNow())
+        self.run.circuits.bulk_create([blank], ignore_conflicts=True)
+
+    @property
+    def _row(self) -> QuerySet[Circuit]:
+        return self.run.circuits.filter(pk=self.business)
+
+    @property
+    def _paused(self) -> QuerySet[Circuit]:
+        return self._row.exclude(paused_until=None)
 
     @property
     def _probe_wait(self) -> float:
-        schedule = conf.PROBE_SCHEDULE
+        schedule = self.run.settings.PROBE_SCHEDULE
         return schedule[min(self.probes, len(schedule) - 1)]
-
-
-def take_probe(circuit: Circuit, fingerprint: str, *, using: str) -> bool:
-    """Whether this worker is the one that may try a paused business now.
-
-    Where the settings have changed it need not wait, unless it was asked to; but once
-    only, since two processes may have different ones. A probe has a lease of its own,
-    after which another one may follow.
-    """
-    ready = Q(paused_until__lte=DbNow())
-    asked_to_wait = circuit.reason == Circuit.Reason.THROTTLED
-    is_new = circuit.fingerprint != fingerprint
-    if is_new and not asked_to_wait and not refused_lately(circuit.pk, fingerprint):
-        ready |= Q(fingerprint=circuit.fingerprint)
-    return bool(
-        Circuit.objects.using(using)
-        .filter(ready, pk=circuit.pk, probes=circuit.probes)
-        .exclude(paused_until=None)
-        .update(
-            paused_until=DbNow(1.5 * conf.DEADLINE),
-            probes=F("probes") + 1,
-            fingerprint=fingerprint,
-        )
-    )
-
-
-def refused_lately(business: str, fingerprint: str) -> bool:
-    """Whether these settings were refused in this process not long ago."""
-    at = _refused.get((business, fingerprint))
-    return at is not None and time.monotonic() < at + conf.PROBE_SCHEDULE[-1]
-
-
-def fingerprint_of(business: Business, base_url: str) -> str:
-    """Tells whether the settings changed, and nothing about them."""
-    parts = (base_url, business.business_id, business.api_key.reveal())
-    salt = "connectly_tracking.delivery.pause"
-    return salted_hmac(salt, "\n".join(parts), algorithm="sha256").hexdigest()

@@ -1,45 +1,41 @@
-"""Takes what is due, in one short transaction, so that no two workers hold a row.
+"""Takes due rows in one short transaction, so that no two workers hold the same row.
 
-What must not be sent any more is ended here. What may have stopped a worker is taken
-alone: if it does so again, nothing else is held up.
+End rows that may no longer be sent. Claim rows that may have crashed a worker alone: if
+that happens again, no other row is held up.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from django.db import transaction
 from django.utils import timezone
 
-from ..conf import conf
-from ..models import (
-    Conversion,
-    ConversionQuerySet,
-    DeliveryAttempt,
-    Reason,
-    State,
-    oldest_sent,
-)
+from ..models import ConversionQuerySet, DeliveryAttempt, State, oldest_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-MAX_CRASHES: Final = 5
-SLICE: Final = 500  # rows that are ended in one transaction
+    from .run import Run
 
-_ENDS: Final[Mapping[Reason, tuple[State, Callable[[ConversionQuerySet], int]]]] = {
-    Reason.CANCELLED: (State.SKIPPED, ConversionQuerySet.mark_cancelled),
-    Reason.EXPIRED: (State.EXPIRED, ConversionQuerySet.mark_expired),
-    Reason.INTERNAL: (State.REJECTED, ConversionQuerySet.mark_worn_out),
+MAX_CRASHES: Final = 5
+MAX_EXPIRED_AT_ONCE: Final = 500  # rows in one transaction
+
+#: How a due row ends that may not be sent, by the state that it ends in.
+_ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
+    State.SKIPPED: ConversionQuerySet.mark_cancelled,
+    State.EXPIRED: ConversionQuerySet.mark_expired,
+    State.REJECTED: ConversionQuerySet.mark_crashed,
 }
 
 
-class _Row(NamedTuple):
+class Claimed(NamedTuple):
+    """A due row. Once it is claimed, ``attempts`` includes this one."""
+
     pk: int
     body: str
     state: str
@@ -49,141 +45,116 @@ class _Row(NamedTuple):
     event_time: datetime | None
     replayed_at: datetime | None
     cancelled_at: datetime | None
+    attempt_id: UUID
 
     @property
     def was_left_behind(self) -> bool:
-        """Its worker took it and was never heard of again."""
+        """Its worker claimed it and never wrote down a result."""
         return self.state == State.SENDING
 
     @property
-    def is_suspect(self) -> bool:
+    def may_crash(self) -> bool:
         return self.was_left_behind or self.crashes > 0
 
+    def counted(self) -> Claimed:
+        crashes = self.crashes + self.was_left_behind
+        return self._replace(attempts=self.attempts + 1, crashes=crashes)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """One row in hand. ``attempts`` counts this one, and those before a replay."""
-
-    pk: int
-    body: str
-    attempts: int
-    unconfirmed: int
-    crashes: int
-    attempt_id: UUID
-    replayed_at: datetime | None = None
+    def ends_as(self, oldest: datetime) -> State | None:
+        """The state to end it in, or None if it may be sent."""
+        if self.cancelled_at is not None:
+            return State.SKIPPED
+        # The age of a replayed row counts from the replay.
+        times = [at for at in (self.event_time, self.replayed_at) if at is not None]
+        if times and max(times) < oldest:
+            return State.EXPIRED
+        if self.was_left_behind and self.crashes >= MAX_CRASHES:
+            return State.REJECTED
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Rows held under one token. ``claimed_at``: monotonic, before the claim.
+    """Rows claimed under one token. ``claimed_at``: monotonic, before the claim.
 
-    ``ended``: rows that were due, but are not to be sent any more, and their states.
+    ``ended``: rows that were due but may not be sent, by key, and their new states.
     """
 
     business: str
     token: UUID
     claimed_at: float
     rows: tuple[Claimed, ...] = ()
-    ended: tuple[tuple[int, State], ...] = ()
-
-
-def is_any_due(businesses: Collection[str], *, using: str) -> bool:
-    """The idle poll: one statement, which reads the index where it begins."""
-    due = Conversion.objects.using(using).due(businesses)
-    return bool(due.values_list("pk")[:1])
+    ended: Mapping[int, State] = field(default_factory=dict)
 
 
 def claim(
-    business: str, limit: int, *, lease: float, fresh_first: bool = False, using: str
+    run: Run, business: str, limit: int, *, least_tried: bool = False
 ) -> Batch | None:
-    """Take up to so many due rows of one business; None where none is left.
+    """Claim up to ``limit`` due rows of a business. Returns None if none is due.
 
-    The oldest; or of those the ones that were tried least, where an outage must not be
-    told by a row that always fails.
+    The oldest rows; with ``least_tried`` those of them with the fewest attempts, so
+    that a row that always fails does not make an outage last.
 
-    The attempts are written with the claim: one that is left unfinished says that
-    nobody knows what came of it.
+    The attempts are written with the claim: an attempt that is never finished means
+    that the result is unknown.
     """
-    batch = Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
-    conversions = Conversion.objects.using(using)
-    with transaction.atomic(using=using):
-        due = conversions.due([business]).locked(skip=True)
-        most = conf.BATCH if fresh_first else limit
-        found = [_Row(*row) for row in due.values_list(*_Row._fields)[:most]]
+    batch = _new_batch(business)
+    with run.atomic():
+        due = run.conversions.due([business]).locked(skip=True)
+        most = run.settings.BATCH if least_tried else limit
+        columns = due.values_list(*Claimed._fields[:-1])[:most]
+        found = [Claimed._make((*row, uuid.uuid4())) for row in columns]
         if not found:
             return None
-        live, ended = _parted(found, conversions)
-        if fresh_first:
-            live = sorted(live, key=lambda row: row.attempts)[:limit]
-        # The oldest decides, so that neither kind waits for the other to run dry.
-        if live and live[0].is_suspect:
-            mine, crashes = live[:1], int(live[0].was_left_behind)
+        ended = _end_unsendable(run, found)
+        rows = [row for row in found if row.pk not in ended]
+        if least_tried:
+            rows = sorted(rows, key=lambda row: row.attempts)[:limit]
+        # The oldest row decides, so that neither kind waits for the other to run out.
+        if rows and rows[0].may_crash:
+            rows = rows[:1]
         else:
-            mine, crashes = [row for row in live if not row.is_suspect], 0
-        if mine:
-            held = conversions.filter(pk__in=[row.pk for row in mine])
-            held.mark_sending(batch.token, lease, crashes=crashes)
-        return replace(batch, rows=_attempted(mine, crashes, using), ended=ended)
+            rows = [row for row in rows if not row.may_crash]
+        if rows:
+            _hold(run, rows, batch.token)
+    return replace(batch, rows=tuple(row.counted() for row in rows), ended=ended)
 
 
-def expire(business: str, limit: int = SLICE, *, using: str) -> list[int]:
-    """End what has become too old while the business is paused. Returns which rows."""
-    oldest, conversions = oldest_sent(), Conversion.objects.using(using)
-    with transaction.atomic(using=using):
-        due = conversions.due([business]).locked(skip=True)
+def expire(run: Run, business: str, limit: int) -> Batch | None:
+    """End up to ``limit`` rows that became too old while their business is paused.
+
+    Returns a batch with nothing to send, or None if no row was too old.
+    """
+    oldest = oldest_sent(run.settings)
+    with run.atomic():
+        due = run.conversions.due([business]).locked(skip=True)
         old = due.filter(event_time__lt=oldest).exclude(replayed_at__gte=oldest)
-        gone = list(old.values_list("pk", flat=True)[: min(limit, SLICE)])
-        if gone:
-            conversions.filter(pk__in=gone).mark_expired()
-    return gone
+        keys = list(old.values_list("pk", flat=True)[: min(limit, MAX_EXPIRED_AT_ONCE)])
+        if not keys:
+            return None
+        run.conversions.filter(pk__in=keys).mark_expired()
+    return replace(_new_batch(business), ended=dict.fromkeys(keys, State.EXPIRED))
 
 
-def _parted(
-    found: Sequence[_Row], conversions: ConversionQuerySet
-) -> tuple[list[_Row], tuple[tuple[int, State], ...]]:
-    """What may be sent; and what may not, which is ended."""
-    fates = [(row, _fate(row)) for row in found]
-    ended = list[tuple[int, State]]()
-    for reason, (state, mark) in _ENDS.items():
-        if gone := [row.pk for row, fate in fates if fate == reason]:
-            mark(conversions.filter(pk__in=gone))
-            ended += [(pk, state) for pk in gone]
-    return [row for row, fate in fates if fate is None], tuple(ended)
+def _new_batch(business: str) -> Batch:
+    return Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
 
 
-def _fate(row: _Row) -> Reason | None:
-    """Why it is not to be sent any more, if so."""
-    if row.cancelled_at is not None:
-        return Reason.CANCELLED
-    if _is_too_old(row):
-        return Reason.EXPIRED
-    if row.was_left_behind and row.crashes >= MAX_CRASHES:
-        return Reason.INTERNAL
-    return None
+def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
+    oldest = oldest_sent(run.settings)
+    ended = {row.pk: state for row in found if (state := row.ends_as(oldest))}
+    for state, mark in _ENDINGS.items():
+        if keys := [pk for pk, its_state in ended.items() if its_state == state]:
+            mark(run.conversions.filter(pk__in=keys))
+    return ended
 
 
-def _is_too_old(row: _Row) -> bool:
-    # A person who sends it again decides that it is worth sending.
-    times = [at for at in (row.event_time, row.replayed_at) if at is not None]
-    return bool(times) and max(times) < oldest_sent()
-
-
-def _attempted(rows: Sequence[_Row], crashes: int, using: str) -> tuple[Claimed, ...]:
-    claimed = tuple(
-        Claimed(
-            pk=row.pk,
-            body=row.body,
-            attempts=row.attempts + 1,
-            unconfirmed=row.unconfirmed,
-            crashes=row.crashes + crashes,
-            attempt_id=uuid.uuid4(),
-            replayed_at=row.replayed_at,
-        )
+def _hold(run: Run, rows: Sequence[Claimed], token: UUID) -> None:
+    claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
+    crashes = int(rows[0].was_left_behind)  # then it is alone
+    claimed.mark_sending(token, run.settings.LEASE, crashes=crashes)
+    now = timezone.now()
+    run.attempts.bulk_create(
+        DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=now)
         for row in rows
     )
-    now = timezone.now()
-    DeliveryAttempt.objects.using(using).bulk_create(
-        DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=now)
-        for row in claimed
-    )
-    return claimed

@@ -1,7 +1,8 @@
 """Posts a batch from a few threads over kept connections.
 
-A process begins with one request at a time and grows as answers confirm (slow start): a
-wrong key then costs one request, and a broken contract a handful of rows.
+A process begins with one request at a time and sends more at once as answers confirm
+(slow start): a wrong key then costs one request, and a broken contract a handful of
+rows.
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from ..api.verdicts import Outcome, Verdict
-from ..conf import conf
-from .breaker import STOPS
 from .claim import Claimed
+from .memory import windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
     from ..api.client import Client
+    from ..conf import Conf
     from .claim import Batch
 
-GROUP: Final = 16  # results that are settled together
-PATIENCE: Final = 0.1  # seconds that a result waits for others
+MAX_GROUP_SIZE: Final = 16  # results that are written together
+MAX_GROUP_WAIT: Final = 0.1  # seconds that a result waits for others
+
+#: The answers that concern every event.
+_STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of one row. Times are UTC."""
+    """The result of sending one row. Times are UTC."""
 
     row: Claimed
     verdict: Verdict
@@ -40,153 +46,119 @@ class Result:
     finished_at: datetime
 
     @property
-    def is_telling(self) -> bool:
-        """Whether it says something of the API, and not of a row that always fails."""
+    def is_confirmed(self) -> bool:
+        return self.verdict.outcome == Outcome.CONFIRMED
+
+    @property
+    def is_about_api(self) -> bool:
+        """Whether it says something about the API, and not only about the row."""
         return self.verdict.outcome != Outcome.INTERNAL or not self.row.crashes
 
-
-class Windows:
-    """How many requests may be under way, by business; grows from 1 to THREADS."""
-
-    def __init__(self) -> None:
-        self._sizes: dict[str, int] = {}
-        self._pauses: dict[str, datetime | None] = {}
-
-    def clear(self) -> None:
-        self._sizes.clear()
-        self._pauses.clear()
-
-    def size(self, business: str) -> int:
-        return self._sizes.get(business, 1)
-
-    def grow(self, business: str) -> None:
-        self._sizes[business] = min(self.size(business) + 1, conf.THREADS)
-
-    def shrink(self, business: str) -> None:
-        self._sizes.pop(business, None)
-
-    def heed(self, business: str, changed_at: datetime | None) -> None:
-        """Begin with 1 again after any pause, also one that other workers saw."""
-        if self._pauses.get(business) != changed_at:
-            self.shrink(business)
-        self._pauses[business] = changed_at
+    @property
+    def stops_all(self) -> bool:
+        """Whether no other request of the business may start."""
+        return self.verdict.outcome in _STOPS
 
 
-class _Gate:
-    """Whether another request may start; asked by every thread before it sends."""
+class Sending:
+    """Sends a batch. Close it at the end, or queued requests may still start.
 
-    def __init__(self, last_start: float) -> None:
-        self._last_start = last_start
+    No request starts so late that it could outlive the lease, and none after ``stop``
+    returned True or an answer that concerns every event.
+    """
 
-    def is_open(self) -> bool:
-        return time.monotonic() < self._last_start
+    def __init__(
+        self, batch: Batch, client: Client, settings: Conf, stop: Callable[[], bool]
+    ) -> None:
+        self._business = batch.business
+        self._client = client
+        self._threads = settings.THREADS
+        self._stop = stop
+        self._last_start = batch.claimed_at + 0.9 * settings.LEASE - settings.DEADLINE
+        self._answers = SimpleQueue[Result | Claimed]()
+        self._waiting = deque(batch.rows)
+        self._given_back = list[Claimed]()
+        self._under_way = 0
+
+    @property
+    def unsent(self) -> tuple[Claimed, ...]:
+        return (*self._given_back, *self._waiting)
 
     def close(self) -> None:
+        """Start no other request."""
         self._last_start = float("-inf")
 
+    def groups(self) -> Iterator[list[Result]]:
+        """Send the rows. Yields the results in small groups until none is under way.
 
-windows = Windows()
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+        A group ends with the first result that is not a confirmation.
+        """
+        group, ends_at = list[Result](), 0.0
+        self._start_requests(len(group))
+        while self._under_way:
+            answer = self._next_answer(ends_at - time.monotonic() if group else None)
+            if isinstance(answer, Result):
+                ends_at = ends_at if group else time.monotonic() + MAX_GROUP_WAIT
+                group.append(answer)
+            if group and (
+                answer is None  # they waited long enough
+                or not group[-1].is_confirmed
+                or len(group) >= MAX_GROUP_SIZE
+                or not self._under_way
+            ):
+                yield group
+                group = []
+            self._start_requests(len(group))
 
+    def _start_requests(self, unwritten: int) -> None:
+        threads, size = self._threads, windows.size(self._business)
+        # At full size as many again queue up, so that no thread is idle while results
+        # are written.
+        room = 2 * threads - unwritten if 1 < size == threads else size
+        if self._stop():
+            self.close()
+        while self._waiting and self._under_way < room and self._may_start():
+            _pool(threads).submit(self._post, self._waiting.popleft())
+            self._under_way += 1
 
-def send(
-    batch: Batch,
-    client: Client,
-    settle: Callable[[Sequence[Result]], bool],
-    *,
-    stop: Callable[[], bool],
-) -> tuple[Claimed, ...]:
-    """Post the rows; hand the results to ``settle`` in this thread, in small groups.
+    def _next_answer(self, timeout: float | None) -> Result | Claimed | None:
+        """Wait for a result, or for a row that was not sent. None: not in time."""
+        try:
+            answer = self._answers.get(
+                timeout=None if timeout is None else max(timeout, 0)
+            )
+        except Empty:
+            return None
+        self._under_way -= 1
+        if isinstance(answer, Claimed):
+            self._given_back.append(answer)
+        elif answer.is_confirmed:
+            windows.grow(self._business, self._threads)
+        elif answer.stops_all:
+            self.close()
+        return answer
 
-    No POST starts so late that it could outlive the lease, and none after ``settle``
-    said that the business does not flow. Returns the rows that were never sent.
-    """
-    gate = _Gate(batch.claimed_at + 0.9 * conf.LEASE - conf.DEADLINE)
-    try:
-        return _send(batch, client, gate, settle, stop)
-    finally:
-        gate.close()  # where this ends with an error, what is queued must not start
+    def _may_start(self) -> bool:
+        """Asked by each thread, too, before it sends."""
+        return time.monotonic() < self._last_start
 
-
-def _send(
-    batch: Batch,
-    client: Client,
-    gate: _Gate,
-    settle: Callable[[Sequence[Result]], bool],
-    stop: Callable[[], bool],
-) -> tuple[Claimed, ...]:
-    threads = conf.THREADS
-    pool, answers = _pool(threads), SimpleQueue[Result | Claimed]()
-    waiting, unsent, done = deque(batch.rows), list[Claimed](), list[Result]()
-    flying, settle_at = 0, 0.0
-    while True:
-        # Once at full width as many again queue up, so that no thread stands idle while
-        # this one settles.
-        width = windows.size(batch.business)
-        room = 2 * threads - len(done) if 1 < width == threads else width
-        if stop():
-            gate.close()
-        while waiting and flying < room and gate.is_open():
-            pool.submit(_post, client, waiting.popleft(), gate, answers)
-            flying += 1
-        if not flying:
-            return (*unsent, *waiting)
-        answer = _next(answers, settle_at - time.monotonic() if done else None)
-        if isinstance(answer, Result):
-            settle_at = settle_at if done else time.monotonic() + PATIENCE
-            done.append(answer)
-            if answer.verdict.outcome == Outcome.CONFIRMED:
-                windows.grow(batch.business)
-            elif answer.verdict.outcome in STOPS:
-                gate.close()
-        elif answer is not None:
-            unsent.append(answer)
-        flying -= answer is not None
-        if done and (_is_urgent(answer) or len(done) >= GROUP or not flying):
-            if not settle(done):
-                gate.close()
-                windows.shrink(batch.business)
-            done.clear()
-
-
-def _is_urgent(answer: Result | Claimed | None) -> bool:
-    """Whether the results so far must not wait: one failed, or waited long enough."""
-    if isinstance(answer, Result):
-        return answer.verdict.outcome != Outcome.CONFIRMED
-    return answer is None
-
-
-def _next(
-    answers: SimpleQueue[Result | Claimed], timeout: float | None
-) -> Result | Claimed | None:
-    try:
-        return answers.get(timeout=None if timeout is None else max(timeout, 0))
-    except Empty:
-        return None
-
-
-def _post(
-    client: Client,
-    row: Claimed,
-    gate: _Gate,
-    answers: SimpleQueue[Result | Claimed],
-) -> None:
-    if not gate.is_open():
-        answers.put(row)
-        return
-    started_at = datetime.now(UTC)
-    try:
-        verdict = client.post(row.body)
-    except BaseException as exc:  # noqa: BLE001 - else its batch would wait for ever
-        verdict = Verdict(outcome=Outcome.INTERNAL, detail=type(exc).__name__)
-    answers.put(
-        Result(
-            row=row,
-            verdict=verdict,
-            started_at=started_at,
-            finished_at=datetime.now(UTC),
+    def _post(self, row: Claimed) -> None:
+        if not self._may_start():
+            self._answers.put(row)
+            return
+        started_at = datetime.now(UTC)
+        try:
+            verdict = self._client.post(row.body)
+        except BaseException as exc:  # noqa: BLE001 - or the batch would wait forever
+            verdict = Verdict(outcome=Outcome.INTERNAL, detail=type(exc).__name__)
+        self._answers.put(
+            Result(
+                row=row,
+                verdict=verdict,
+                started_at=started_at,
+                finished_at=datetime.now(UTC),
+            )
         )
-    )
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -1,253 +1,244 @@
-"""Writes down what came of the rows: each arrow only where the row is still ours."""
+"""Writes down the results of a batch. A failure changes only rows we still hold."""
 
 from __future__ import annotations
 
 import logging
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from django.db import (
-    Error,
-    InterfaceError,
-    OperationalError,
-    connections,
-    transaction,
-)
+from django.db import Error, InterfaceError, OperationalError
 
 from ..api.verdicts import Outcome
-from ..conf import conf
 from ..models import Conversion, DeliveryAttempt, Reason, State, moment
 from ..signals import conversion_delivered, conversion_failed
 from .claim import MAX_CRASHES
+from .send import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from uuid import UUID
-
-    from django.dispatch import Signal
+    from collections.abc import Iterable, Sequence
 
     from ..models import ConversionQuerySet
-    from .claim import Claimed
-    from .send import Result
+    from .claim import Batch, Claimed
+    from .run import Run
 
+RELEASED: Final = "released"
 JITTER: Final = 0.2
 MAX_UNCONFIRMED: Final = 8
 
+_FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
+_SIGNALS: Final = {
+    conversion_delivered: {State.DELIVERED},
+    conversion_failed: {State.REJECTED, State.EXPIRED},
+}
+
 logger = logging.getLogger(__name__)
 
-_FAILED: Final = frozenset({State.REJECTED, State.EXPIRED})
-_FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
+
+class Tally(Counter[str]):
+    """How many rows reached which state; ``released`` rows were given back unsent."""
+
+    @property
+    def claimed(self) -> int:
+        return self.total()
+
+    @property
+    def moved(self) -> int:
+        return self.total() - self[RELEASED]
+
+    def __str__(self) -> str:
+        parts = [f"{state} {count}" for state, count in sorted(self.items()) if count]
+        return f"claimed {self.claimed}" + "".join(f", {part}" for part in parts)
 
 
-@dataclass(slots=True)
-class Settled:
-    """What became of a batch so far."""
+class Settlement:
+    """Writes down what became of a batch.
 
-    states: Counter[str] = field(default_factory=Counter)
-    delivered: list[int] = field(default_factory=list)
-    failed: list[int] = field(default_factory=list)
-    busy: list[Result] = field(default_factory=list)
-
-    def note(self, pk: int, state: State) -> None:
-        self.states[state] += 1
-        if state == State.DELIVERED:
-            self.delivered.append(pk)
-        elif state in _FAILED:
-            self.failed.append(pk)
-
-    def tell(self, *, using: str) -> None:
-        """Let listeners know, whatever they do with it."""
-        _tell(conversion_delivered, self.delivered, using)
-        _tell(conversion_failed, self.failed, using)
-
-
-def settle(
-    results: Sequence[Result],
-    token: UUID,
-    settled: Settled,
-    *,
-    longest_wait: float | None = None,
-    is_last: bool = False,
-    using: str,
-) -> bool:
-    """Settle a group of results in one transaction. Whether all could be written.
-
-    What is tried again waits by the schedule, and no longer than ``longest_wait``
-    seconds. Where the database refuses the group, each by itself: one that cannot be
-    written must not send its neighbours out again. Where its connection was lost, once
-    more on a new one; that is the ``is_last`` time.
+    A row that is tried again waits by the schedule, but no longer than ``longest_wait``
+    seconds if that is given: then the batch is a probe, and its failures need not be
+    the row's fault.
     """
-    again = partial(
-        settle, token=token, settled=settled, longest_wait=longest_wait, using=using
-    )
-    group = partial(_settle_group, token, settled, longest_wait, using)
-    try:
-        settled.busy += group(results, skip=True)
-    except Error as exc:
-        if not connections[using].in_atomic_block:
-            connections[using].close_if_unusable_or_obsolete()
-        if len(results) > 1:
-            written = [again([result]) for result in results]  # each, whatever fails
-            return all(written)
-        plain = replace(results[0], verdict=results[0].verdict.in_ascii())
-        if plain != results[0]:
-            return again([plain], is_last=is_last)
-        if isinstance(exc, OperationalError | InterfaceError) and not is_last:
-            return again(results, is_last=True)
-        # Its lease ends, and it is sent again with the same bytes.
-        pk, error = results[0].row.pk, type(exc).__name__
-        logger.error("result_not_settled conversion=%s error=%s", pk, error)
-        return False
-    return True
 
+    def __init__(
+        self, run: Run, batch: Batch, *, longest_wait: float | None = None
+    ) -> None:
+        self._run = run
+        self._token = batch.token
+        self._longest_wait = longest_wait
+        self._is_probe = longest_wait is not None
+        #: The keys of the rows, and the states that they reached.
+        self._reached: list[tuple[int, str]] = [*batch.ended.items()]
+        self._busy = list[Result]()
 
-def settle_busy(
-    token: UUID,
-    settled: Settled,
-    *,
-    longest_wait: float | None = None,
-    using: str,
-) -> None:
-    """Settle what a transaction of the shop's holds, a cancellation: last, and each by
-    itself, since to wait for one row while holding others could end that transaction.
-    """
-    while settled.busy:
-        result = settled.busy.pop()
+    @property
+    def tally(self) -> Tally:
+        return Tally(state for _pk, state in self._reached)
+
+    def write(self, results: Sequence[Result]) -> bool:
+        """Write a group in one transaction. Returns whether all could be written.
+
+        If the database refuses the group, each result is written by itself: one that
+        cannot be written must not cause its neighbours to be sent again.
+        """
+        if len(results) > 1 and self._try(results) is None:
+            return True
+        written = [self._write_alone(result) for result in results]  # all, in any case
+        return all(written)
+
+    def write_busy(self) -> None:
+        """Write the results of rows that another transaction held, such as a
+        cancellation: last and one by one, since waiting for a row while holding others
+        could end that transaction.
+        """
+        while self._busy:
+            result = self._busy.pop()
+            if error := self._try([result], skip=False):
+                _log_lost(result, error)
+
+    def release(self, rows: Sequence[Claimed]) -> None:
+        """Give back rows that were never sent, as if they had not been claimed."""
+        if not rows:
+            return
+        with self._run.atomic():
+            held = self._run.conversions.held_by(self._token)
+            held.filter(pk__in=[row.pk for row in rows]).release()
+            attempts = [row.attempt_id for row in rows]
+            self._run.attempts.filter(pk__in=attempts).delete()
+        self._reached += [(row.pk, RELEASED) for row in rows]
+
+    def send_signals(self) -> None:
+        for signal, states in _SIGNALS.items():
+            keys = [pk for pk, state in self._reached if state in states]
+            if keys and signal.has_listeners(Conversion):
+                for conversion in self._run.conversions.filter(pk__in=keys):
+                    signal.send_robust(Conversion, conversion=conversion)
+
+    def _write_alone(self, result: Result) -> bool:
+        error = self._try([result])
+        plain = replace(result, verdict=result.verdict.in_ascii())
+        if error and plain != result:
+            error = self._try([plain])  # a column may lack a character of the answer
+        if isinstance(error, OperationalError | InterfaceError):
+            error = self._try([plain])  # the connection was lost
+        if error:
+            # Its lease ends, and the same bytes are sent again.
+            _log_lost(result, error)
+        return error is None
+
+    def _try(self, results: Sequence[Result], *, skip: bool = True) -> Error | None:
         try:
-            _settle_group(token, settled, longest_wait, using, [result], skip=False)
+            self._write_group(results, skip=skip)
         except Error as exc:
-            pk, error = result.row.pk, type(exc).__name__
-            logger.error("result_not_settled conversion=%s error=%s", pk, error)
+            self._run.drop_lost_connection()
+            return exc
+        return None
+
+    def _write_group(self, results: Sequence[Result], *, skip: bool) -> None:
+        """With ``skip``, put aside the results of rows that others hold."""
+        rows, reached = self._run.conversions, list[tuple[int, State]]()
+        with self._run.atomic():
+            ours = rows.filter(pk__in=[result.row.pk for result in results])
+            locked = dict(ours.order_by().locked(skip=skip).values_list("pk", "state"))
+            free = [result for result in results if result.row.pk in locked]
+            confirmed = [
+                result.row.pk
+                for result in free
+                if result.is_confirmed and locked[result.row.pk] != State.DELIVERED
+            ]
+            if confirmed:
+                rows.filter(pk__in=confirmed).mark_delivered()
+                reached += [(pk, State.DELIVERED) for pk in confirmed]
+            for result in free:
+                if not result.is_confirmed and (state := self._write_failure(result)):
+                    reached.append((result.row.pk, state))
+            if free:
+                self._finish_attempts(free)
+        self._reached += reached
+        if skip:
+            self._busy += [it for it in results if it.row.pk not in locked]
+
+    def _write_failure(self, result: Result) -> State | None:
+        """Returns the row's new state, or None if it is no longer ours."""
+        held = self._run.conversions.held_by(self._token).filter(pk=result.row.pk)
+        if reason := self._final_reason(result):
+            return State.REJECTED if held.mark_rejected(reason) else None
+        return State.PENDING if self._mark_pending(held, result) else None
+
+    def _final_reason(self, result: Result) -> Reason | None:
+        """Why the row is not tried again, or None."""
+        row, is_probe = result.row, self._is_probe
+        is_last_try = row.unconfirmed + 1 >= MAX_UNCONFIRMED
+        match result.verdict.outcome:
+            case Outcome.REFUSED:
+                return Reason.REFUSED
+            case Outcome.UNCONFIRMED if is_last_try:
+                return Reason.UNCONFIRMED
+            case Outcome.CONFIGURATION if is_last_try and not is_probe:
+                # Other rows were answered in between: this one alone (by a firewall
+                # that dislikes its content) pauses the business again and again.
+                return Reason.UNCONFIRMED
+            case Outcome.INTERNAL if row.crashes + 1 >= MAX_CRASHES and not is_probe:
+                return Reason.INTERNAL
+        return None
+
+    def _mark_pending(self, held: ConversionQuerySet, result: Result) -> int:
+        """Returns how many rows it changed: 1, or 0 if the row is no longer ours."""
+        schedule, times = self._run.settings.RETRY_SCHEDULE, result.row.unconfirmed
+        wait = retry_wait(schedule, self._tries(result.row))
+        soon = wait if self._longest_wait is None else min(wait, self._longest_wait)
+        match result.verdict.outcome:
+            case Outcome.CONFIGURATION if self._is_probe:
+                return held.release()  # the attempt stays visible, but does not count
+            case Outcome.CONFIGURATION:
+                again = retry_wait(schedule, times) if times else 0
+                return held.release(again, unconfirmed=1)
+            case Outcome.UNCONFIRMED:
+                return held.mark_pending(wait, unconfirmed=1)
+            case Outcome.INTERNAL:
+                return held.mark_internal_error(soon, crashes=int(not self._is_probe))
+            case Outcome.THROTTLED:
+                return held.mark_pending(result.verdict.wait or 0)
+            case _:
+                return held.mark_pending(soon)
+
+    def _tries(self, row: Claimed) -> int:
+        """How often the row was tried, or how often since its replay."""
+        if row.replayed_at is None:
+            return row.attempts
+        since = self._run.attempts.filter(
+            conversion_id=row.pk, started_at__gte=row.replayed_at
+        )
+        return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
+
+    def _finish_attempts(self, results: Iterable[Result]) -> None:
+        """Overwrite the rows of the claim: far cheaper than ``bulk_update``."""
+        by_target = self._run.connection.features.supports_update_conflicts_with_target
+        self._run.attempts.bulk_create(
+            [
+                DeliveryAttempt(
+                    id=result.row.attempt_id,
+                    conversion_id=result.row.pk,
+                    started_at=moment(result.started_at.timestamp()),
+                    finished_at=moment(result.finished_at.timestamp()),
+                    outcome=result.verdict.outcome.value,
+                    status_code=result.verdict.status_code,
+                    detail=result.verdict.detail,
+                )
+                for result in results
+            ],
+            update_conflicts=True,
+            unique_fields=["id"] if by_target else None,
+            update_fields=_FINISHED,
+        )
 
 
-def _settle_group(
-    token: UUID,
-    settled: Settled,
-    longest_wait: float | None,
-    using: str,
-    results: Sequence[Result],
-    *,
-    skip: bool,
-) -> list[Result]:
-    """Settle those whose rows are free. Returns the others, if it does not wait."""
-    rows, reached = Conversion.objects.using(using), list[tuple[int, State]]()
-    with transaction.atomic(using=using):
-        ours = rows.filter(pk__in=[result.row.pk for result in results])
-        known = dict(ours.order_by().locked(skip=skip).values_list("pk", "state"))
-        free = [result for result in results if result.row.pk in known]
-        fresh = [
-            result.row.pk
-            for result in free
-            if _is_confirmed(result) and known[result.row.pk] != State.DELIVERED
-        ]
-        if fresh:
-            rows.filter(pk__in=fresh).mark_delivered()
-            reached += [(pk, State.DELIVERED) for pk in fresh]
-        for result in free:
-            if not _is_confirmed(result):
-                state = _settle_failure(result, rows.held_by(token), longest_wait)
-                reached += [(result.row.pk, state)] if state else []
-        if free:
-            _finish_attempts(free, using)
-    for pk, state in reached:
-        settled.note(pk, state)
-    return [it for it in results if it.row.pk not in known] if skip else []
-
-
-def release(rows: Sequence[Claimed], token: UUID, *, using: str) -> None:
-    """Give back what was never sent, as if it had not been taken."""
-    with transaction.atomic(using=using):
-        held = Conversion.objects.using(using).held_by(token)
-        held.filter(pk__in=[row.pk for row in rows]).release()
-        attempts = DeliveryAttempt.objects.using(using)
-        attempts.filter(pk__in=[row.attempt_id for row in rows]).delete()
-
-
-def retry_wait(attempts: int) -> float:
+def retry_wait(schedule: Sequence[float], tries: int) -> float:
     """Seconds until the next try after so many, varied so that tries spread out."""
-    schedule = conf.RETRY_SCHEDULE
-    wait = schedule[min(max(attempts, 1), len(schedule)) - 1]
+    wait = schedule[min(max(tries, 1), len(schedule)) - 1]
     return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
 
-def _tries(row: Claimed, using: str) -> int:
-    """How often it was tried; of what a person had sent again, since then."""
-    if row.replayed_at is None:
-        return row.attempts
-    since = DeliveryAttempt.objects.using(using).filter(
-        conversion_id=row.pk, started_at__gte=row.replayed_at
-    )
-    return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
-
-
-def _is_confirmed(result: Result) -> bool:
-    return result.verdict.outcome == Outcome.CONFIRMED
-
-
-def _settle_failure(
-    result: Result, held: ConversionQuerySet, longest_wait: float | None
-) -> State | None:
-    """The state it reached; None where the row is no longer ours."""
-    verdict, row = result.verdict, result.row
-    mine, wait = held.filter(pk=row.pk), retry_wait(_tries(row, held.db))
-    soon = wait if longest_wait is None else min(wait, longest_wait)
-    match verdict.outcome:
-        case Outcome.REFUSED:
-            return State.REJECTED if mine.mark_rejected(Reason.REFUSED) else None
-        case Outcome.UNCONFIRMED if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
-            return State.REJECTED if mine.mark_rejected(Reason.UNCONFIRMED) else None
-        case Outcome.INTERNAL if (
-            longest_wait is None and row.crashes + 1 >= MAX_CRASHES
-        ):
-            return State.REJECTED if mine.mark_rejected(Reason.INTERNAL) else None
-        case Outcome.CONFIGURATION if longest_wait is not None:
-            # The attempt stays to be seen, but does not count.
-            moved = mine.release()
-        case Outcome.CONFIGURATION if row.unconfirmed + 1 >= MAX_UNCONFIRMED:
-            # All the others were answered in between: it is this one (a firewall's 403
-            # for what its body says) that pauses the business again and again.
-            return State.REJECTED if mine.mark_rejected(Reason.UNCONFIRMED) else None
-        case Outcome.CONFIGURATION:
-            times = row.unconfirmed
-            moved = mine.release(retry_wait(times) if times else 0, unconfirmed=1)
-        case Outcome.UNCONFIRMED:
-            moved = mine.mark_pending(wait, unconfirmed=1)
-        case Outcome.INTERNAL:
-            # With a probe everything may fail, and no row be at fault.
-            moved = mine.mark_broken(soon, crashes=int(longest_wait is None))
-        case Outcome.THROTTLED:
-            moved = mine.mark_pending(verdict.wait or 0)
-        case _:
-            moved = mine.mark_pending(soon)
-    return State.PENDING if moved else None
-
-
-def _finish_attempts(results: Sequence[Result], using: str) -> None:
-    """Over the rows that the claim wrote: far cheaper than ``bulk_update``."""
-    by_target = connections[using].features.supports_update_conflicts_with_target
-    DeliveryAttempt.objects.using(using).bulk_create(
-        [
-            DeliveryAttempt(
-                id=result.row.attempt_id,
-                conversion_id=result.row.pk,
-                started_at=moment(result.started_at.timestamp()),
-                finished_at=moment(result.finished_at.timestamp()),
-                outcome=result.verdict.outcome.value,
-                status_code=result.verdict.status_code,
-                detail=result.verdict.detail,
-            )
-            for result in results
-        ],
-        update_conflicts=True,
-        unique_fields=["id"] if by_target else None,
-        update_fields=_FINISHED,
-    )
-
-
-def _tell(signal: Signal, ids: Sequence[int], using: str) -> None:
-    if ids and signal.has_listeners(Conversion):
-        for conversion in Conversion.objects.using(using).filter(pk__in=ids):
-            signal.send_robust(Conversion, conversion=conversion)
+def _log_lost(result: Result, error: Error) -> None:
+    name = type(error).__name__
+    logger.error("result_not_settled conversion=%s error=%s", result.row.pk, name)

@@ -1,7 +1,7 @@
 """Whether this Celery worker was asked to end, known in every process of its pool.
 
-A child of a prefork pool gets no signal on a warm shutdown: its task would go on taking
-rows until its time is spent. One shared byte tells it.
+A child of a prefork pool gets no signal on a warm shutdown: its task would continue to
+claim rows until its time is spent. One shared byte tells it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from celery.signals import worker_init, worker_shutting_down
 
-# Anonymous and shared: made before the pool forks, seen by all that are forked.
+# Anonymous and shared: made before the pool forks, seen by all its children.
 _asked: Final = mmap.mmap(-1, 1)
 
 

@@ -14,7 +14,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Final, Self
 
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.auth import get_user_model
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    ObjectDoesNotExist,
+    ValidationError,
+)
 from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -80,6 +85,24 @@ def parse_click(text: str) -> Landing:
             f"{', '.join(dict.fromkeys(names)) or 'attribution_source'}."
         )
     return landing
+
+
+def parse_user(name: str) -> Any:
+    """The primary key of the user with this name."""
+    manager: Any = get_user_model()._default_manager
+    try:
+        return manager.get_by_natural_key(name).pk
+    except ObjectDoesNotExist:
+        raise ArgumentTypeError(
+            f"There is no user {name!r}. For a deleted user, give the --user-id."
+        ) from None
+
+
+def parse_user_id(text: str) -> Any:
+    try:
+        return get_user_model()._meta.pk.to_python(text)
+    except ValidationError:
+        raise ArgumentTypeError(f"{text!r} is not the primary key of a user.") from None
 
 
 def confirm(question: str) -> None:

@@ -1,5 +1,5 @@
-"""The arrows between the states: each one conditional UPDATE, which says how many rows
-it moved.
+"""The arrows between the states. Each is one conditional UPDATE and returns how many
+rows it changed.
 """
 
 from __future__ import annotations
@@ -25,30 +25,28 @@ FINAL = (State.REJECTED, State.EXPIRED, State.SKIPPED)
 
 class ConversionQuerySet(models.QuerySet["Conversion"]):
     def due(self, businesses: Collection[str]) -> ConversionQuerySet:
-        """What may be claimed now: waiting, or left behind by a worker that died."""
+        """Rows to claim now: pending, or left behind by a worker that ended."""
         # Ordered as the index is, or PostgreSQL reads the whole history; never of one
-        # business alone, or MariaDB walks through all that is final first.
+        # business alone, or MariaDB walks through all final rows first.
         due = self.filter(business__in=[*businesses, ""], due_at__lte=DbNow())
         return due.order_by("business", "due_at")
 
     def locked(self, *, skip: bool) -> ConversionQuerySet:
-        """These rows, held for a change; with ``skip`` without those that others hold.
-
-        SQLite locks as a whole and by a write, and would not let a reader become a
-        writer while another one writes.
-        """
+        """Lock these rows for a change; ``skip`` leaves out rows that others hold."""
         features = connections[self.db].features
         if not features.has_select_for_update:
+            # SQLite locks the whole database, by a write, and does not let a reader
+            # become a writer while another one writes.
             self.filter(pk=0).update(attempts=0)
         can_skip = features.has_select_for_update_skip_locked
         return self.select_for_update(skip_locked=skip and can_skip)
 
     def held_by(self, token: UUID) -> ConversionQuerySet:
-        """What is still in the hands of the worker that claimed it under this token."""
+        """Rows that still belong to the worker that claimed them under this token."""
         return self.filter(state=State.SENDING, lease_token=token)
 
     def retrying(self, business: str) -> ConversionQuerySet:
-        """What waits for another try because the API was in trouble."""
+        """Rows that wait for another try because the API was in trouble."""
         return self.filter(
             business=business,
             due_at__gt=DbNow(),
@@ -64,13 +62,13 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         )
 
     def awaiting_click(self) -> ConversionQuerySet:
-        """Skipped for want of a click, which may still come."""
+        """Rows that were skipped because they have no click, and may still get one."""
         return self.filter(
             state=State.SKIPPED, reason__in=AWAITING_CLICK, cancelled_at=None
         ).exclude(payload="")
 
     def replayable(self) -> ConversionQuerySet:
-        """What a person may send again: final, not delivered, and its click known."""
+        """Rows that a person may send again: final, not delivered, with a click."""
         return self.filter(state__in=FINAL).exclude(body="")
 
     def prunable(self, before: datetime) -> ConversionQuerySet:
@@ -87,7 +85,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         )
 
     def mark_delivered(self) -> int:
-        """any → delivered: a confirmation wins even with a lost lease."""
+        """any → delivered: a confirmation wins even after the lease was lost."""
         return self.exclude(state=State.DELIVERED).update(
             state=State.DELIVERED,
             reason="",
@@ -98,49 +96,45 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         )
 
     def mark_pending(self, wait: float, *, unconfirmed: int = 0) -> int:
-        """sending → pending: an answer, or none, after which it is tried again."""
-        return self.update(
-            state=State.PENDING,
-            lease_token=None,
-            due_at=DbNow(wait),
+        """sending → pending: try again after an answer, or after none."""
+        return self._free(wait, crashes=0, unconfirmed=F("unconfirmed") + unconfirmed)
+
+    def mark_internal_error(self, wait: float, *, crashes: int) -> int:
+        """sending → pending: try again after an error in this app."""
+        return self._free(wait, crashes=F("crashes") + crashes)
+
+    def release(self, wait: float = 0, *, unconfirmed: int = 0) -> int:
+        """sending → pending: not sent, or sent with wrong settings. Does not count."""
+        return self._free(
+            wait,
+            attempts=F("attempts") - 1,
             unconfirmed=F("unconfirmed") + unconfirmed,
-            crashes=0,
         )
 
-    def mark_broken(self, wait: float, *, crashes: int) -> int:
-        """sending → pending: our own code failed with it."""
-        return self.update(
-            state=State.PENDING,
-            lease_token=None,
-            due_at=DbNow(wait),
-            crashes=F("crashes") + crashes,
-        )
-
-    def mark_rejected(self, reason: Reason, detail: str = "") -> int:
+    def mark_rejected(self, reason: Reason) -> int:
         """sending → rejected."""
-        return self._end(State.REJECTED, reason, detail=detail)
+        return self._end(State.REJECTED, reason, detail="")
 
-    def mark_worn_out(self) -> int:
-        """sending with its lease over → rejected: each worker that took it ended."""
-        return self._end(
-            State.REJECTED, Reason.INTERNAL, detail="Each worker that took it ended."
-        )
+    def mark_crashed(self) -> int:
+        """sending with its lease over → rejected: each worker that sent it ended."""
+        detail = "Each worker that took it ended."
+        return self._end(State.REJECTED, Reason.INTERNAL, detail=detail)
 
     def mark_expired(self) -> int:
         """pending, or sending with its lease over → expired."""
         return self._end(State.EXPIRED, Reason.EXPIRED)
 
     def mark_cancelled(self) -> int:
-        """pending → skipped: nobody has it in hand, so it is stopped in time."""
+        """pending → skipped: no worker has claimed it yet."""
         return self._end(State.SKIPPED, Reason.CANCELLED)
 
     def mark_withdrawn(self) -> int:
-        """pending → skipped: consent was withdrawn, so nothing of it may be sent.
+        """pending → skipped: consent was withdrawn, so the row may not be sent.
 
-        What waits for a click gets none any more, and what is being sent is not tried
-        again, whatever comes of it. In a transaction; returns how many were stopped.
+        Rows that wait for a click get none any more, and rows that are being sent are
+        not tried again. Needs a transaction. Returns how many rows were stopped.
         """
-        # Held, so that none is claimed or settled between two of these statements.
+        # Locked, so that none is claimed or settled between two of these statements.
         list(self.order_by("pk").locked(skip=False).values_list("pk"))
         waiting = self.awaiting_click().update(
             payload="", reason=Reason.CONSENT_WITHDRAWN
@@ -165,14 +159,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             crashes=0,
         )
 
-    def release(self, wait: float = 0, *, unconfirmed: int = 0) -> int:
-        """sending → pending: not sent, or with wrong settings; it does not count."""
+    def _free(self, wait: float, **fields: object) -> int:
         return self.update(
-            state=State.PENDING,
-            lease_token=None,
-            due_at=DbNow(wait),
-            attempts=F("attempts") - 1,
-            unconfirmed=F("unconfirmed") + unconfirmed,
+            state=State.PENDING, lease_token=None, due_at=DbNow(wait), **fields
         )
 
     def _end(self, state: State, reason: Reason, **fields: str) -> int:

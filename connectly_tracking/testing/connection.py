@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import VALIDATORS
-from ..delivery import memory
+from ..delivery import reset_memory
 from ..sandbox import Sandbox
 from ..wakeup import publisher
 
@@ -43,7 +43,7 @@ def connected(configured: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings
 
 def reset_process() -> None:
     """Forget what a process remembers between deliveries, as a new process would."""
-    memory.start_afresh()
+    reset_memory()
     publisher.reset()
 
 

@@ -52,7 +52,7 @@ def url_of(supervisor: Supervisor) -> str:
     executable = find_server()
     port = supervisor.serve(
         "redis",
-        lambda port: _command(executable, port, supervisor.directory),
+        lambda port: server_command(executable, port, supervisor.directory),
         lambda child, port: _is_answered_by(child, _url(port)),
     )
     return _url(port)
@@ -73,7 +73,7 @@ def _url(port: int) -> str:
     return f"redis://{LOOPBACK}:{port}/0"
 
 
-def _command(executable: str, port: int, directory: Path) -> list[str]:
+def server_command(executable: str, port: int, directory: Path) -> list[str]:
     place = ["--port", str(port), "--bind", LOOPBACK, "--dir", str(directory)]
     return [executable, *place, "--save", "", "--appendonly", "no"]
 

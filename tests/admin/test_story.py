@@ -16,6 +16,7 @@ from connectly_tracking.admin import timeline as timelines
 from connectly_tracking.admin.answers import explained
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import (
     Circuit,
     Conversion,
@@ -72,7 +73,7 @@ def test_what_a_worker_has_in_hand_is_under_way_until_its_lease_is_long_over(
     row = recorded()
     for _ in range(2):
         Conversion.objects.update(due_at=DbNow(-1))
-        claim("default", 1, lease=120, using="default")
+        claim(Run.begin(), "default", 1)
     *_before, first, second = told(admin_client, row)
     assert first.startswith("Sent to Connectly unknown no end was seen")
     assert second == "Sent to Connectly under way"
@@ -84,7 +85,7 @@ def test_that_it_stopped_its_workers_was_not_known_when_it_was_recorded(
     admin_client: Client,
 ) -> None:
     row = recorded()
-    Conversion.objects.filter(pk=row.pk).mark_worn_out()
+    Conversion.objects.filter(pk=row.pk).mark_crashed()
     assert "Each worker that took it ended" in page(admin_client, row)
     assert told(admin_client, row)[2] == "Recorded"
 

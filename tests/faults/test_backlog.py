@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import wakeup
 from connectly_tracking.conf import DEFAULT_BUSINESS, conf
-from connectly_tracking.delivery.claim import claim, is_any_due
+from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import Conversion, State
 
 from ..conftest import broker_at
@@ -92,11 +93,11 @@ def test_f43_a_burst_with_one_wakeup_is_drained_by_all_workers_at_once(
 
 
 def look() -> None:
-    assert is_any_due([DEFAULT_BUSINESS], using="default")
+    assert Run.begin().is_any_due([DEFAULT_BUSINESS])
 
 
 def take() -> None:
-    batch = claim(DEFAULT_BUSINESS, conf.BATCH, lease=conf.LEASE, using="default")
+    batch = claim(Run.begin(), DEFAULT_BUSINESS, conf.BATCH)
     assert batch is not None
     assert len(batch.rows) == conf.BATCH
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from connectly_tracking.delivery.breaker import MAX_FAILURES, MAX_REFUSALS
-from connectly_tracking.delivery.send import GROUP
+from connectly_tracking.delivery.send import MAX_GROUP_SIZE
 from connectly_tracking.models import Circuit, Conversion, DeliveryAttempt, State
 
 from .audit import audit
@@ -106,7 +106,7 @@ def test_f21_all_workers_wait_as_long_as_the_api_asks_one_of_them(shop: Shop) ->
         if paused_at < received.received_at < paused_until
     ]
     # The others learn of it when they settle what they have in hand.
-    assert len(meanwhile) <= IN_FLIGHT + SENDERS * GROUP
+    assert len(meanwhile) <= IN_FLIGHT + SENDERS * MAX_GROUP_SIZE
     learnt = paused_at + timedelta(seconds=4)
     assert [at for at in meanwhile if at > learnt] == []
     assert len(shop.sandbox.requests) == len(told) + 1

@@ -1,7 +1,7 @@
-"""A worker that makes one move at a time: those of `run` and `send`, without threads.
+"""A worker that makes one move at a time: those of a delivery, without its threads.
 
-It looks and claims by the generator that `deliver` itself goes through. What comes
-after is `send`'s order of things, over the real `settle`, `note` and `release`.
+It claims through the generator that `deliver` itself uses. After that it follows the
+order of `Sending`, over the real `write`, `note` and `release`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from unittest.mock import patch
 
 from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.conf import conf
-from connectly_tracking.delivery import breaker, run
+from connectly_tracking.delivery import breaker, memory, worker
 from connectly_tracking.delivery import claim as claims
 from connectly_tracking.delivery.claim import Claimed
+from connectly_tracking.delivery.memory import LastTimes
+from connectly_tracking.delivery.run import Run
 from connectly_tracking.delivery.send import Result
-from connectly_tracking.delivery.settle import Settled, release, settle
+from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.models import ConversionQuerySet, State
 
 from .actions import DEADLINE, LEASE, Note, Release, Settle, Take
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from connectly_tracking.api.verdicts import Verdict
     from connectly_tracking.delivery.breaker import Breaker
     from connectly_tracking.delivery.claim import Batch
+    from connectly_tracking.delivery.run import Account
 
     from .ledger import Fuse
     from .world import World
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     Move = Callable[[Behaviour | None], None]
 
 WIDTH: Final = 2  # requests under way
-USING: Final = "default"
 
 _STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
 
@@ -59,15 +61,15 @@ class Worker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._senders: list[run._Sender] = []
+        self._accounts: list[Account] = []
         self._batches: Iterator[tuple[Batch, Breaker]] | None = None
         self._fuse: Fuse | None = None
         self._looked_at = self._claimed_at = world.clock.now()
         #: What a process remembers of its own pauses.
-        self._refused: dict[tuple[str, str], float] = {}
+        self._refusals = LastTimes()
         self._batch: Batch | None = None
         self._breaker: Breaker
-        self._settled = Settled()
+        self._settlement: Settlement
         self._waiting = deque[Claimed]()
         self._flying: list[tuple[Claimed, datetime]] = []
         self._results: list[Result] = []
@@ -77,7 +79,7 @@ class Worker:
 
     @property
     def is_idle(self) -> bool:
-        return not self._senders
+        return not self._accounts
 
     def moves(self) -> list[Move]:
         """What it may do next; the first is what it does where nothing is in the way.
@@ -107,8 +109,10 @@ class Worker:
     def move(self, choice: int = 0, behaviour: Behaviour | None = None) -> None:
         moves = self.moves()
         with (
-            patch.multiple(breaker, _refused=self._refused, time=self._world.clock),
-            patch.multiple(run, _looked_at={}),  # a minute may be over at any time
+            patch.multiple(memory, time=self._world.clock),
+            patch.multiple(breaker, refusals=self._refusals),
+            # A minute may be over at any time.
+            patch.multiple(worker, fruitless_expiries=LastTimes()),
             patch.multiple(claims, timezone=self._world.clock),
             patch.object(ConversionQuerySet, "due", _due_in_order),
         ):
@@ -132,33 +136,36 @@ class Worker:
 
     def _take(self, _: Behaviour | None) -> None:
         world, ledger = self._world, self._world.ledger
-        if not self._senders:
+        if not self._accounts:
             if not world.is_any_due:
                 return  # as `deliver` does
-            self._senders = world.senders()
-        sender = self._senders[0]
+            self._accounts = world.accounts()
+        account = self._accounts[0]
         if self._batches is None:
             ledger.catch_up()
-            self._fuse = ledger.fuses.get(sender.alias)
+            self._fuse = ledger.fuses.get(account.alias)
             self._looked_at = world.clock.now()
-            self._batches = run._batches(sender, conf.BATCH, USING)
+            self._batches = worker.batches(Run.begin(), account, conf.BATCH)
         self._claimed_at = world.clock.now()
         action = Take(
             ledger=ledger,
-            business=sender.alias,
+            business=account.alias,
             fuse_seen=self._fuse,
             looked_at=self._looked_at,
-            fingerprint=sender.fingerprint,
+            fingerprint=account.fingerprint,
         )
         with ledger.during(action):
             found = next(self._batches, None)
         action.done()
         if found is None:
             assert not action.taken, "taken, and forgotten"
-            self._senders, self._batches = self._senders[1:], None
+            self._accounts, self._batches = self._accounts[1:], None
             return
         self._batch, self._breaker = found
-        self._settled, self._gate_is_open = Settled(), True
+        self._settlement = Settlement(
+            self._breaker.run, self._batch, longest_wait=self._breaker.longest_wait
+        )
+        self._gate_is_open = True
         self._waiting = deque(self._batch.rows)
         assert self._breaker.is_probe == action.is_probe
         assert {row.pk for row in self._waiting} == {row.pk for row in action.taken}
@@ -207,16 +214,10 @@ class Worker:
             results={result.row.pk: result for result in results},
             probes=self._breaker.probes,
         )
-        told = self._settled.states.total()
+        noted = self._settlement.tally.total()
         with self._world.ledger.during(action):
-            written = settle(
-                results,
-                self._token,
-                self._settled,
-                longest_wait=self._breaker.longest_wait,
-                using=USING,
-            )
-        assert self._settled.states.total() - told == len(action.moved)
+            written = self._settlement.write(results)
+        assert self._settlement.tally.total() - noted == len(action.moved)
         if self._world.refusals < 2:  # each result has a second try
             assert written
             action.done()
@@ -266,7 +267,7 @@ class Worker:
                 tries={row.pk: row.attempt_id for row in unsent},
             )
             with self._world.ledger.during(action):
-                release(unsent, self._token, using=USING)
+                self._settlement.release(unsent)
             action.done()
         self._batch = None
 

@@ -12,8 +12,8 @@ from django.test import override_settings
 
 from connectly_tracking import outbox
 from connectly_tracking.api.secret import Secret
-from connectly_tracking.conf import Business
-from connectly_tracking.delivery import run
+from connectly_tracking.conf import Business, conf
+from connectly_tracking.delivery.run import Account
 from connectly_tracking.models import Attribution, Conversion, State
 from tests.conftest import LANDING, make_purchase
 
@@ -96,9 +96,9 @@ class World:
         now = self.clock.now()
         return any(row.due_at and row.due_at <= now for row in self.ledger.live())
 
-    def senders(self) -> list[run._Sender]:
+    def accounts(self) -> list[Account]:
         """As the settings have them now."""
-        return [_sender(alias, number) for alias, number in self._keys.items()]
+        return [_account(alias, number) for alias, number in self._keys.items()]
 
     def change_settings(self, alias: str) -> None:
         self._keys[alias] += 1
@@ -176,10 +176,10 @@ class World:
 
 
 @cache
-def _sender(alias: str, number: int) -> run._Sender:
+def _account(alias: str, number: int) -> Account:
     key = Secret(f"key-{number}")
     business = Business(alias=alias, business_id=BUSINESS_ID, api_key=key)
-    return run._Sender.of(business)
+    return Account.of(business, conf)
 
 
 @contextmanager
