@@ -63,8 +63,10 @@ def on_order_completed(
     Raises under STRICT, and if the database has ended the order's own transaction (a
     deadlock): otherwise the shop would believe that the order exists.
     """
-    problem = _unknown_argument("order_completed", unknown)
-    if problem is None and (order is None) == (purchase is None):
+    problem = None
+    if unknown:
+        problem = _unknown_argument("order_completed", unknown)
+    elif (order is None) == (purchase is None):
         problem = InvalidEvent("order_completed", "needs either order= or purchase=")
     source = ClickSource(
         attribution=attribution,
@@ -94,8 +96,8 @@ def on_order_cancelled(
     """Stop the order if it is not sent yet. Raises as `on_order_completed` does."""
     name = partial(safe_id, order_id)
     with _errors_kept_from_shop("order_not_cancelled", name, using):
-        if problem := _unknown_argument("order_cancelled", unknown):
-            raise problem
+        if unknown:
+            raise _unknown_argument("order_cancelled", unknown)
         outbox.cancel(order_id, business=business, using=using)
 
 
@@ -109,19 +111,15 @@ def on_content_viewed(
 ) -> None:
     """Record the view of a visitor with a click. Raises only under STRICT."""
     with _errors_kept_from_shop("view_not_recorded", str, None):
-        if problem := _unknown_argument("content_viewed", unknown):
-            raise problem
+        if unknown:
+            raise _unknown_argument("content_viewed", unknown)
         if request is None or view is None:
             raise InvalidEvent("content_viewed", "needs request= and view=")
         if _may_have_landed(request):
             outbox.record_view(view, ClickSource(request=request))
 
 
-def _unknown_argument(
-    signal: str, unknown: Mapping[str, object]
-) -> InvalidEvent | None:
-    if not unknown:
-        return None
+def _unknown_argument(signal: str, unknown: Mapping[str, object]) -> InvalidEvent:
     return InvalidEvent(signal, f"has no argument {', '.join(sorted(unknown))}")
 
 

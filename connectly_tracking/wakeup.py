@@ -18,6 +18,7 @@ from celery import current_app
 from celery.exceptions import QueueNotFound
 
 from .conf import conf
+from .exceptions import causes
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -99,9 +100,7 @@ wake: Final = publisher.wake
 
 
 def queue_of(app: Any, queue: str | None) -> str | None:
-    """Return the queue that our tasks reach if that one is named, or None if an
-    exchange decides.
-    """
+    """Return the queue that our tasks reach, or None if an exchange decides."""
     try:
         route = app.amqp.router.route({"queue": queue}, TASK)
     except QueueNotFound:
@@ -145,9 +144,8 @@ def _send(app: Celery, connection: Connection) -> None:
     )
 
 
-def _is_timeout(exc: BaseException | None) -> bool:
-    while exc is not None:
-        if isinstance(exc, TimeoutError) or "timeout" in type(exc).__name__.lower():
-            return True
-        exc = exc.__cause__ or exc.__context__
-    return False
+def _is_timeout(exc: Exception) -> bool:
+    return any(
+        isinstance(cause, TimeoutError) or "timeout" in type(cause).__name__.lower()
+        for cause in causes(exc)
+    )

@@ -256,6 +256,17 @@ def test_login_attaches_the_click_to_the_user(client: Client) -> None:
     assert client.get("/?recall").content == b"send-1"
 
 
+def test_a_login_without_a_click_asks_and_says_nothing(
+    rf: RequestFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    with CaptureQueriesContext(connection) as queries:
+        attribution.attach_user(request, User(pk=7))
+    assert not queries
+    assert not caplog.records
+
+
 def test_login_leaves_a_click_with_its_first_user(client: Client) -> None:
     client.get(TAGGED)
     first, second = (User.objects.create(username=name) for name in ("ada", "bob"))

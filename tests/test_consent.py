@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import attribution, outbox
@@ -209,7 +211,10 @@ def test_a_login_before_a_yes_stores_nothing(
 ) -> None:
     land(request_)
     banner.answer = answer
-    attribution.attach_user(request_, User.objects.create(username="ada"))
+    ada = User.objects.create(username="ada")
+    with CaptureQueriesContext(connection) as queries:
+        attribution.attach_user(request_, ada)
+    assert answer is False or not queries
     assert not Attribution.objects.exists()
     assert in_session(request_) == (answer is None)
 

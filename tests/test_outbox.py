@@ -310,6 +310,13 @@ def test_an_explicit_click_may_be_named_by_its_id(click: Attribution) -> None:
     assert row.attribution == click
 
 
+def test_an_explicit_click_that_is_not_stored_is_written_with_the_order() -> None:
+    click = Attribution.from_landing(LANDING)
+    row = outbox.record(make_purchase(), attribution=click)
+    assert row.state == State.PENDING
+    assert Attribution.objects.get() == row.attribution == click
+
+
 @pytest.mark.parametrize("unknown", [uuid.uuid4(), "no-uuid", 7])
 def test_an_explicit_click_that_is_none_is_refused(unknown: Any) -> None:
     row = outbox.record(make_purchase(), attribution=unknown)

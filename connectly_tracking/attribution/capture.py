@@ -72,10 +72,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
 
 
 def is_prefetch(request: HttpRequest) -> bool:
-    """Whether a browser fetches the page before a click that may never come.
-
-    It does not fetch the page again if the click comes.
-    """
+    """Whether a browser fetches the page before a click, and not again after it."""
     return any(
         request.META.get(header, "").lower().startswith("prefetch")
         for header in ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_MOZ")
@@ -83,9 +80,7 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 
 def recall(request: HttpRequest) -> Attribution | None:
-    """Return the click in the visitor's session, or None; also None after a refusal of
-    consent. Never raises.
-    """
+    """Return the click in the visitor's session, if consent allows it. Never raises."""
     with errors_logged("click_not_read"), savepoint():
         click = apply_consent(request)
         if click is not None and ask_consent(request) is not False:
@@ -94,18 +89,16 @@ def recall(request: HttpRequest) -> Attribution | None:
 
 
 def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
-    """Return the click to credit for an order of this visitor: the session's, or the
-    user's; None after a refusal of consent. Raises database errors.
+    """Return the visitor's click, or else the user's best, if consent allows it.
 
-    A click that only the session has is stored, unless it waits for consent.
+    One that only the session has is stored, unless it waits for consent. Raises
+    database errors.
     """
     click = apply_consent(request)
     if ask_consent(request) is False:
         return None
-    if click is not None and (
-        attribution := session.store_from_session(request, click)
-    ):
-        return attribution
+    if kept := click and session.store_from_session(request, click):
+        return kept
     user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
     return best_click_of_user(user.pk, at) if is_known else None

@@ -64,13 +64,10 @@ def erase(
 def _clicks(users: Collection[object], orders: Collection[str]) -> list[UUID]:
     conversions = Conversion.objects.using(router.db_for_write(Conversion))
     bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
-    of_orders = {
-        *conversions.filter(_purchases(orders)).values_list("attribution", flat=True),
-        *bindings.filter(key__in=[key_of(order_id) for order_id in orders]).values_list(
-            "attribution", flat=True
-        ),
-    }
-    found = Q(user_id__in=users) | Q(pk__in=of_orders - {None})
+    keys = [key_of(order_id) for order_id in orders]
+    sold = conversions.filter(_purchases(orders)).values_list("attribution", flat=True)
+    bound = bindings.filter(key__in=keys).values_list("attribution", flat=True)
+    found = Q(user_id__in=users) | Q(pk__in={*sold, *bound} - {None})
     return list(stored_clicks().filter(found).values_list("pk", flat=True))
 
 

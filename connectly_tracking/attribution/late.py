@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # version, the row's id and a signature. It tells nothing about the customer.
 _VERSION: Final = "1"
 _SALT: Final = "connectly_tracking.attribution.token"
-_SIGNATURE: Final = 16  # bytes, 22 characters
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +70,8 @@ def binding_of(order_id: str, business: str | None) -> OrderAttribution | None:
 def make_token(request: HttpRequest) -> str:
     """Return the visitor's click as a token, for an order that does not exist yet.
 
-    Pass it to the payment provider, and the token that comes back to
-    ``order_completed`` as ``token=``. Without a click it is ``""``, which means none.
-    Never raises.
+    Pass it to the payment provider, and what comes back to ``order_completed`` as
+    ``token=``. It is ``""`` without a click. Never raises.
     """
     with errors_logged("token_not_made"):
         with savepoint():
@@ -134,7 +132,7 @@ def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
 
 def _signed(text: str, key: str | bytes) -> str:
     digest = salted_hmac(_SALT, text, secret=key, algorithm="sha256").digest()
-    return text + _base64(digest[:_SIGNATURE])
+    return text + _base64(digest[:16])
 
 
 def _base64(data: bytes) -> str:

@@ -50,7 +50,7 @@ class SessionClick:
 
 def digest_of(landing: Landing) -> str:
     """Return the same text for equal landings, without their values."""
-    return hashlib.sha256("\n".join(_values(landing)).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(landing.values).encode()).hexdigest()[:32]
 
 
 def read_click(request: HttpRequest) -> SessionClick | None:
@@ -74,7 +74,7 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
         "stored": click.has_row,
     }
     if click.landing is not None:
-        entry["values"] = _values(click.landing)
+        entry["values"] = list(click.landing.values)
     if click.awaits_consent:
         entry["pending"] = True
     if click.lesser_digest:
@@ -171,10 +171,6 @@ def _parsed(entry: Any) -> SessionClick | None:
         awaits_consent=entry.get("pending") is True,
         lesser_digest=str(entry.get("passed_over", "")),
     )
-
-
-def _values(landing: Landing) -> list[str]:
-    return [getattr(landing, name) for name in PARAMETERS]
 
 
 def _tolerate_failing_save(session: SessionBase) -> None:

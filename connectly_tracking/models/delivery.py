@@ -42,9 +42,7 @@ class DeliveryAttempt(models.Model):
     )
     status_code = models.PositiveSmallIntegerField(_("status"), null=True)
     detail = models.TextField(
-        _("answer"),
-        blank=True,
-        help_text=_("Connectly's answer, or the network's error."),
+        _("answer"), blank=True, help_text=_("Connectly's or the network's message.")
     )
 
     class Meta:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from ..api.body import body_json, payload_json
 from ..api.payload import PurchasePayload
-from ..api.values import id_text, safe_id
+from ..api.values import described, id_text, safe_id
 from ..attribution.clicks import known_business, resolve_business
 from ..attribution.resolution import resolve
 from ..conf import conf
@@ -73,15 +73,13 @@ def draft_of(event: object, source: ClickSource, problem: InvalidEvent | None) -
 
 def _valid(event: object, source: ClickSource) -> Draft:
     if not isinstance(event, Purchase):
-        kind = type(event).__name__
-        raise InvalidEvent("purchase", f"must be a Purchase, not {kind}")
+        raise InvalidEvent("purchase", f"must be a Purchase, not {described(event)}")
     payload = PurchasePayload.from_purchase(
         event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
     )
     event_time = moment(payload.event_time)
     found = resolve(source, order_id=payload.order_id, event_time=event_time)
-    click = found.click
-    business = source.business
+    click, business = found.click, source.business
     if business is None and click is not None:
         business = click.business
     elif business is None:

@@ -115,11 +115,10 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
 
 
 def _share_row(row: Conversion, using: str) -> bool:
-    """Make one row of an order that is reported behind several hosts, if there is one.
+    """Make one row of an order that several hosts report. Return whether there is one.
 
-    Without a click it joins the row of the other business; with a click it takes that
-    row over, unless that has a click, too: those are two orders with the same number.
-    Return whether they share a row now.
+    Without a click it joins the other business's row. With a click it takes that row
+    over, unless that has a click, too: then two orders have the same number.
     """
     rows = Conversion.objects.using(using).of_order(row.order_id)
     rows = rows.exclude(business=row.business)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from ..api.body import body_json, payload_json
 from ..api.payload import ViewPayload
+from ..api.values import described
 from ..attribution.capture import current_click
 from ..attribution.clicks import (
     known_business,
@@ -43,8 +44,7 @@ def record_view(
     InvalidEvent for a view that cannot be sent, and any database error.
     """
     if not isinstance(view, ViewContent):
-        kind = type(view).__name__
-        raise InvalidEvent("view", f"must be a ViewContent, not {kind}")
+        raise InvalidEvent("view", f"must be a ViewContent, not {described(view)}")
     if source.business is not None:
         known_business(source.business)
     using = using or router.db_for_write(Conversion)
@@ -95,7 +95,7 @@ def record_view(
 def _click(source: ClickSource) -> Attribution | None:
     now, request = timezone.now(), source.request
     named = (source.attribution, source.token, source.user, source.business)
-    if request is not None and named == (None,) * len(named):
+    if request is not None and named == (None, None, None, None):
         return current_click(request, at=now)
     click = resolve(source, event_time=now).click
     if click is not None and click._state.adding:

@@ -1,4 +1,4 @@
-"""Whether the statuses in the settings are those of the shop."""
+"""Checks that the statuses in the settings are statuses of the shop's orders."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def register_oscar_checks() -> None:
-    """Called once the app registry is ready."""
+    """Call this once, when the app registry is ready."""
     checks.register(check_statuses, checks.Tags.compatibility)
 
 
 def check_statuses(**_: Any) -> list[CheckMessage]:
-    """A status that no order takes would leave every order unreported, in silence."""
+    """With a status that no order has, no order would be reported, without a word."""
     try:
         purchase, cancelled = conf.OSCAR_PURCHASE_STATUS, conf.OSCAR_CANCEL_STATUSES
     except ImproperlyConfigured:
-        return []  # the setting's own check says so
+        return []  # the setting's own check reports it
     found: list[CheckMessage] = []
     if purchase in cancelled:
         found.append(
             checks.Error(
-                f"CONNECTLY_TRACKING['OSCAR_PURCHASE_STATUS'] ({purchase!r}) is one "
-                "of OSCAR_CANCEL_STATUSES, too.",
-                hint="An order cannot be paid and cancelled by the same status.",
+                f"CONNECTLY_TRACKING['OSCAR_PURCHASE_STATUS'] ({purchase!r}) is "
+                "in OSCAR_CANCEL_STATUSES, too.",
+                hint="The same status cannot mean both paid and cancelled.",
                 id="connectly_tracking_oscar.E001",
             )
         )
@@ -43,7 +43,7 @@ def check_statuses(**_: Any) -> list[CheckMessage]:
         checks.Warning(
             f"CONNECTLY_TRACKING[{name!r}] names {status!r}, which is not in "
             "OSCAR_ORDER_STATUS_PIPELINE.",
-            hint="Copy the status as it stands there; capitals count.",
+            hint="Copy the status from there. It is case-sensitive.",
             id="connectly_tracking_oscar.W001",
         )
         for name, status in chosen
