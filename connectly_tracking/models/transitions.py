@@ -46,13 +46,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.filter(state=State.SENDING, lease_token=token)
 
     def retrying(self, business: str) -> ConversionQuerySet:
-        """Rows that wait for another try because the API was in trouble."""
+        """Rows that are tried again because the API was in trouble."""
         return self.filter(
-            business=business,
-            due_at__gt=DbNow(),
-            state=State.PENDING,
-            attempts__gt=0,
-            unconfirmed=0,
+            business=business, state=State.PENDING, attempts__gt=0, unconfirmed=0
         )
 
     def of_order(self, order_id: str) -> ConversionQuerySet:
