@@ -51,13 +51,18 @@ def land(request: HttpRequest) -> None:
             _capture(request, parsed, request.path, is_prefetch(request))
 
 
-def land_from(request: HttpRequest, query: str) -> None:
-    """Capture a page's query string that came in the request's body. Never raises."""
+def land_from(request: HttpRequest, address: str) -> None:
+    """Capture a page's address or query string from the request's body. Never raises.
+
+    Without an address, the page is the one that the Referer header names.
+    """
     with errors_logged("landing_not_kept"):
+        is_whole = address.startswith(("https://", "http://"))
         page = ""
         with suppress(ValueError):
-            page = unquote(urlsplit(request.META.get("HTTP_REFERER", "")).path)
-        _capture(request, landings.parse_query(query), page)
+            source = address if is_whole else request.META.get("HTTP_REFERER", "")
+            page = unquote(urlsplit(source).path)
+        _capture(request, landings.parse_query(address), page)
 
 
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
@@ -168,9 +173,8 @@ def _new_click(
         business=business,
         user_id=session.user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in refused),
-        page=quote(page)[
-            :MAX_PAGE
-        ],  # any column can hold it, and nothing depends on it
+        # Any column can hold it, and nothing depends on it.
+        page=quote(page)[:MAX_PAGE],
         captured_at=timezone.now(),
     )
 
