@@ -50,7 +50,7 @@ def click_of(cells: Mapping[str, str]) -> LineClick | None:
     given = {name: cells[name] for name in PARAMETERS if cells.get(name)}
     landing, refused = parse_params(given)
     for refusal in refused:
-        if refusal.reason != "placeholder":
+        if refusal.reason != "placeholder" and not refusal.is_repair:
             raise LineFault(refusal.name, _WORDS.get(refusal.reason, refusal.reason))
     unusable = {refusal.name for refusal in refused}
     if not any(name in given and name not in unusable for name in _IDS):
