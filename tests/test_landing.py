@@ -541,9 +541,9 @@ def test_a_hostile_query_is_read_in_milliseconds():
     for filler in (")", "&", "?", "%26", "&amp;", "amp;", "(", '"', ".", "%E2%80%9D"):
         room = MAX_QUERY - 40
         query = "cnct_tracking_id=x&ad_id=9" + filler * (room // len(filler))
-        begin = time.perf_counter()
+        begin = time.process_time()
         read_url(query, query)
-        assert time.perf_counter() - begin < 0.5
+        assert time.process_time() - begin < 0.5
 
 
 VISIBLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
