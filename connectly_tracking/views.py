@@ -23,6 +23,8 @@ from .conf import conf
 from .signals import content_viewed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpRequest, HttpResponseBase
     from django.views.generic import View
 
@@ -114,7 +116,7 @@ def _capture_body(request: HttpRequest) -> None:
             attribution.land_from(request, body.decode("latin-1"))
 
 
-def _form(request: HttpRequest, body: bytes) -> dict[str, object]:
+def _form(request: HttpRequest, body: bytes) -> Mapping[str, object]:
     """Return the fields of a form, in UTF-8 whatever the client says; no files."""
     meta = {**request.META, "CONTENT_LENGTH": len(body)}
     fields, _files = MultiPartParser(meta, BytesIO(body), [], "utf-8").parse()
