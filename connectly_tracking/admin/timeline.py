@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
 from ..api.verdicts import Outcome
-from ..models import State, is_overdue
+from ..models import Reason, State, is_overdue
 from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, diagnose
 from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
 from .display import clock
