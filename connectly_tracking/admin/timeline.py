@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
 from ..api.verdicts import Outcome
-from ..models import State, is_overdue
+from ..models import Reason, State, is_overdue
 from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, diagnose
 from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
 from .display import clock
@@ -104,8 +104,8 @@ def _before(
         title=_("Order placed"),
         facts=(conversion.amount,) if conversion.amount else (),
     )
-    # A row that was given up has a detail, too, but not from when it was recorded.
-    detail = conversion.detail if conversion.state == State.SKIPPED else ""
+    # The detail of an internal error is not from when the row was recorded.
+    detail = "" if conversion.reason == Reason.INTERNAL else conversion.detail
     yield TimelineEntry(
         at=conversion.recorded_at,
         kind="order",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from .clock import DbNow
@@ -85,7 +85,6 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.exclude(state=State.DELIVERED).update(
             state=State.DELIVERED,
             reason="",
-            detail="",
             due_at=None,
             lease_token=None,
             delivered_at=DbNow(),
@@ -109,7 +108,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def mark_rejected(self, reason: Reason) -> int:
         """sending → rejected."""
-        return self._end(State.REJECTED, reason, detail="")
+        return self._end(State.REJECTED, reason)
 
     def mark_crashed(self) -> int:
         """sending with its lease over → rejected: each worker that sent it ended."""
@@ -147,7 +146,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.replayable().update(
             state=State.PENDING,
             reason="",
-            detail="",
+            # The notes about the order stay; how it was given up does not.
+            detail=Case(
+                When(reason=Reason.INTERNAL, then=Value("")), default=F("detail")
+            ),
             due_at=DbNow(),
             replayed_at=DbNow(),
             cancelled_at=None,
