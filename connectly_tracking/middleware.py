@@ -37,10 +37,13 @@ class AttributionMiddleware:
             return self.__acall__(request)
         if MARKER in request.META.get("QUERY_STRING", ""):
             attribution.land(request)
-        return self.get_response(request)
+        response = self.get_response(request)
+        attribution.set_cookie(request, response)
+        return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         if MARKER in request.META.get("QUERY_STRING", ""):
             await sync_to_async(attribution.land)(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
+        attribution.set_cookie(request, response)
         return response
