@@ -37,10 +37,13 @@ class AttributionMiddleware:
             return self.__acall__(request)
         if may_be_tagged(request.META.get("QUERY_STRING", ""), request.path_info):
             attribution.land(request)
-        return self.get_response(request)
+        response = self.get_response(request)
+        attribution.set_cookie(request, response)
+        return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         if may_be_tagged(request.META.get("QUERY_STRING", ""), request.path_info):
             await sync_to_async(attribution.land)(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
+        attribution.set_cookie(request, response)
         return response

@@ -96,7 +96,9 @@ def capture_endpoint(request: HttpRequest) -> HttpResponse:
             RecursionError,  # JSON that is nested too deeply
         ):
             _capture_body(request)
-    return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
+    response = HttpResponse(status=204, headers={"Cache-Control": "no-store"})
+    attribution.set_cookie(request, response)
+    return response
 
 
 def _capture_body(request: HttpRequest) -> None:

@@ -80,6 +80,8 @@ def test_strict_follows_debug(only: Any, settings: Any) -> None:
         ("ATTRIBUTION_WINDOW", None, None),
         ("ATTRIBUTION_TOUCH", "first", "first"),
         ("CONSENT", adapter, adapter),
+        ("CLICK_COOKIE", "my_click", "my_click"),
+        ("CLICK_COOKIE", None, None),
         ("HOLD", 0, 0.0),
         ("HOLD", timedelta(minutes=2), 120.0),
         ("MAX_EVENT_AGE", 3600, timedelta(hours=1)),
@@ -177,6 +179,7 @@ BAD_URLS = [
             for value in (7, "no.such.module", "os", f"{__name__}.nothing")
         ],
         *[("ATTRIBUTION_TOUCH", touch) for touch in ("Last", "middle", None, 1)],
+        *[("CLICK_COOKIE", name) for name in ("", "a b", "a;b", "é", "a=b", 7, b"a")],
         ("PROXIES", "http://proxy"),
         ("PROXIES", {"https": None}),
         ("CA_BUNDLE", "no/such/file"),

@@ -1,13 +1,15 @@
 """From the click to the order: captures landings, and finds the click of an order.
 
 The only user of ``request.session``. Capturing never raises and never changes the page:
-the session is written first, then the row, and either may fail without the other.
+the session is written first, then the row, and either may fail without the other. The
+click's own cookie leads to the row if the session has ended.
 """
 
 from __future__ import annotations
 
 from .capture import attach_user, capture, is_prefetch, land, land_from, recall
 from .consent import consent_changed, forget
+from .cookie import set_cookie
 from .erasure import Erased, erase
 from .late import bind_order, make_token
 from .resolution import ClickSource
@@ -26,4 +28,5 @@ __all__ = [
     "land_from",
     "make_token",
     "recall",
+    "set_cookie",
 ]

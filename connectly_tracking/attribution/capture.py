@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ..api import landing as landings
 from ..api.landing import Reading
-from ..conf import DEFAULT_BUSINESS, conf
+from ..conf import DEFAULT_BUSINESS
 from ..models import MAX_PAGE, Attribution
 from ..signals import attribution_captured
 from . import session
@@ -26,6 +26,8 @@ from .clicks import (
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
+from .cookie import note_cookie, note_no_cookie
+from .held import is_in_window, stays
 from .session import MAX_IN_SESSION, SessionClick
 
 if TYPE_CHECKING:
@@ -47,9 +49,16 @@ def land(request: HttpRequest) -> None:
     """Capture the landing of a page request whose URL has a tag. Never raises."""
     with errors_logged("landing_not_kept"):
         agent = request.META.get("HTTP_USER_AGENT", "")
-        if request.method == "GET" and not agent.startswith(PREVIEW_FETCHERS):
+        is_prefetched = is_prefetch(request)
+        # An image or a frame in somebody's review is not a visit.
+        dest = request.META.get("HTTP_SEC_FETCH_DEST", "document")
+        if (
+            request.method == "GET"
+            and not agent.startswith(PREVIEW_FETCHERS)
+            and (is_prefetched or dest == "document")
+        ):
             reading = landings.read_url(request.META["QUERY_STRING"], request.path_info)
-            _capture(request, reading, request.path, is_prefetch(request))
+            _capture(request, reading, request.path, is_prefetched)
 
 
 def land_from(request: HttpRequest, address: str) -> None:
@@ -141,31 +150,37 @@ def _capture(
         return
     before = apply_consent(request)
     digest = session.digest_of(landing)
-    if before is not None and digest in {before.digest, before.lesser_digest}:
+    if (
+        before is not None
+        and digest in {before.digest, before.lesser_digest}
+        and is_in_window(before, at=time.time())
+    ):
+        if before.has_row:  # an earlier release set no cookie
+            note_cookie(request, before.id)
         return
     agreed = ask_consent(request)
     if agreed is False:
+        note_no_cookie(request)
         return
     click = _new_click(request, landing, notes, page)
-    if before is not None and _stays(before, click):
+    entry = SessionClick(
+        id=click.pk,
+        captured_at=click.captured_at.timestamp(),
+        business=click.business,
+        landing=landing if landing.size <= MAX_IN_SESSION else None,
+        digest=digest,
+        reportable=click.reportable,
+        has_row=bool(agreed) and not is_prefetched,
+        awaits_consent=agreed is None,
+    )
+    if before is not None and stays(before, entry):
         if not agreed or is_prefetched:
             return
         # Only stored, for the shop to see: the other click is the one to credit.
         session.write_click(request, replace(before, lesser_digest=digest))
         store_click(click)
-    else:
-        entry = SessionClick(
-            id=click.pk,
-            captured_at=click.captured_at.timestamp(),
-            business=click.business,
-            landing=landing if landing.size <= MAX_IN_SESSION else None,
-            digest=digest,
-            reportable=click.reportable,
-            has_row=bool(agreed) and not is_prefetched,
-            awaits_consent=agreed is None,
-        )
-        if not _keep(request, entry, click):
-            return
+    elif not _keep(request, entry, click):
+        return
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
 
@@ -186,19 +201,6 @@ def _new_click(
     )
 
 
-def _stays(before: SessionClick, click: Attribution) -> bool:
-    """Whether the session's click is still the one to credit after this new one."""
-    if not before.reportable:
-        return False
-    if not click.reportable:
-        return True
-    if conf.ATTRIBUTION_TOUCH == "last":
-        return False
-    window = conf.ATTRIBUTION_WINDOW
-    age = timedelta(seconds=click.captured_at.timestamp() - before.captured_at)
-    return window is None or age <= window
-
-
 def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool:
     """Put the click into the session, and write its row if it may have one now.
 
@@ -209,6 +211,8 @@ def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool
         return False
     is_written = session.write_click(request, entry)
     if entry.awaits_consent:
+        if not is_written:
+            logger.warning("landing_not_kept reason=no_session_without_consent")
         return is_written
     if is_written and entry.landing is not None and not entry.has_row:
         return True  # a prefetch: its row is written at the first use
@@ -218,4 +222,5 @@ def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool
         # The order will write the row; until then the session has the values.
         session.write_click(request, replace(entry, has_row=False))
         raise
+    note_cookie(request, click.pk)
     return True

@@ -18,6 +18,8 @@ from .clicks import (
     store_click,
     stored_clicks,
 )
+from .cookie import note_cookie, note_no_cookie
+from .held import held_click
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,12 +54,12 @@ def awaits_consent(request: HttpRequest) -> bool:
 
 
 def apply_consent(request: HttpRequest) -> SessionClick | None:
-    """Return the session's click, and first act on an answer that it waited for.
+    """Return the browser's click, and first act on an answer that it waited for.
 
     Yes: it is stored, and orders that waited for it get it. No: it is dropped. Raises
     database errors.
     """
-    click = session.read_click(request)
+    click = held_click(request)
     if click is None or not click.awaits_consent:
         return click
     agreed = ask_consent(request)
@@ -70,9 +72,11 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
             store_click(attribution)
             attach_late_click(orders, attribution)
         accepted = replace(click, has_row=True, awaits_consent=False)
+        note_cookie(request, click.id)
         session.write_click(request, accepted)
         return accepted
     session.drop_click(request)
+    note_no_cookie(request)
     with savepoint():
         orders.awaiting_click().update(payload="", reason=Reason.CONSENT_REFUSED)
         _unbind({click.id})
@@ -95,10 +99,11 @@ def consent_changed(request: HttpRequest) -> None:
 def forget(request: HttpRequest) -> None:
     """Forget this visitor's clicks, as if consent had been withdrawn. Never raises."""
     with errors_logged("click_not_forgotten"):
-        _withdraw(request, session.read_click(request))
+        _withdraw(request, held_click(request))
 
 
 def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:
+    note_no_cookie(request)
     gone: set[UUID] = set()
     user_id = session.user_id_of(request)
     if user_id is None:  # a client that authenticates by a token has no session

@@ -6,16 +6,12 @@ text that a payment provider carries and gives back.
 
 from __future__ import annotations
 
-import base64
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
-from django.conf import settings
 from django.db import connections, router
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare, salted_hmac
 
 from ..api.values import id_text, safe_id
 from ..conf import conf
@@ -23,13 +19,14 @@ from ..exceptions import InvalidEvent
 from ..models import Conversion, OrderAttribution, key_of
 from .capture import current_click
 from .clicks import attach_late_click, errors_logged, savepoint
+from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.http import HttpRequest
 
-# A token is 45 characters of [A-Za-z0-9_-], which fit any provider's metadata: a
-# version, the row's id and a signature. It tells nothing about the customer.
-_VERSION: Final = "1"
+# A token is 45 characters of [A-Za-z0-9_-], which fit any provider's metadata.
 _SALT: Final = "connectly_tracking.attribution.token"
 
 logger = logging.getLogger(__name__)
@@ -83,7 +80,7 @@ def make_token(request: HttpRequest) -> str:
 
 def write_token(click_id: UUID) -> str:
     """Return the token of a click: at most 64 characters of ``[A-Za-z0-9_-]``."""
-    return _signed(_VERSION + _base64(click_id.bytes), settings.SECRET_KEY)
+    return sign_id(click_id, salt=_SALT)
 
 
 def read_token(token: object) -> UUID | None:
@@ -93,9 +90,7 @@ def read_token(token: object) -> UUID | None:
     if not token:
         return None
     with suppress(ValueError):  # not ASCII, or not base64: of another version
-        for key in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
-            if constant_time_compare(token, _signed(token[:-22], key)):
-                return UUID(bytes=base64.urlsafe_b64decode(f"{token[1:-22]}=="))
+        return read_id(token, salt=_SALT)
     raise InvalidEvent(
         "token",
         "was changed, cut or signed with another SECRET_KEY; pass it exactly as "
@@ -128,12 +123,3 @@ def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
     if not click._state.adding:  # a click that waits for consent has no row yet
         attach_late_click(Conversion.objects.all().of_order(text), click)
     return binding
-
-
-def _signed(text: str, key: str | bytes) -> str:
-    digest = salted_hmac(_SALT, text, secret=key, algorithm="sha256").digest()
-    return text + _base64(digest[:16])
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_SESSION_KEY
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends import signed_cookies
 
 from ..api.landing import PARAMETERS, Landing
 from ..models import Attribution, moment
 from .clicks import errors_logged, store_click, stored_clicks
+from .cookie import is_on, note_cookie
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -23,6 +26,7 @@ KEY: Final = "connectly_tracking"
 #: Characters of values in a session. A signed cookie holds 4 KB with the cart and the
 #: login, and a browser drops a larger one.
 MAX_IN_SESSION: Final = 1536
+_MAX_COOKIE: Final = 4096  # bytes of name and value; RFC 6265bis
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +64,10 @@ def read_click(request: HttpRequest) -> SessionClick | None:
 
 
 def write_click(request: HttpRequest, click: SessionClick) -> bool:
-    """Put a click into the session. Return whether that worked."""
+    """Put a click into the session. Return whether it is there.
+
+    One that its cookie carries is left out if the session could suffer.
+    """
     session = getattr(request, "session", None)
     if session is None:
         return False
@@ -80,10 +87,7 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
     if click.lesser_digest:
         entry["passed_over"] = click.lesser_digest
     with errors_logged("session_not_written", logging.WARNING):
-        if not session.modified:
-            _tolerate_failing_save(session)
-        session[KEY] = entry
-        return True
+        return _put(request, session, entry, is_carried=click.has_row and is_on())
     return False
 
 
@@ -92,7 +96,7 @@ def drop_click(request: HttpRequest) -> None:
     session = getattr(request, "session", None)
     with errors_logged("session_not_written", logging.WARNING):
         if session is not None and KEY in session:
-            del session[KEY]
+            _put(request, session, None, is_carried=False)
 
 
 def user_id_of(request: HttpRequest) -> Any:
@@ -126,6 +130,7 @@ def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution
     is_missing = not (click.has_row or click.awaits_consent)
     if attribution is not None and is_missing:
         store_click(attribution)
+        note_cookie(request, click.id)
         write_click(request, replace(click, has_row=True))
     return attribution
 
@@ -171,6 +176,57 @@ def _parsed(entry: Any) -> SessionClick | None:
         awaits_consent=entry.get("pending") is True,
         lesser_digest=str(entry.get("passed_over", "")),
     )
+
+
+def _put(
+    request: HttpRequest,
+    session: SessionBase,
+    entry: dict[str, Any] | None,
+    *,
+    is_carried: bool,
+) -> bool:
+    """Set our key, or delete it, and touch nothing else of the session."""
+    if isinstance(session, signed_cookies.SessionStore):
+        return not is_carried and _put_into_signed_cookie(session, entry)
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        # A browser that withholds a Strict cookie would replace it by a new session's.
+        if is_on() and settings.SESSION_COOKIE_SAMESITE == "Strict":
+            return False
+    elif not session.modified and session.session_key is not None:
+        # Saved now, from what is stored now. Django would save the whole session after
+        # the view, over what other requests have written meanwhile.
+        fresh = type(session)(session.session_key)
+        _change(fresh, entry)
+        if fresh.session_key is not None:  # it has not ended
+            fresh.save()
+            _change(session, entry)  # for the view, and for a save of the view's own
+            session.modified = False
+            return True
+    if not session.modified:
+        _tolerate_failing_save(session)
+    _change(session, entry)
+    return True
+
+
+def _put_into_signed_cookie(session: SessionBase, entry: dict[str, Any] | None) -> bool:
+    """A browser drops a cookie that is too long, with the cart and the login in it."""
+    before, was_modified = session.get(KEY), session.modified
+    _change(session, entry)
+    session.save()  # signs it; Django sends it after the view
+    length = len(settings.SESSION_COOKIE_NAME) + len(session.session_key or "")
+    if entry is None or length < _MAX_COOKIE:
+        return True
+    _change(session, before)
+    session.modified = was_modified
+    logger.warning("session_not_written reason=cookie_too_long length=%d", length)
+    return False
+
+
+def _change(session: SessionBase, entry: dict[str, Any] | None) -> None:
+    if entry is None:
+        session.pop(KEY, None)
+    else:
+        session[KEY] = entry
 
 
 def _tolerate_failing_save(session: SessionBase) -> None:

@@ -6,6 +6,7 @@ once, and raises ImproperlyConfigured with the text that the system check shows.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from ..events import Purchase
 
+#: A token of RFC 6265; browsers give more to names that begin with __Host-.
+_COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 TOUCHES: Final = ("last", "first")
 #: The settings that a delivery reads only after it has claimed rows.
 DELIVERY_SETTINGS: Final = (
@@ -74,6 +77,16 @@ class Conf(BusinessSettings):
         if touch not in TOUCHES:
             raise improper("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
         return str(touch)
+
+    @property
+    def CLICK_COOKIE(self) -> str | None:
+        """The name of the cookie that carries a stored click's id; None: no cookie."""
+        name = self.raw.get("CLICK_COOKIE", "connectly_click")
+        if name is not None and not (
+            isinstance(name, str) and _COOKIE_NAME.fullmatch(name)
+        ):
+            raise improper("CLICK_COOKIE", 'must be a cookie name ("my_click") or None')
+        return name
 
     @property
     def CONSENT(self) -> Callable[[HttpRequest], bool | None] | None:

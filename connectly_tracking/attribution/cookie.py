@@ -1,0 +1,97 @@
+"""The click's own cookie: it carries the id of a stored click past the session's end.
+
+A session ends with a logout, is saved by two requests at once, or is not shown by the
+browser. This cookie is set once, and no shop code writes it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.cache import patch_vary_headers
+
+from ..conf import conf
+from .clicks import errors_logged
+from .signature import read_id, sign_id
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest, HttpResponseBase
+
+#: Another salt than the token's: a token is not a cookie, and a cookie is not a token.
+_SALT: Final = "connectly_tracking.attribution.cookie"
+#: The request's attribute: the value to set on its response; "": delete the cookie.
+_NOTE: Final = "_connectly_click_cookie"
+#: Browsers keep no cookie for longer.
+COOKIE_AGE: Final = timedelta(days=400)
+
+
+def is_on() -> bool:
+    """Whether stored clicks have a cookie."""
+    return _name() is not None
+
+
+def read_cookie(request: HttpRequest) -> UUID | None:
+    """Return the click's id; None without a cookie, or if we did not sign it."""
+    name = _name()
+    value = request.COOKIES.get(name) if name else None
+    if value:
+        with suppress(ValueError):
+            return read_id(value, salt=_SALT)
+    return None
+
+
+def note_cookie(request: HttpRequest, click_id: UUID) -> None:
+    """Set the cookie on this request's response. The click must be stored."""
+    _note(request, sign_id(click_id, salt=_SALT))
+
+
+def note_no_cookie(request: HttpRequest) -> None:
+    """Delete the cookie on this request's response."""
+    _note(request, "")
+
+
+def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Do what was noted on the request. Never raises."""
+    value = getattr(request, _NOTE, None)
+    if value is None:
+        return
+    with errors_logged("cookie_not_set"):
+        name = _name()
+        if name is None or value == request.COOKIES.get(name, ""):
+            return
+        place: dict[str, Any] = {
+            "path": settings.SESSION_COOKIE_PATH,
+            "domain": settings.SESSION_COOKIE_DOMAIN,
+            "samesite": "Lax",  # Strict is withheld on the way back from a payment
+        }
+        if value:
+            response.set_cookie(
+                name,
+                value,
+                max_age=min(conf.ATTRIBUTION_WINDOW or COOKIE_AGE, COOKIE_AGE),
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                **place,
+            )
+        else:
+            response.delete_cookie(name, **place)
+        patch_vary_headers(response, ("Cookie",))
+
+
+def _note(request: HttpRequest, value: str) -> None:
+    # REST framework wraps the request; the middleware has the inner one.
+    setattr(getattr(request, "_request", request), _NOTE, value)
+
+
+def _name() -> str | None:
+    """None if the setting is wrong, which a check reports: orders must go on."""
+    try:
+        return conf.CLICK_COOKIE
+    except ImproperlyConfigured:
+        return None
