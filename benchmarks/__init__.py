@@ -1,1 +1,1 @@
-"""What it costs, measured side by side: ``python -m benchmarks --help``."""
+"""How fast it delivers, beside one task per row: ``python -m benchmarks --help``."""

@@ -1,9 +1,9 @@
-"""The admin's pages beside a long history: ``python -m benchmarks.admin --help``.
+"""The admin's pages with a long history: ``python -m benchmarks.admin --help``.
 
-Each page is fetched by a logged-in client, at each size of the table, and its own
-statements are counted. Ends with status 1 where a page of the list takes more than
-three, or counts the table; or where the largest table makes the list more than twice
-as slow as the smallest.
+A logged-in client fetches each page at each size of the table, and its statements are
+counted. Ends with status 1 if a page of the list takes more than three statements or
+counts the table, or if the largest table makes the list more than twice as slow as the
+smallest.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from django.test import Client
 
 FETCHES: Final = 15
-MOST: Final = 3  # statements of a page of the list
-SLOWER: Final = 2.0
-#: Plain pages of the list, then others.
+MAX_STATEMENTS: Final = 3  # of a page of the list
+MAX_SLOWDOWN: Final = 2.0
+#: Pages of the list, then others.
 LISTS: Final = {
     "list": "",
     "page 100": "?p=100",
@@ -37,7 +37,7 @@ LISTS: Final = {
 }
 OTHERS: Final = {
     "a campaign": "?sendout_id=send-1",
-    "a number that is nobody's": "?q=none",
+    "an unknown number": "?q=none",
     "delivery status": "status/",
 }
 
@@ -62,7 +62,7 @@ def _measure(sizes: list[int]) -> int:
     setup_test_environment()
     client, filled, times = Client(), 0, list[dict[str, float]]()
     client.force_login(User.objects.create_superuser("admin"))
-    faults: list[str] = []
+    problems: list[str] = []
     for size in sizes:
         _fill(filled, size)
         filled = size
@@ -70,14 +70,16 @@ def _measure(sizes: list[int]) -> int:
         for name, query in (LISTS | OTHERS).items():
             milliseconds, statements = _fetch(client, query)
             times[-1][name] = milliseconds
-            faults += _faults(name, statements) if name in LISTS else []
+            problems += _problems(name, statements) if name in LISTS else []
             print(f"{size:>9} {name:<28} {milliseconds:7.1f} ms, {len(statements)}")
     for name in LISTS:
         ratio = times[-1][name] / times[0][name]
         print(f"{name:<28} {ratio:.2f} times")
-        faults += [f"{name}: {ratio:.2f} times as slow"] if ratio > SLOWER else []
-    print("\n".join(faults) or "All of it holds.")
-    return 1 if faults else 0
+        problems += (
+            [f"{name}: {ratio:.2f} times as slow"] if ratio > MAX_SLOWDOWN else []
+        )
+    print("\n".join(problems) or "All of it holds.")
+    return 1 if problems else 0
 
 
 def _fetch(client: Client, query: str) -> tuple[float, list[str]]:
@@ -100,8 +102,8 @@ def _fetch(client: Client, query: str) -> tuple[float, list[str]]:
     return statistics.median(took), ours
 
 
-def _faults(name: str, statements: list[str]) -> list[str]:
-    most = MOST + 2 * ("number" in name)  # the answer in words
+def _problems(name: str, statements: list[str]) -> list[str]:
+    most = MAX_STATEMENTS + 2 * ("number" in name)  # the explanation of the order
     found = [f"{name}: {len(statements)} statements"] if len(statements) > most else []
     counts = [it for it in statements if re.search(r"COUNT\(", it)]
     unbounded = [it for it in counts if "LIMIT" not in it]

@@ -1,9 +1,9 @@
-"""A backfill that is interrupted and goes on: ``python -m benchmarks.backfill --help``.
+"""A backfill that is stopped and continued: ``python -m benchmarks.backfill --help``.
 
-A file of orders, each with its own click, is recorded by the command in a process of
-its own, which gets a SIGTERM on its way and is run again. Ends with status 1 unless
-each order has one row and the memory was flat. On SQLite, or on the PostgreSQL that
-``--postgres`` starts; needs a system with /proc.
+The command records a file of orders, each with its own click, in another process, which
+gets a SIGTERM half way and is run again. Ends with status 1 unless each order has one
+row and the memory stays flat. On SQLite, or with ``--postgres`` on PostgreSQL; needs a
+system with /proc.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _run(
 
 
 def _count() -> int:
-    """The newest row's number, which costs less than to count them."""
+    """The newest row's number, which costs less than a count."""
     from django.db.models import Max
 
     from connectly_tracking.models import Conversion
@@ -104,7 +104,7 @@ def _count() -> int:
 
 
 def _resident(pid: int) -> float:
-    """MiB; 0 where the process has just ended."""
+    """MiB; 0 if the process has just ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Servers and a worker for a measurement, all of its own and ended after it."""
+"""Servers and a worker for one measurement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROCESSES: Final = 2
 def bench(latency: float) -> Iterator[Sandbox]:
     """A PostgreSQL, a Redis, a Celery worker, and an API that takes so many seconds.
 
-    Django is set up in this process when it begins, and not before.
+    Sets up Django in this process.
     """
     business_id, api_key = str(uuid.uuid4()), uuid.uuid4().hex
     with (

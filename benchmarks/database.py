@@ -1,4 +1,4 @@
-"""A database of a benchmark's own: a SQLite file, or a PostgreSQL from the wheel."""
+"""A database for one benchmark: a SQLite file, or a PostgreSQL from the wheel."""
 
 from __future__ import annotations
 

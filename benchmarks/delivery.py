@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 THREADS: Final = 16
-PATIENCE: Final = 300.0  # seconds
+TIMEOUT: Final = 300.0  # seconds
 
 
 def measure(*, rows: int, rounds: int, latency: float) -> dict[str, object]:
-    """Both ways in turn: the medians, and the ratios pair by pair."""
+    """Both ways in turn: the medians, and the ratio of each pair."""
     with bench(latency) as sandbox:
         _round(sandbox, PROCESSES * THREADS * 8, _ours)  # every thread has connected
         ours, peers = [], []
@@ -50,8 +50,8 @@ def _round(sandbox: Sandbox, rows: int, publish: Callable[[], None]) -> float:
     before = sandbox.event_count
     began = time.perf_counter()
     publish()
-    sandbox.wait_for(lambda s: s.event_count - before >= rows, timeout=PATIENCE)
-    settled = threading.Event()  # never set: its wait is a pause between two looks
+    sandbox.wait_for(lambda s: s.event_count - before >= rows, timeout=TIMEOUT)
+    settled = threading.Event()  # never set: its wait is a pause between two checks
     while Conversion.objects.exclude(state=State.DELIVERED).exists():
         settled.wait(0.005)
     took = time.perf_counter() - began
@@ -115,6 +115,6 @@ def _one_task_per_row() -> None:
 
 
 def table(result: dict[str, object]) -> str:
-    """The result for a person."""
+    """The result as text."""
     width = max(map(len, result))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in result.items())

@@ -12,5 +12,5 @@ class ConnectlyTrackingConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, receivers
 
-        checks.register()
-        receivers.connect()
+        checks.register_checks()
+        receivers.connect_receivers()

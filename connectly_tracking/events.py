@@ -1,7 +1,7 @@
-"""What a shop reports, in the field's own words (seed: "Request body").
+"""The events that a shop reports (seed: "Request body").
 
-Constructing never raises on a bad value, so that a mistake here cannot break a
-checkout; recording validates and says which field is wrong.
+Constructing an event never raises on a bad value, so that a mistake cannot break a
+checkout. Recording it validates it, and names the wrong field.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from uuid import UUID
 
-MAX_ITEMS: Final = 10_000  # read of a generator that may never end
+MAX_ITEMS: Final = 10_000  # that are read from an iterator, which may never end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One line of an order (seed: payload.contents).
 
-    ``id`` is the catalogue's own id, usually the SKU. ``quantity`` is more than zero,
-    in pieces or in fractions of a unit. ``item_price`` is the price of one unit in the
-    order's currency; None leaves it out.
+    ``id`` is the id in the catalogue, usually the SKU. ``quantity`` is greater than
+    zero, and may be a fraction. ``item_price`` is the price of one unit in the order's
+    currency; None leaves it out.
     """
 
     id: str
@@ -36,16 +36,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """A paid order (seed: payload). One per order, whatever the number of items.
+    """A paid order (seed: payload). One per order, not one per item.
 
-    ``order_id``: stable per order, 1 to 128 characters; Meta's key against duplicates.
+    ``order_id``: 1 to 128 characters, the same whenever the order is reported; Meta
+    uses it to remove duplicates.
     ``value``: the order's total in major units (``Decimal("99.97")``).
-    ``currency``: ISO 4217, three letters.
-    ``event_time``: when the order was placed, never when it is reported: a datetime (a
+    ``currency``: three letters, ISO 4217.
+    ``event_time``: when the order was placed, not when it is reported: a datetime (a
     naive one is read in the current time zone) or Unix seconds, UTC.
     ``contents``: `Item` objects or mappings with the same keys.
-    ``content_ids``, ``num_items``: the items' ids and the sum of their quantities,
-    unless given.
+    ``content_ids``, ``num_items``: by default the items' ids and the sum of their
+    quantities.
     """
 
     order_id: str | int | UUID
@@ -58,19 +59,16 @@ class Purchase:
     num_items: int | Decimal | None = None
 
     def __post_init__(self) -> None:
-        # A generator can be read once, but the same order may be recorded twice.
-        for name in ("contents", "content_ids"):
-            if isinstance(value := getattr(self, name), Iterator):
-                object.__setattr__(self, name, _read(value))
+        _read_iterators(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewContent:
-    """Somebody looked at a product page (seed: event_name "ViewContent").
+    """A visit to a product page (seed: event_name "ViewContent").
 
-    ``content_ids`` are the catalogue's ids; where they are left out they are those of
-    ``contents``. ``value`` and ``currency`` go together, or are both left out.
-    ``event_time``: None is now.
+    ``content_ids``: the ids in the catalogue; by default those of ``contents``.
+    ``value``, ``currency``: both or neither.
+    ``event_time``: None means now.
     """
 
     content_ids: Iterable[str] | None = None
@@ -81,13 +79,16 @@ class ViewContent:
     event_time: datetime | int | float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("contents", "content_ids"):
-            if isinstance(value := getattr(self, name), Iterator):
-                object.__setattr__(self, name, _read(value))
+        _read_iterators(self)
 
 
-def _read(items: Iterator[object]) -> object:
-    try:
-        return tuple(islice(items, MAX_ITEMS + 1))
-    except Exception as exc:  # noqa: BLE001 - the shop's code; recording reports it
-        return exc
+def _read_iterators(event: Purchase | ViewContent) -> None:
+    """An iterator can be read once, but an event may be recorded twice."""
+    for name in ("contents", "content_ids"):
+        value: object = getattr(event, name)
+        if isinstance(value, Iterator):
+            try:
+                value = tuple(islice(value, MAX_ITEMS + 1))
+            except Exception as exc:  # noqa: BLE001 - recording reports it
+                value = exc
+            object.__setattr__(event, name, value)

@@ -1,11 +1,11 @@
-"""What can go wrong, as one tree. ``str()`` of each is safe to log.
+"""The errors of this package, as one tree. ``str()`` of each is safe to log.
 
 ::
 
     ConnectlyTrackingError
     └── InvalidEvent          an order or a view that cannot be reported as it is
 
-A fault of the configuration is Django's own ``ImproperlyConfigured``.
+A wrong setting raises Django's own ``ImproperlyConfigured``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ class ConnectlyTrackingError(Exception):
 
 
 class InvalidEvent(ConnectlyTrackingError, ValueError):  # noqa: N818
-    """An event that cannot be reported as it is: names the field and what to do."""
+    """An event that cannot be reported as it is.
+
+    ``field`` names the field, ``problem`` says what must be changed.
+    """
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
@@ -25,3 +28,13 @@ class InvalidEvent(ConnectlyTrackingError, ValueError):  # noqa: N818
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
+
+
+def causes(exc: BaseException) -> list[BaseException]:
+    """Return an exception and those that led to it, the first cause last."""
+    chain = [exc]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        if cause in chain:
+            break
+        chain.append(cause)
+    return chain

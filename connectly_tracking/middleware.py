@@ -1,4 +1,4 @@
-"""Looks at each page's query string, and further only where it names a click."""
+"""Reads each page's query string, and the rest of a request only if that has a tag."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AttributionMiddleware:
-    """Keeps the five landing parameters. Belongs after ``SessionMiddleware``.
+    """Captures the five landing parameters. Place it after ``SessionMiddleware``.
 
     A page without ``cnct_tracking_id=`` in its query string costs one substring search.
     """

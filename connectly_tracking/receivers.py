@@ -1,9 +1,10 @@
-"""The doorman: takes the shop's signals in, and keeps every trouble from the shop."""
+"""Signal receivers. An error of ours never reaches the shop."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -11,15 +12,16 @@ from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
-from . import attribution, outbox
-from .api.values import legible
+from . import outbox
+from .api.values import safe_id
+from .attribution import ClickSource, attach_user, is_prefetch
 from .conf import conf
 from .exceptions import InvalidEvent
 from .models import Conversion, Reason
 from .signals import content_viewed, order_cancelled, order_completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from django.http import HttpRequest
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def connect() -> None:
+def connect_receivers() -> None:
     order_completed.connect(on_order_completed, dispatch_uid=f"{__name__}.order")
     order_cancelled.connect(on_order_cancelled, dispatch_uid=f"{__name__}.cancelled")
     content_viewed.connect(on_content_viewed, dispatch_uid=f"{__name__}.viewed")
@@ -39,7 +41,7 @@ def on_user_logged_in(
     *, user: Any, request: HttpRequest | None = None, **_: Any
 ) -> None:
     if request is not None:
-        attribution.attach(request, user)
+        attach_user(request, user)
 
 
 def on_order_completed(
@@ -58,10 +60,15 @@ def on_order_completed(
 ) -> None:
     """Record the order.
 
-    Raises under STRICT, and where the database has ended the order's own transaction
-    (a deadlock): to swallow that would let the shop believe that the order exists.
+    Raises under STRICT, and if the database has ended the order's own transaction (a
+    deadlock): otherwise the shop would believe that the order exists.
     """
-    source = outbox.Source(
+    problem = None
+    if unknown:
+        problem = _unknown_argument("order_completed", unknown)
+    elif (order is None) == (purchase is None):
+        problem = InvalidEvent("order_completed", "needs either order= or purchase=")
+    source = ClickSource(
         attribution=attribution,
         token=token,
         request=request,
@@ -69,23 +76,12 @@ def on_order_completed(
         business=business,
         order=purchase if order is None else order,
     )
-    event: Any = purchase
-
-    def make() -> Any:
-        nonlocal event
-        if event is None and order is not None:
-            event = _adapted(order)
-        return event
-
-    def name() -> str:
-        return legible(getattr(event, "order_id", None)) or f"pk:{_pk(order)}"
-
-    with _kept_from_the_shop("order_not_recorded", name, using):
-        fault = _fault(order, purchase, unknown)
-        row = outbox.record_made(make, source, using=using, fault=fault)
+    paid = outbox.PaidOrder(order, purchase)
+    with _errors_kept_from_shop("order_not_recorded", paid.log_name, using):
+        row = outbox.record_order(paid, source, using=using, problem=problem)
         if row.reason == Reason.INVALID and not row.order_id:
-            # Nobody would find it by its number.
-            logger.error("order_without_id order_id=%s row=%s", name(), row.pk)
+            # No search by its number would find the row.
+            logger.error("order_without_id order_id=%s row=%s", paid.log_name(), row.pk)
 
 
 def on_order_cancelled(
@@ -97,11 +93,11 @@ def on_order_cancelled(
     signal: object = None,
     **unknown: object,
 ) -> None:
-    """Stop what has not been sent. Raises as `on_order_completed` does."""
-    with _kept_from_the_shop("order_not_cancelled", lambda: legible(order_id), using):
+    """Stop the order if it is not sent yet. Raises as `on_order_completed` does."""
+    name = partial(safe_id, order_id)
+    with _errors_kept_from_shop("order_not_cancelled", name, using):
         if unknown:
-            names = ", ".join(sorted(unknown))
-            raise InvalidEvent("order_cancelled", f"has no argument {names}")
+            raise _unknown_argument("order_cancelled", unknown)
         outbox.cancel(order_id, business=business, using=using)
 
 
@@ -113,78 +109,58 @@ def on_content_viewed(
     signal: object = None,
     **unknown: object,
 ) -> None:
-    """Record the view of an attributed visitor. Raises only under STRICT."""
-    with _kept_from_the_shop("view_not_recorded", lambda: "", None):
+    """Record the view of a visitor with a click. Raises only under STRICT."""
+    with _errors_kept_from_shop("view_not_recorded", str, None):
         if unknown:
-            names = ", ".join(sorted(unknown))
-            raise InvalidEvent("content_viewed", f"has no argument {names}")
+            raise _unknown_argument("content_viewed", unknown)
         if request is None or view is None:
             raise InvalidEvent("content_viewed", "needs request= and view=")
         if _may_have_landed(request):
-            outbox.record_view(view, outbox.Source(request=request))
+            outbox.record_view(view, ClickSource(request=request))
+
+
+def _unknown_argument(signal: str, unknown: Mapping[str, object]) -> InvalidEvent:
+    return InvalidEvent(signal, f"has no argument {', '.join(sorted(unknown))}")
 
 
 def _may_have_landed(request: HttpRequest) -> bool:
-    """A stranger has no cookie, and his page must not come to vary by it; nor has who
-    landed on this very page, but there the session has just been written.
+    """Whether the session may be read: the page of a visitor without one must not come
+    to vary by cookie. On the landing page itself the session has just been written.
     """
     is_written = getattr(getattr(request, "session", None), "modified", False)
-    if is_written and not attribution.is_prefetch(request):
+    if is_written and not is_prefetch(request):
         return True
     return settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
 @contextmanager
-def _kept_from_the_shop(
-    what: str, name: Callable[[], str], using: str | None
+def _errors_kept_from_shop(
+    event: str, name: Callable[[], str], using: str | None
 ) -> Iterator[None]:
-    """Every trouble is ours to keep, but for the two that the receivers speak of."""
-    was_whole = not _is_doomed(using)
+    """Log any error instead of raising it, except in the two cases of
+    `on_order_completed`. ``name`` is only called for the log line.
+    """
+    was_intact = not _must_roll_back(using)
     try:
         yield
     except Exception as exc:
         if conf.is_strict() and not isinstance(exc, DatabaseError):
             raise
-        if was_whole and _is_doomed(using):
+        if was_intact and _must_roll_back(using):
             raise  # the database has ended the order's transaction: nothing was kept
-        # The order stands; what is said here is what a backfill needs. Not the error's
-        # own words, since a database may quote values in them; a setting's may stand.
+        # A backfill needs this line. Not the message, in which a database may quote
+        # values; that of a wrong setting is safe.
         error = type(exc).__name__
         if isinstance(exc, ImproperlyConfigured):
             error = f"{error}: {exc}"
-        logger.error("%s order_id=%s error=%s", what, name(), error)
-        logger.debug("%s order_id=%s", what, name(), exc_info=True)
+        logger.error("%s order_id=%s error=%s", event, name(), error)
+        logger.debug("%s order_id=%s", event, name(), exc_info=True)
 
 
-def _fault(
-    order: object, purchase: object, unknown: dict[str, object]
-) -> InvalidEvent | None:
-    if unknown:
-        names = ", ".join(sorted(unknown))
-        return InvalidEvent("order_completed", f"has no argument {names}")
-    if (order is None) == (purchase is None):
-        return InvalidEvent("order_completed", "needs either order= or purchase=")
-    return None
-
-
-def _adapted(order: object) -> object:
-    adapter = conf.ORDER_ADAPTER
-    if adapter is None:
-        raise ImproperlyConfigured(
-            "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing; name a function that "
-            "makes a Purchase of an order, or send purchase= instead of order=."
-        )
-    return adapter(order)
-
-
-def _is_doomed(using: str | None) -> bool:
-    """Whether the transaction we were called in can only be rolled back."""
+def _must_roll_back(using: str | None) -> bool:
+    """Whether the caller's transaction can only be rolled back."""
     alias = using or router.db_for_write(Conversion)
     if alias not in connections:
         return False
     connection = connections[alias]
     return connection.in_atomic_block and connection.needs_rollback
-
-
-def _pk(order: object) -> str:
-    return legible(getattr(order, "pk", None)) or "none"

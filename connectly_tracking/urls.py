@@ -7,4 +7,4 @@ from django.urls import path
 from . import views
 
 app_name = "connectly_tracking"
-urlpatterns = [path("capture/", views.capture, name="capture")]
+urlpatterns = [path("capture/", views.capture_endpoint, name="capture")]

@@ -1,11 +1,11 @@
-"""Views, and what a shop mixes into its own."""
+"""The capture endpoint, and a mixin for the shop's product views."""
 
 from __future__ import annotations
 
 import json
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -26,22 +26,14 @@ if TYPE_CHECKING:
 
     from .events import ViewContent
 
-    Base = View
+    _Base = View
 else:
-    Base = object
+    _Base = object
 
 logger = logging.getLogger(__name__)
 
-#: What cannot be read is no landing.
-_UNREADABLE: Final = (
-    UnreadablePostError,
-    MultiPartParserError,
-    RequestDataTooBig,
-    SuspiciousOperation,
-)
 
-
-class ContentViewedMixin(Base):
+class ContentViewedMixin(_Base):
     """Sends `content_viewed` for each page that a class-based view shows.
 
     ::
@@ -54,61 +46,67 @@ class ContentViewedMixin(Base):
     """
 
     def get_view_content(self) -> ViewContent:
-        """What is looked at. Called after the page was made, which an error here does
-        not cost: it is logged, and raised only under ``STRICT``, or the database's.
+        """Return what the page shows. Called after the page is made.
+
+        An error here is logged and does not break the page, except under ``STRICT`` or
+        if it comes from the database.
         """
         raise NotImplementedError("Return a ViewContent in get_view_content().")
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response: HttpResponseBase = super().get(request, *args, **kwargs)  # type: ignore[misc]
-        if request.method == "GET" and response.status_code == 200:
-            view = self._view_content()
-            if view is not None:
-                content_viewed.send(type(self), request=request, view=view)
-        return response
-
-    def _view_content(self) -> ViewContent | None:
+        if request.method != "GET" or response.status_code != 200:
+            return response
+        view = None
         try:
-            return self.get_view_content()
+            view = self.get_view_content()
         except Exception as exc:
             # The database may have ended the page's own transaction.
             if conf.is_strict() or isinstance(exc, DatabaseError):
                 raise
             logger.error("view_not_recorded error=%s", type(exc).__name__)
-            return None
+        if view is not None:
+            content_viewed.send(type(self), request=request, view=view)
+        return response
 
 
-@csrf_exempt  # a page from a cache has no token; the origin is checked instead
-def capture(request: HttpRequest) -> HttpResponse:
-    """Keep a landing on a page that Django did not serve: 204, whatever comes.
+@csrf_exempt  # a cached page has no token; the origin is checked instead
+def capture_endpoint(request: HttpRequest) -> HttpResponse:
+    """Capture a landing on a page that Django did not serve. Always answers 204.
 
-    The body is the page's query string as it stood, or the five parameters as JSON or
-    as a form. Of browsers, only pages of this host and of ``CSRF_TRUSTED_ORIGINS`` are
-    listened to.
+    The body is the page's query string as it is in the URL, or the five parameters as
+    JSON or as a form. A browser must be on a page of this host or of
+    ``CSRF_TRUSTED_ORIGINS``.
     """
-    if request.method == "POST" and _is_ours(request):
-        with suppress(*_UNREADABLE):
-            _keep(request)
+    if request.method == "POST" and _is_trusted(request):
+        with suppress(
+            UnreadablePostError,
+            MultiPartParserError,
+            RequestDataTooBig,
+            SuspiciousOperation,
+            ValueError,  # not JSON
+            RecursionError,  # JSON that is nested too deeply
+        ):
+            _capture_body(request)
     return HttpResponse(status=204, headers={"Cache-Control": "no-store"})
 
 
-def _keep(request: HttpRequest) -> None:
+def _capture_body(request: HttpRequest) -> None:
     match request.content_type:
         case "application/json":
-            try:
-                given = json.loads(request.body)
-            except (ValueError, RecursionError):
-                return
-            if isinstance(given, dict):
-                attribution.capture(request, given)
+            params = json.loads(request.body)
+            if isinstance(params, dict):
+                attribution.capture(request, params)
         case "multipart/form-data":
             attribution.capture(request, request.POST.dict())
         case _:
             attribution.land_from(request, request.body.decode("latin-1"))
 
 
-def _is_ours(request: HttpRequest) -> bool:
-    """Whether a page of ours sent it, or none: a browser names another's origin."""
+def _is_trusted(request: HttpRequest) -> bool:
+    """Whether it comes from a trusted page, or not from a browser: a browser names the
+    origin of a page on another host.
+    """
     origin = request.headers.get("Origin")
     if origin is None:
         return True
@@ -116,16 +114,11 @@ def _is_ours(request: HttpRequest) -> bool:
     try:
         if origin == f"{scheme}://{request.get_host()}":
             return True
-        given = urlsplit(origin)
+        sender = urlsplit(origin)
     except (SuspiciousOperation, ValueError):
         return False
-    for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS):
-        if given.scheme == trusted.scheme and (
-            given.netloc == trusted.netloc
-            or (
-                trusted.netloc.startswith("*.")
-                and is_same_domain(given.netloc, trusted.netloc[1:])
-            )
-        ):
-            return True
-    return False
+    return any(
+        sender.scheme == trusted.scheme
+        and is_same_domain(sender.netloc, trusted.netloc.removeprefix("*"))
+        for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS)
+    )

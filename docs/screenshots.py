@@ -1,6 +1,7 @@
 """The pictures in the README, from the running demo: ``python docs/screenshots.py``.
 
-Needs ``.[demo,browser]`` and Chromium. They are written to docs/images.
+Needs the extra ``demo``, the dependency group ``browser``, and Chromium. The pictures
+are written to docs/images.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The example shop's settings; what differs between machines is in the environment."""
+"""The example shop's settings; the environment overrides some of them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ DATABASES = {
     "default": dj_database_url.config(default=f"sqlite:///{BASE_DIR}/example.sqlite3"),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Else orders that are placed at the same time fail with "database is locked".
+    # Without this, simultaneous orders fail with "database is locked".
     DATABASES["default"].setdefault("OPTIONS", {})["transaction_mode"] = "IMMEDIATE"
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -67,7 +67,7 @@ STATIC_URL = "static/"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# What the fake bank and the shop sign their messages with.
+# The fake bank and the shop sign their messages with it.
 BANK_SECRET = os.environ.get("BANK_SECRET", "insecure-for-development-only")
 
 CONNECTLY_TRACKING = {
@@ -77,7 +77,7 @@ CONNECTLY_TRACKING = {
     "ORDER_ADAPTER": "example_project.shop.tracking.purchase",
 }
 
-# Without a broker nothing is published, and orders wait for `connectly_deliver`.
+# Without a broker no worker is woken, and orders wait for `connectly_deliver`.
 CELERY_BROKER_URL = os.environ.get("REDIS_URL")
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": os.environ.get("REDIS_PREFIX", ""),

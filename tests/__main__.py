@@ -1,11 +1,13 @@
 """The whole suite on each database: ``python -m tests [sqlite] [postgres] [options]``.
 
-Without a name it runs on both. SQLite is a file; PostgreSQL is a cluster of its own,
-from a wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
-With ``faults`` the fault suite runs instead, and on MariaDB too where that is set; with
-``oscar`` an Oscar shop's tests, which need ``.[oscar]``; with ``payments`` those of a
-shop that takes django-payments, which need ``.[payments]``; with ``browser`` real ones,
-on SQLite, which need ``.[browser]`` and Chromium. All further options are pytest's.
+Without a database it runs on both. SQLite is a file; PostgreSQL is a cluster from a
+wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
+
+Instead of the suite, ``faults`` runs the fault tests, also on MariaDB if its URL is
+set; ``oscar`` and ``payments`` the tests of shops with django-oscar and with
+django-payments, which need the dependency group ``shops``; ``browser`` those in a
+browser, on SQLite, which need the group ``browser`` and Chromium. Other options are
+passed to pytest.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ DATABASES: Final = ("sqlite", "postgres", "mariadb")
 FAULTS: Final = "faults"
 BROWSER: Final = "browser"
 DEFAULT: Final = ("sqlite", "postgres")
-#: Shops with settings of their own. Oscar's migrations take half a minute, and the
-#: other's app has none.
+#: Shops with their own settings. Oscar's migrations take half a minute, and the other
+#: shop's app has none.
 SHOPS: Final = {
     name: [f"--ds=tests.{package}.settings", "--no-migrations", f"tests/{package}"]
     for name, package in {
@@ -37,13 +39,14 @@ SHOPS: Final = {
         "payments": "payments_package",
     }.items()
 }
-#: They look at no database, or bring their own, and have run with the first.
+#: They use no database, or their own, so that one run is enough.
 ONCE: Final = [
     f"--ignore=tests/{path}"
     for path in (
         "client",
         "sandbox",
         "test_backfill_memory.py",
+        "test_body.py",
         "tools",
         "test_demo.py",
         "test_doctor_broker.py",
@@ -51,7 +54,7 @@ ONCE: Final = [
         "test_payload.py",
         "test_pools.py",
         "test_testing.py",
-        "test_wire.py",
+        "test_values.py",
     )
 ]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
@@ -76,7 +79,7 @@ def main(arguments: list[str]) -> int:
     chosen = chosen or list(DEFAULT)
     for name in SHOPS.keys() & set(options):
         options = [*SHOPS[name], *(word for word in options if word != name)]
-    measured = not arguments  # of a part of the suite the figure would say nothing
+    measured = not arguments  # coverage by a part of the suite says nothing
     if measured:
         options = ["-n", "auto", *COVERED]
         _run("coverage", "erase")
@@ -96,7 +99,7 @@ def _url(name: str) -> Iterator[str]:
     if url := os.environ.get(f"{name.upper()}_URL"):
         yield url
     elif name == "mariadb":
-        sys.exit("MARIADB_URL must name a server; there is none in a wheel.")
+        sys.exit("Set MARIADB_URL to a running server; no wheel contains one.")
     else:
         with tempfile.TemporaryDirectory(prefix="connectly-") as directory:
             if name == "sqlite":

@@ -15,10 +15,11 @@ import pytest
 from django.db import connection
 from redis import Redis
 
-from connectly_tracking import delivery, wakeup
+from connectly_tracking import wakeup
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.models import Attribution
+from connectly_tracking.testing.connection import reset_process
 from example_project.demo import broker
 from example_project.demo.supervisor import Supervisor
 
@@ -78,11 +79,9 @@ hypothesis.settings.load_profile("patient")
 @pytest.fixture(autouse=True)
 def _fresh_process() -> Iterator[None]:
     """Undo what a process remembers between runs."""
-    delivery.reset_memory()
-    wakeup.start_afresh()
+    reset_process()
     yield
-    delivery.reset_memory()
-    wakeup.start_afresh()
+    reset_process()
 
 
 @pytest.fixture
@@ -158,11 +157,11 @@ def broker_at(url: str | None, **options: object) -> Iterator[None]:
 
     before = {name: celery_app.conf.get(name) for name in ("broker_url", *options)}
     celery_app.conf.update(broker_url=url, **options)
-    wakeup.hang_up()
+    wakeup.publisher.close_connection()
     try:
         yield
     finally:
-        wakeup.hang_up()
+        wakeup.publisher.close_connection()
         celery_app.conf.update(before)
 
 

@@ -125,7 +125,7 @@ def test_an_order_that_was_skipped_is_mended_once_its_click_is_known(
     place()
     run()
     make_click(age=3600, user=customer)
-    assert run() == ["1 mended: skipped before, now pending"]
+    assert run() == ["1 updated: skipped before, now pending"]
     assert run() == ["1 already recorded"]
     assert Conversion.objects.get().state == State.PENDING
 
@@ -147,7 +147,7 @@ def test_what_was_placed_too_late_is_passed_over(customer: Any) -> None:
     until = (late.placed_at - timedelta(minutes=1)).isoformat()
     assert (
         run("completed_since", f"--until={until}")[-1]
-        == "1 passed over: placed too early or too late"
+        == "1 outside --since and --until"
     )
     assert Conversion.objects.get().order_id == early.number
 
@@ -159,7 +159,7 @@ def test_the_end_may_be_naive_as_the_shops_times_are(
     settings.USE_TZ = use_tz
     until = datetime.now() - timedelta(minutes=1)  # noqa: DTZ005
     orders = [make_purchase("A"), make_purchase("B", event_time=1)]
-    assert backfill(orders, until=until).passed_over == 1
+    assert backfill(orders, until=until).out_of_range == 1
 
 
 def test_a_purchase_needs_no_adapter(db: None, configure: Any) -> None:
@@ -172,7 +172,7 @@ def test_without_an_adapter_an_order_ends_the_run_with_words(
 ) -> None:
     configure(ORDER_ADAPTER=None)
     place()
-    with pytest.raises(CommandError, match=r"ORDER_ADAPTER.*or yield Purchase"):
+    with pytest.raises(CommandError, match=r"ORDER_ADAPTER.*or pass a Purchase"):
         run()
 
 
@@ -284,7 +284,7 @@ def test_strict_names_the_field_of_an_order_that_cannot_be_reported(
 def test_orders_that_break_off_leave_what_came_before(customer: Any) -> None:
     orders = [place(), place()]
     out = io.StringIO()
-    words = f"broke off after order {orders[-1].number}: ZeroDivisionError"
+    words = f"ended after order {orders[-1].number}: ZeroDivisionError"
     with pytest.raises(CommandError, match=words) as error:
         run("broken_since", stdout=out)
     assert "name" not in str(error.value)
@@ -293,7 +293,7 @@ def test_orders_that_break_off_leave_what_came_before(customer: Any) -> None:
 
 
 def test_orders_that_break_off_at_once_say_so(db: None) -> None:
-    with pytest.raises(CommandError, match="broke off before the first order"):
+    with pytest.raises(CommandError, match="ended before the first order"):
         run("broken_since")
 
 
@@ -324,7 +324,7 @@ def test_a_queryset_is_streamed(customer: Any) -> None:
 def test_a_queryset_is_read_in_pages(
     customer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectly_tracking.backfill.run.CHUNK", 2)
+    monkeypatch.setattr("connectly_tracking.backfill.order.CHUNK", 2)
     placed = [place(age=age).number for age in (10, 50, 30, 40, 20)]
     orders = Order.objects.order_by("placed_at")
     assert backfill(orders).total == 5
@@ -339,7 +339,8 @@ def test_a_queryset_is_read_in_pages(
 def test_a_queryset_does_not_keep_others_from_writing(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectly_tracking.backfill.run.CHUNK", 1)
+    for module in ("order", "run"):
+        monkeypatch.setattr(f"connectly_tracking.backfill.{module}.CHUNK", 1)
     for _ in range(3):
         place()
     with ThreadPoolExecutor(1) as other:
@@ -379,19 +380,27 @@ def test_a_shop_without_time_zones_gets_a_naive_time(db: None, settings: Any) ->
 @pytest.mark.parametrize(
     ("name", "option", "words"),
     [
-        ("no_such", "", "dotted path: shop.tracking.completed_since"),
+        ("no_such", "", "dotted path of a callable: shop.tracking.completed_since"),
         ("CUSTOMER", "", "TypeError.*called with a datetime"),
         ("failing_since", "", "TypeError.*called with a datetime"),
         ("number_since", "", "returned int, not orders: let it yield them"),
         (
             "nothing_since",
             "--since=yesterday",
-            "--since: 'yesterday' is no time: write",
+            "--since: 'yesterday' is not a time: write",
         ),
-        ("nothing_since", "--until=1h", "--until: '1h' is no time: write 2026-11-01"),
-        ("nothing_since", "--since=2999-01-01", "--since lies in the future"),
+        (
+            "nothing_since",
+            "--until=1h",
+            "--until: '1h' is not a time: write 2026-11-01",
+        ),
+        ("nothing_since", "--since=2999-01-01", "--since is in the future"),
         ("nothing_since", f"--until={SINCE}", "--until must be later than --since"),
-        ("nothing_since", "--business=mx", "none of those in the settings: default"),
+        (
+            "nothing_since",
+            "--business=mx",
+            "'mx' is not in the settings, which have: default",
+        ),
         ("nothing_since", "--using=nowhere", "--using: invalid choice: 'nowhere'"),
     ],
 )
@@ -409,12 +418,13 @@ def test_a_person_at_a_terminal_sees_how_far_it_is(
         f"{__name__}.nothing_since",
         lambda _: (make_purchase(f"ORD-{number}") for number in range(200)),
     )
-    monkeypatch.setattr("connectly_tracking.management.progress.EVERY", 0)
     terminal = io.StringIO()
     terminal.isatty = lambda: True  # type: ignore[method-assign]
-    run("nothing_since", stderr=terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+    run("nothing_since")
+    assert "%" not in terminal.getvalue()
     *_, last, cleared = terminal.getvalue().rstrip("\r").split("\r")
-    assert re.fullmatch(r"200 orders, [\d,]+/s *", last)
+    assert re.fullmatch(r"\d+ orders \[00:0\d, +[\d.]+ orders/s\] *", last)
     assert cleared.strip() == ""
 
 

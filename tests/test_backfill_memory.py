@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from django.db.models.sql import compiler
 
-from connectly_tracking.backfill import Table, backfill
-from connectly_tracking.backfill.run import CHUNK
+from connectly_tracking.backfill import CsvFile, backfill
+from connectly_tracking.backfill.order import CHUNK
 
 from .conftest import make_purchase
 from .test_backfill_table import order, table_of
@@ -90,6 +90,6 @@ class Endless(io.RawIOBase):
 
 def test_of_many_lines_no_more_is_held_than_of_a_chunk(growth: Growth) -> None:
     backfill(table_of(order("A-1")))
-    counts = backfill(Table(Endless(growth)))  # type: ignore[arg-type]
+    counts = backfill(CsvFile(Endless(growth)))  # type: ignore[arg-type]
     assert counts.total == COUNT
     assert growth.bytes < TOLERANCE

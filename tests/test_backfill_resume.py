@@ -17,8 +17,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import outbox
-from connectly_tracking.backfill import Counts, Interrupted, Table, backfill
-from connectly_tracking.management.ending import Ending
+from connectly_tracking.backfill import Counts, CsvFile, Interrupted, backfill
+from connectly_tracking.management.console import GracefulStop
 from connectly_tracking.models import Attribution, Conversion, State
 
 from .conftest import make_click, make_purchase
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from connectly_tracking.backfill.line import Line
+    from connectly_tracking.backfill.order import BackfillOrder
 
 PATIENCE = 60.0  # seconds
 
@@ -75,7 +75,7 @@ def test_a_process_is_ended_and_another_one_goes_on(
     else:
         assert first.returncode == 128 + number, err
         assert b"500 new, pending" in out
-        words = f"Stopped by {number.name} after order A-499 (line 501): run the same"
+        words = f"Stopped by {number.name} after order A-499 (line 501). To continue,"
         assert words.encode() in err
         assert b"--skip 500." in err
 
@@ -102,7 +102,7 @@ def test_two_at_once_record_each_order_once(transactional_db: None) -> None:
 
     def run() -> None:
         barrier.wait(PATIENCE)
-        results.append(backfill(Table(io.BytesIO(text))))
+        results.append(backfill(CsvFile(io.BytesIO(text))))
         connections.close_all()
 
     threads = [threading.Thread(target=run) for _ in range(2)]
@@ -118,9 +118,9 @@ def test_two_at_once_record_each_order_once(transactional_db: None) -> None:
 
 def test_orders_that_have_their_row_cost_one_query_for_all(db: None) -> None:
     text = file_of(300)
-    backfill(Table(io.BytesIO(text)))
+    backfill(CsvFile(io.BytesIO(text)))
     with CaptureQueriesContext(connection) as queries:
-        assert backfill(Table(io.BytesIO(text))).known == 300
+        assert backfill(CsvFile(io.BytesIO(text))).known == 300
     assert len(queries) == 1
 
 
@@ -168,9 +168,9 @@ def _heeding_ctrl_c() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_heeding_ctrl_c")
 def test_a_second_signal_ends_at_once() -> None:
-    with pytest.raises(KeyboardInterrupt), Ending() as ending:
+    with pytest.raises(KeyboardInterrupt), GracefulStop() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert ending.asked == signal.SIGINT
+        assert stop.signal == signal.SIGINT
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -198,15 +198,15 @@ class Interrupting(io.StringIO):
 def test_workers_are_woken_once_and_also_where_the_orders_break_off(
     transactional_db: None, celery_broker: Redis
 ) -> None:
-    def orders() -> Iterator[Line]:
-        yield from Table(io.BytesIO(file_of(20)))
+    def orders() -> Iterator[BackfillOrder]:
+        yield from CsvFile(io.BytesIO(file_of(20)))
         raise OSError
 
     with pytest.raises(Interrupted, match="OSError"):
         backfill(orders())
     assert Conversion.objects.filter(state=State.PENDING).count() == 20
     assert celery_broker.llen("celery") == 1
-    assert backfill(Table(io.BytesIO(file_of(20)))).known == 20
+    assert backfill(CsvFile(io.BytesIO(file_of(20)))).known == 20
     assert celery_broker.llen("celery") == 1
 
 
@@ -219,9 +219,7 @@ def test_a_database_that_goes_away_ends_the_run(db: None) -> None:
 
     with (
         connection.execute_wrapper(refuse),
-        pytest.raises(
-            Interrupted, match=r"broke off before the first order: \w+Error\."
-        ),
+        pytest.raises(Interrupted, match=r"ended before the first order: \w+Error\."),
     ):
         backfill(orders)
 

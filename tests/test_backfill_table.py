@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,9 +19,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from connectly_tracking.api.landing import PARAMETERS
-from connectly_tracking.backfill import Interrupted, Table, TableFault, backfill
-from connectly_tracking.backfill.line import COLUMNS
-from connectly_tracking.backfill.table import MAX_LINE
+from connectly_tracking.backfill import CsvFile, Interrupted, InvalidFile, backfill
+from connectly_tracking.backfill.csvfile import COLUMNS, MAX_LINE
 from connectly_tracking.models import Attribution, Conversion, Reason, State
 
 from .conftest import LANDING, make_click
@@ -55,11 +55,11 @@ def text_of(*lines: dict[str, object]) -> str:
     return text.getvalue()
 
 
-def table_of(*lines: dict[str, object]) -> Table:
-    return Table(io.BytesIO(text_of(*lines).encode()))
+def table_of(*lines: dict[str, object]) -> CsvFile:
+    return CsvFile(io.BytesIO(text_of(*lines).encode()))
 
 
-def told(table: Table, **options: Any) -> list[tuple[str, str]]:
+def told(table: CsvFile, **options: Any) -> list[tuple[str, str]]:
     """What was said of the lines of a table."""
     said: list[tuple[str, str]] = []
     backfill(table, on_failure=lambda *words: said.append(words), **options)
@@ -108,14 +108,14 @@ def test_an_order_that_is_there_twice_is_recorded_once(db: None) -> None:
 
 def test_a_click_in_a_corrected_file_mends_the_order(db: None) -> None:
     assert backfill(table_of(order())).skipped == {"not_attributed": 1}
-    assert backfill(table_of(clicked())).mended == 1
+    assert backfill(table_of(clicked())).updated == 1
     row = Conversion.objects.get()
     assert (row.state, row.attribution) == (State.PENDING, Attribution.objects.get())
 
 
 def test_a_value_in_a_corrected_file_mends_the_order(db: None) -> None:
     assert backfill(table_of(clicked(value="1,50"))).skipped == {"invalid": 1}
-    assert backfill(table_of(clicked(value="1.50"))).mended == 1
+    assert backfill(table_of(clicked(value="1.50"))).updated == 1
 
 
 def test_the_customers_click_is_found(db: None) -> None:
@@ -167,24 +167,36 @@ def test_what_is_too_old_is_never_pending(db: None, configure: Any) -> None:
     ("cells", "words"),
     [
         ({"value": ""}, "value: is empty"),
-        ({"value": "1,50"}, "value: is no number such as 99.97"),
+        ({"value": "1,50"}, "value: must be a number, such as 99.97"),
         ({"value": "-1"}, "value"),
         ({"currency": "Dollar"}, "currency"),
-        ({"event_time": "yesterday"}, "event_time: is no time; write 2026-11-01T"),
-        ({"event_time": "2026-11-01"}, "event_time: is a date; write the time of"),
-        ({"event_time": "20261101"}, "event_time: is a date; write the time of"),
-        ({"event_time": "12345"}, "event_time: is no time"),
-        ({"event_time": "1793000000000"}, "event_time: looks like milliseconds"),
-        ({"event_time": "2999-01-01T00:00Z"}, "event_time: lies in the future"),
-        ({"contents": "sku-1"}, "contents: is no list of JSON"),
-        ({"contents": "[" * 100_000}, "contents: is no list of JSON"),
+        (
+            {"event_time": "yesterday"},
+            "event_time: must be a time, such as 2026-11-01T",
+        ),
+        (
+            {"event_time": "2026-11-01"},
+            "event_time: is only a date; it must be a time, such",
+        ),
+        (
+            {"event_time": "20261101"},
+            "event_time: is only a date; it must be a time, such",
+        ),
+        ({"event_time": "12345"}, "event_time: must be a time"),
+        (
+            {"event_time": "1793000000000"},
+            "event_time: must be in seconds, not in milliseconds",
+        ),
+        ({"event_time": "2999-01-01T00:00Z"}, "event_time: must not be in the future"),
+        ({"contents": "sku-1"}, "contents: must be a JSON list"),
+        ({"contents": "[" * 100_000}, "contents: must be a JSON list"),
         ({"contents": '[{"sku": 1}]'}, "contents"),
-        ({"content_ids": "{}"}, "content_ids: is no list of JSON"),
-        ({"num_items": "many"}, "num_items: is no number"),
-        ({"customer_id": "maria"}, "customer_id: is no primary key of a user"),
-        ({"landed_at": "noon"}, "landed_at: is no time"),
-        ({"cnct_tracking_id": ""}, "cnct_tracking_id: is empty, though"),
-        ({"ctwa_clid": "a b"}, "ctwa_clid: has characters that no link carries"),
+        ({"content_ids": "{}"}, "content_ids: must be a JSON list"),
+        ({"num_items": "many"}, "num_items: must be a number"),
+        ({"customer_id": "maria"}, "customer_id: must be the primary key of a user"),
+        ({"landed_at": "noon"}, "landed_at: must be a time"),
+        ({"cnct_tracking_id": ""}, "cnct_tracking_id: is empty, but"),
+        ({"ctwa_clid": "a b"}, "ctwa_clid: contains characters that a link cannot"),
         ({"ctwa_clid": "x" * 1025}, "ctwa_clid: is too long"),
     ],
 )
@@ -206,7 +218,7 @@ def test_under_strict_a_bad_value_fails_and_leaves_no_row(
 ) -> None:
     configure(STRICT=True)
     said = told(table_of(order(value="x"), order("A-2")))
-    assert said == [("A-1 (line 2)", "value: is no number such as 99.97")]
+    assert said == [("A-1 (line 2)", "value: must be a number, such as 99.97")]
     assert Conversion.objects.get().order_id == "A-2"
 
 
@@ -227,9 +239,9 @@ def test_a_line_that_cannot_be_read_fails_alone(db: None, tmp_path: Path) -> Non
             "connectly_backfill", "--csv", str(file), stdout=io.StringIO(), stderr=err
         )
     assert err.getvalue().splitlines() == [
-        "(line 4): columns: are 3; the header has 4",
-        "(line 6): quotes: are not those of a CSV",
-        "(line 8): encoding: is not UTF-8",
+        "(line 4): columns: the line has 3, the header 4",
+        "(line 6): quotes: are not valid CSV",
+        "(line 8): encoding: must be UTF-8",
         "(line 10): InvalidEvent (order_id)",
     ]
     assert Conversion.objects.count() == 5
@@ -239,7 +251,7 @@ def test_a_byte_order_mark_and_quoted_line_ends_are_part_of_no_value(db: None) -
     contents = json.dumps([{"id": "sku-1"}], indent=1)
     text = text_of(clicked("Ä-1", contents=contents), clicked("A-2", value="x"))
     assert text.count("\r\n") == 3 < text.count("\n")
-    said = told(Table(io.BytesIO(text.encode("utf-8-sig"))))
+    said = told(CsvFile(io.BytesIO(text.encode("utf-8-sig"))))
     assert [name for name, _ in said] == ["A-2 (line 7)"]
     assert Conversion.objects.filter(order_id="Ä-1", state=State.PENDING).exists()
 
@@ -264,7 +276,7 @@ def test_since_and_until_pass_over_what_was_placed_at_another_time(db: None) -> 
     now = int(time.time())
     lines = [order(f"A-{age}", event_time=now - age * HOUR) for age in (1, 2, 3)]
     since, until = (datetime.fromtimestamp(now - age * HOUR, UTC) for age in (2, 1))
-    assert backfill(table_of(*lines), since=since, until=until).passed_over == 2
+    assert backfill(table_of(*lines), since=since, until=until).out_of_range == 2
     assert Conversion.objects.get().order_id == "A-2"
 
 
@@ -282,23 +294,41 @@ def test_the_file_may_come_through_a_pipe(
     assert run("-") == (["1 new, pending"], "")
 
 
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_terminal_sees_count_rate_and_share_and_is_left_clean(
+    db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_seen: bool
+) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: is_seen  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", terminal)
+    file = tmp_path / "orders.csv"
+    file.write_text(text_of(*(order(f"A-{number}") for number in range(200))))
+    run(file)
+    if not is_seen:
+        assert terminal.getvalue() == ""
+        return
+    *_, last, cleared = terminal.getvalue().rstrip("\r").split("\r")
+    assert re.match(r" *\d+%.* \d+/[12]\d\d[.\d]* \[.* [\d.]+ orders/s\]", last)
+    assert cleared.strip() == ""
+
+
 @pytest.mark.parametrize(
     ("head", "words"),
     [
-        (b"", "the file is empty; its first line names the columns"),
-        (b"order_id,value\n", "columns are missing: currency, event_time; known"),
+        (b"", "the file is empty; its first line must name the columns"),
+        (b"order_id,value\n", "missing columns: currency, event_time; the known"),
         (
             b"order_id,value,currency,event_time,ctwa_click\n",
-            r"columns are unknown: 'ctwa_click' \(did you mean ctwa_clid\?\); known",
+            r"unknown columns: 'ctwa_click' \(did you mean ctwa_clid\?\); the known",
         ),
         (
             b"order_id,value,currency,event_time,value\n",
-            "columns are there twice: value",
+            "repeated columns: value",
         ),
-        (b"order_id;value;currency;event_time\n", "known, with commas between them"),
+        (b"order_id;value;currency;event_time\n", "known columns, separated by commas"),
         ("order_id,bestellmenü".encode("latin-1"), "not UTF-8; save it as"),
         ("order_id,value".encode("utf-16"), "not UTF-8; save it as"),
-        (b"order_id,value\rA-1,5\rA-2,6\r", "the first line is no CSV"),
+        (b"order_id,value\rA-1,5\rA-2,6\r", "the first line is not valid CSV"),
         (b"x" * (MAX_LINE + 1), "a line is longer than 1 MiB"),
     ],
 )
@@ -314,22 +344,22 @@ def test_a_file_that_is_none_is_answered_before_anything_is_written(
 def test_a_line_without_an_end_breaks_the_file_off(db: None) -> None:
     text = text_of(order()).encode() + b"A-2," + b"1" * MAX_LINE
     with pytest.raises(
-        Interrupted, match=r"after order A-1 \(line 2\): TableFault: a l"
+        Interrupted, match=r"after order A-1 \(line 2\): InvalidFile: a l"
     ):
-        backfill(Table(io.BytesIO(text)))
+        backfill(CsvFile(io.BytesIO(text)))
     assert Conversion.objects.get().order_id == "A-1"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Name either a callable, by its dotted path, or a file with --csv"),
-        (["shop.orders", "--csv=orders.csv"], "Name either a callable"),
+        ([], "Give either the dotted path of a callable, or --csv"),
+        (["shop.orders", "--csv=orders.csv"], "Give either the dotted path"),
         (["shop.orders"], "--since is missing"),
         (["--csv=/no/such/file"], "/no/such/file cannot be read: No such file"),
-        (["--csv=x", "--rate=0"], "--rate: '0' is no number of more than 0"),
-        (["--csv=x", "--rate=fast"], "--rate: 'fast' is no number of more than 0"),
-        (["--csv=x", "--skip=-1"], "--skip: '-1' is no whole number of 0 or more"),
+        (["--csv=x", "--rate=0"], "--rate: must be a number greater than 0"),
+        (["--csv=x", "--rate=fast"], "--rate: must be a number greater than 0"),
+        (["--csv=x", "--skip=-1"], "--skip: must be a whole number, 0 or greater"),
     ],
 )
 def test_bad_input_is_answered_with_what_to_do(
@@ -340,9 +370,9 @@ def test_bad_input_is_answered_with_what_to_do(
 
 
 def test_a_refused_header_names_every_column_that_there_is() -> None:
-    with pytest.raises(TableFault) as fault:
-        Table(io.BytesIO(b"order\n"))
-    assert str(fault.value).endswith(", ".join(COLUMNS))
+    with pytest.raises(InvalidFile) as refused:
+        CsvFile(io.BytesIO(b"order\n"))
+    assert str(refused.value).endswith(", ".join(COLUMNS))
 
 
 def test_the_documentation_names_every_column() -> None:

@@ -502,13 +502,13 @@ def test_settings_that_are_wrong_take_no_row(
 
 @contextmanager
 def monkeypatched(configure: Any, wrong: dict[str, Any]) -> Iterator[None]:
-    before = {name: conf.given.get(name, MISSING) for name in wrong}
+    before = {name: conf.raw.get(name, MISSING) for name in wrong}
     configure(**wrong)
     yield
     configure(**{n: v for n, v in before.items() if v is not MISSING})
     for name, value in before.items():
         if value is MISSING:
-            del conf.given[name]  # type: ignore[attr-defined]
+            del conf.raw[name]  # type: ignore[attr-defined]
 
 
 def test_a_pause_that_cannot_be_kept_does_not_hammer_the_api(

@@ -23,6 +23,8 @@ from connectly_tracking.signals import attribution_captured
 from .conftest import LANDING, TAGGED, make_purchase, table_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.http import HttpRequest
 
 IDS = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
@@ -53,6 +55,19 @@ def tagged(**values: str) -> str:
 
 def held(client: Client) -> Any:
     return client.session.get(sessions.KEY)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Attribution]]:
+    """The clicks of which listeners were told."""
+    clicks: list[Attribution] = []
+
+    def listen(attribution: Attribution, **_: Any) -> None:
+        clicks.append(attribution)
+
+    attribution_captured.connect(listen)
+    yield clicks
+    attribution_captured.disconnect(listen)
 
 
 def test_a_landing_by_a_new_visitor_is_one_insert_and_no_select_of_ours(
@@ -217,12 +232,39 @@ def test_a_prefetched_click_of_a_customer_who_is_logged_in_is_theirs(
     assert str(Attribution.objects.get().user) == "ada"
 
 
+def test_a_prefetch_of_an_incomplete_link_writes_no_row_and_tells_no_listener(
+    client: Client, heard: list[Attribution]
+) -> None:
+    client.get(TAGGED)
+    kept = held(client)
+    heard.clear()
+    url = "/?cnct_tracking_id=track-2"
+    client.get(url, headers={"Sec-Purpose": "prefetch"})
+    assert Attribution.objects.count() == 1
+    assert held(client) == kept
+    assert not heard
+    client.get(url)  # a person opens it after all
+    assert Attribution.objects.count() == 2
+    assert [click.cnct_tracking_id for click in heard] == ["track-2"]
+
+
 def test_login_attaches_the_click_to_the_user(client: Client) -> None:
     client.get(TAGGED)
     assert Attribution.objects.get().user is None
     client.force_login(User.objects.create(username="ada"))
     assert str(Attribution.objects.get().user) == "ada"
     assert client.get("/?recall").content == b"send-1"
+
+
+def test_a_login_without_a_click_asks_and_says_nothing(
+    rf: RequestFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    with CaptureQueriesContext(connection) as queries:
+        attribution.attach_user(request, User(pk=7))
+    assert not queries
+    assert not caplog.records
 
 
 def test_login_leaves_a_click_with_its_first_user(client: Client) -> None:
@@ -376,6 +418,25 @@ def test_listeners_hear_of_a_new_click_and_cannot_break_the_page(
     assert heard == list(Attribution.objects.all())
 
 
+@pytest.mark.parametrize("reason", ["refused", "too long", "no session", "lesser"])
+def test_listeners_do_not_hear_of_a_click_that_was_not_kept(
+    rf: RequestFactory, configure: Any, heard: list[Attribution], reason: str
+) -> None:
+    request = rf.get(tagged(ctwa_clid="x" * 1024, ad_id="x" * 1024))
+    if reason != "too long":
+        request = rf.get(TAGGED)
+    if reason != "no session":
+        request.session = SessionStore()
+    if reason == "lesser":
+        attribution.land(request)
+        heard.clear()
+        request.META["QUERY_STRING"] = "cnct_tracking_id=track-2"
+    configure(CONSENT=lambda request: False if reason == "refused" else None)
+    attribution.land(request)
+    assert not heard
+    assert Attribution.objects.count() == (reason == "lesser")
+
+
 @pytest.mark.parametrize(
     "value", ["%(key)s", "{0}", "javascript:alert(1)", "a<script>alert(1)</script>"]
 )
@@ -419,7 +480,7 @@ def test_a_prefetched_click_whose_order_came_first_is_the_users_at_login(
     attribution.land(request)
     outbox.record(make_purchase(), request=request)
     user = User.objects.create(username="ada")
-    attribution.attach(request, user)
+    attribution.attach_user(request, user)
     assert Attribution.objects.get().user == user
 
 

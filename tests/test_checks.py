@@ -148,6 +148,15 @@ def test_the_key_is_never_printed(configure: Any) -> None:
     assert "secret" not in " ".join(map(str, run_checks()))
 
 
+def test_no_check_calls_a_key_that_comes_from_a_vault(configure: Any, db: None) -> None:
+    calls: list[str] = []
+    entry = {"BUSINESS_ID": BUSINESS_ID, "API_KEY": lambda: calls.append("br")}
+    configure(API_KEY=lambda: calls.append("default"), BUSINESSES={"br": entry})
+    assert found(deploy=True) == []
+    call_command("migrate", "--check", verbosity=0, skip_checks=False)
+    assert calls == []
+
+
 @pytest.mark.parametrize(
     ("middleware", "ids"),
     [

@@ -84,7 +84,7 @@ def test_a_loop_outlives_a_database_that_fails(
         said = run(
             "connectly_deliver", loop=True, limit=2, interval=0.01, stderr=errors
         )
-    assert errors.getvalue().count("OperationalError; going on") == 2
+    assert errors.getvalue().count("OperationalError; trying again") == 2
     assert "in all: claimed 2, delivered 2" in said
 
 

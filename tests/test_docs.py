@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from connectly_tracking import __version__, checks, signals
@@ -52,6 +55,48 @@ def test_there_are_two_commands_and_each_is_one_line() -> None:
     commands = re.findall(r"```sh\n(.*?)```", README, re.S)
     assert [command.count("\n") for command in commands] == [1, 1]
     assert commands[0].rstrip().endswith("manage.py demo")
+
+
+def test_the_steps_of_the_installation_work_in_their_order_in_a_new_project(
+    tmp_path: Path,
+) -> None:
+    def manage(*arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "django", *arguments],
+            cwd=tmp_path,
+            env=os.environ
+            | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "DJANGO_SETTINGS_MODULE": "new"},
+            capture_output=True,
+            check=True,
+        )
+
+    settings, tracking = tmp_path / "new.py", tmp_path / "shop/tracking.py"
+    tracking.parent.mkdir()
+    settings.write_text(
+        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3',"
+        " 'NAME': 'db.sqlite3', 'OPTIONS': {'transaction_mode': 'IMMEDIATE'}}}\n"
+        "SECRET_KEY = 'new'\n"
+        "INSTALLED_APPS = ['django.contrib.auth', 'django.contrib.contenttypes',"
+        " 'django.contrib.sessions']\n"
+        "MIDDLEWARE = ['django.contrib.sessions.middleware.SessionMiddleware']\n"
+    )
+    section = README.partition("\n## Install it\n")[2].partition("\n## ")[0]
+    done = []
+    for step in re.split(r"^\*\*\d\.\*\* ", section, flags=re.M)[1:]:
+        code = "".join(re.findall(r"```python\n(.*?)```", step, re.S))
+        if "INSTALLED_APPS" in code:
+            settings.write_text(settings.read_text() + code)
+            done.append("settings")
+        elif "`shop/tracking.py`" in step:
+            tracking.write_text(code)
+            done.append("adapter")
+        elif command := re.search(
+            r"`python manage.py (\w+) && python manage.py (\w+)`", step
+        ):
+            for name in command.groups():
+                manage(name)
+            done.append("migrate")
+    assert sorted(done) == ["adapter", "migrate", "settings"]
 
 
 def test_the_version_is_one() -> None:

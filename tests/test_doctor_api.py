@@ -16,7 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from connectly_tracking.conf import conf
-from connectly_tracking.doctor import Finding, Trial, probe
+from connectly_tracking.doctor import Finding, ProbeRequest, probe
 from connectly_tracking.models import Circuit, Conversion, DeliveryAttempt
 
 from .conftest import TAGGED
@@ -32,14 +32,14 @@ OTHER = "9e1b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
 
 def probed() -> Finding:
     """What the answer to a probe means."""
-    (finding,) = probe(Trial.probe(conf.business("default")))
+    (finding,) = probe(ProbeRequest.invalid(conf.business("default")))
     return finding
 
 
 def test_a_refusal_is_the_good_answer(sandbox: Sandbox) -> None:
     finding = probed()
     assert finding.code == "api_ok"
-    assert_says(finding, "ok", "400", "key and business are right")
+    assert_says(finding, "ok", "400", "The key and the business are right")
     assert sandbox.received_count == 1
     assert sandbox.event_count == 0
 
@@ -69,12 +69,12 @@ def test_a_wrong_key_is_told_from_an_unknown_business(
         ("empty", "api_not_connectly", "error", "captive portal"),
         ("200", "api_accepts_anything", "error", "must refuse"),
         ("422", "api_event_refused", "warning", "422"),
-        ("429:60", "api_throttles", "warning", "as long as it asks"),
-        ("503:60", "api_throttles", "warning", "as long as it asks"),
+        ("429:60", "api_throttles", "warning", "as long as the API asks"),
+        ("503:60", "api_throttles", "warning", "as long as the API asks"),
         ("500", "api_unavailable", "warning", "tried again"),
         ("503", "api_unavailable", "warning", "tried again"),
-        ("reset-before", "api_mute", "error", "no whole answer"),
-        ("reset-after", "api_mute", "error", "no whole answer"),
+        ("reset-before", "api_mute", "error", "No complete answer"),
+        ("reset-after", "api_mute", "error", "No complete answer"),
     ],
 )
 def test_each_answer_has_its_meaning(
@@ -103,7 +103,7 @@ def test_nobody_listens(configure: Any) -> None:
         configure(BASE_URL=f"http://{address}", PROXIES={})
         finding = probed()
         assert finding.code == "api_refused"
-        assert_says(finding, "error", "Nobody listens", "BASE_URL")
+        assert_says(finding, "error", "refuses the connection", "BASE_URL")
         configure(PROXIES={"http": f"http://{address}"})
         finding = probed()
     assert finding.code == "api_proxy"
@@ -134,7 +134,7 @@ def test_a_proxy_that_refuses_the_tunnel(sandbox: Sandbox, configure: Any) -> No
 def test_an_exchange_that_takes_too_long_in_all(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectly_tracking.doctor.api.IN_ALL", 0.1)
+    monkeypatch.setattr("connectly_tracking.doctor.api.PROBE_LIMIT", 0.1)
     sandbox.behave("delay:1")
     assert probed().code == "api_mute"
 
@@ -177,7 +177,7 @@ def test_an_answers_date_shows_a_clock_that_is_off(
 ) -> None:
     with api_that_is(timedelta(seconds=seconds)) as url:
         configure(BASE_URL=url, PROXIES={})
-        answer, *clock = probe(Trial.probe(conf.business("default")))
+        answer, *clock = probe(ProbeRequest.invalid(conf.business("default")))
     assert answer.code == "api_ok"
     assert [finding.code for finding in clock] == ([code] if code else [])
     for finding in clock:
@@ -192,7 +192,7 @@ def test_a_probe_warns_and_asks_and_leaves_no_trace(
     status, out, err = run("--probe")
     assert status == 2
     assert "[api_key_refused]" in out
-    assert "A 400" in err
+    assert "status 400" in err
     assert "may be counted" in err
     assert "another-key" not in out + err
     for model in (Conversion, DeliveryAttempt, Circuit):
@@ -232,8 +232,8 @@ def test_a_test_purchase_is_shown_as_it_is_sent(db: None, sandbox: Sandbox) -> N
     sent = json.loads(body)
     assert sent["payload"]["order_id"].startswith("connectly-doctor-")
     assert '"value": 1.00' in body
-    assert "no call that takes it back" in err
-    assert "the test purchase is confirmed" in out
+    assert "cannot be withdrawn" in err
+    assert "The test purchase was confirmed" in out
     assert not Conversion.objects.exists()
 
 
@@ -241,7 +241,7 @@ def test_a_test_purchase_may_have_a_links_own_ids(db: None, sandbox: Sandbox) ->
     run("--send-test", "--yes", "--click", f"https://shop.example{TAGGED}")
     (event,) = sandbox.events
     assert json.loads(event.body)["attribution"]["meta_ctwa"]["ctwa_clid"] == "clid-1"
-    with pytest.raises(CommandError, match="goes with --send-test"):
+    with pytest.raises(CommandError, match="needs --send-test"):
         call_command("connectly_doctor", "--click", TAGGED)
     with pytest.raises(CommandError, match="sendout_id, ctwa_clid, ad_id"):
         call_command("connectly_doctor", "--click", "/?cnct_tracking_id=t")

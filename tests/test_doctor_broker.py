@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectly_tracking.doctor.broker import current, examine_broker, fault_of
-from connectly_tracking.doctor.workers import examine_workers
+from connectly_tracking.doctor.celery import (
+    broker_problem,
+    examine_broker,
+    examine_workers,
+    project_app,
+)
 from example_project import celery_app
 from example_project.demo.supervisor import Supervisor
 
@@ -31,11 +35,11 @@ if TYPE_CHECKING:
 
 
 def of_broker() -> list[Finding]:
-    return list(examine_broker(current()))
+    return list(examine_broker(project_app()))
 
 
 def of_workers() -> list[Finding]:
-    return list(examine_workers(current()))
+    return list(examine_workers(project_app()))
 
 
 def test_a_broker_that_answers_is_well(celery_broker: Redis) -> None:
@@ -48,7 +52,7 @@ def test_a_queue_that_nobody_reads_is_seen(celery_broker: Redis) -> None:
     celery_broker.rpush("celery", *["{}"] * 1001)
     _ok, finding = of_broker()
     assert finding.code == "queue_long"
-    assert_says(finding, "warning", "1001 messages", "Start a worker")
+    assert_says(finding, "warning", "1001 messages", "Start more workers")
 
 
 def test_a_broker_that_refuses(db: None) -> None:
@@ -57,7 +61,9 @@ def test_a_broker_that_refuses(db: None) -> None:
         url = f"redis://127.0.0.1:{bound.getsockname()[1]}/0"
         with broker_at(url):
             found = codes()
-    assert_says(found["broker_refused"], "error", "Nobody listens", "Start the broker")
+    assert_says(
+        found["broker_refused"], "error", "refuses the connection", "Start the broker"
+    )
     assert "worker_none" not in found
 
 
@@ -69,7 +75,7 @@ def test_a_broker_that_says_nothing_is_not_waited_for(scheme: str) -> None:
             (finding,) = of_broker()
         assert time.monotonic() - began < 3.5
     assert finding.code == "broker_mute"
-    assert_says(finding, "error", "says nothing", "firewalls")
+    assert_says(finding, "error", "does not answer", "firewalls")
 
 
 def test_a_broker_whose_name_nobody_knows() -> None:
@@ -87,7 +93,7 @@ def test_a_broker_that_wants_a_password(celery_broker: Redis) -> None:
         celery_broker.execute_command("AUTH", "swordfish")
         celery_broker.config_set("requirepass", "")
     assert finding.code == "broker_auth"
-    assert_says(finding, "error", "Mend user, password")
+    assert_says(finding, "error", "Correct user, password")
 
 
 def test_a_user_who_may_not_ask_for_the_replication(
@@ -148,7 +154,7 @@ def test_a_transport_that_is_unknown() -> None:
 def test_the_first_cause_says_what_it_is(error: Exception, code: str) -> None:
     outer = RuntimeError("wrapped")
     outer.__cause__ = error
-    assert fault_of(outer) == code
+    assert broker_problem(outer) == code
 
 
 @pytest.fixture
@@ -178,7 +184,7 @@ def test_a_worker_is_seen_and_whether_it_reads_our_queue(
     start("-A", "example_project", "worker")
     (finding,) = of_workers()
     assert finding.code == "worker_ok"
-    assert "reading the queue celery" in finding.text
+    assert "reads the queue celery" in finding.text
     configure(QUEUE="reports")
     (finding,) = of_workers()
     assert finding.code == "worker_not_reading"
@@ -195,4 +201,4 @@ def test_a_worker_that_does_not_know_our_tasks(
 
 
 def test_the_app_is_the_projects() -> None:
-    assert current() is celery_app
+    assert project_app() is celery_app

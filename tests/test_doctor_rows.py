@@ -13,8 +13,8 @@ from django.db import connection, connections
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
-from connectly_tracking.doctor.clock import skew_code, skew_words
 from connectly_tracking.doctor.database import examine_database
+from connectly_tracking.doctor.findings import Subject, found_skew
 from connectly_tracking.models import (
     Circuit,
     Conversion,
@@ -129,7 +129,7 @@ def test_a_database_that_somebody_holds(transactional_db: None) -> None:
     finally:
         holder.close()
         connection.close()
-    assert_says(found["database_locked"], "error", "who holds the lock")
+    assert_says(found["database_locked"], "error", "open transaction")
 
 
 @pytest.mark.postgres
@@ -144,7 +144,7 @@ def test_a_table_that_somebody_holds_is_not_waited_for(
             found = codes()
     finally:
         holder.close()
-    assert_says(found["database_locked"], "error", "who holds the lock")
+    assert_says(found["database_locked"], "error", "open transaction")
 
 
 def test_a_table_that_refuses_is_said_in_the_databases_words(db: None) -> None:
@@ -159,14 +159,14 @@ def test_a_database_that_is_away(
     where = connections.settings["default"]
     name = tmp_path / "away" / "db" if connection.vendor == "sqlite" else "away"
     monkeypatch.setitem(where, "NAME", str(name))
-    assert_says(codes()["database_unreachable"], "error", "is it up")
+    assert_says(codes()["database_unreachable"], "error", "is the server running")
 
 
 @on_a_server
 def test_a_database_that_says_nothing_is_not_waited_for(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectly_tracking.doctor.database.PATIENCE", 0.3)
+    monkeypatch.setattr("connectly_tracking.doctor.database.CONNECT_LIMIT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         host, port = mute.getsockname()
         where = connections.settings["default"]
@@ -187,14 +187,15 @@ def test_a_database_that_says_nothing_is_not_waited_for(
     ],
 )
 def test_clocks_may_be_five_seconds_apart(seconds: float, code: str | None) -> None:
-    assert skew_code("database", seconds) == code
+    findings = found_skew(Subject.DATABASE, seconds)
+    assert [finding.code for finding in findings] == ([code] if code else [])
 
 
 def test_the_words_say_which_clock_is_ahead() -> None:
-    assert skew_words("The API's", 7) == (
-        "The API's clock is 7 s ahead of this machine's."
-    )
-    assert "7 s behind" in skew_words("The API's", -7)
+    (ahead,) = found_skew(Subject.API, 7)
+    assert ahead.text == "The API's clock is 7 s ahead of this machine's."
+    (behind,) = found_skew(Subject.DATABASE, -7)
+    assert behind.text == "The database's clock is 7 s behind this machine's."
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_what_waits_while_nobody_looks(db: None) -> None:
     record(3)
     let_wait(300)
     finding = codes()["nobody_looks"]
-    assert_says(finding, "error", "default: 3 overdue", "does beat run")
+    assert_says(finding, "error", "default: 3 overdue", "beat is running")
 
 
 def test_a_backlog_that_somebody_works_off_is_no_alarm(db: None) -> None:
@@ -251,9 +252,9 @@ def test_what_is_due_for_a_moment_is_nobodys_fault(db: None) -> None:
     record(3)
     let_wait(60)
     found = codes()
-    assert_says(found["nothing_overdue"], "ok", "3 wait for their time")
+    assert_says(found["nothing_overdue"], "ok", "due later: 3")
     Conversion.objects.exclude(order_id="ORD-1").delete()
-    assert_says(codes()["nothing_overdue"], "ok", "1 waits for its time")
+    assert_says(codes()["nothing_overdue"], "ok", "due later: 1")
     assert_says(found["nothing_sent_yet"], "note", "--probe")
 
 
@@ -266,10 +267,15 @@ def test_what_a_dead_worker_held_is_overdue_too(db: None) -> None:
 @pytest.mark.parametrize(
     ("reason", "detail", "level", "words"),
     [
-        ("configuration", "401: bad key", "error", "Mend the key"),
+        ("configuration", "401: bad key", "error", "Correct API_KEY"),
         ("refusals", "400: (#100)", "error", "connectly_replay"),
         ("unavailable", "503: away", "warning", "once the API answers"),
-        ("throttled", "429: slow down", "warning", "ends by itself"),
+        (
+            "throttled",
+            "429: slow down",
+            "warning",
+            "wait that the API asked for is over",
+        ),
     ],
 )
 def test_a_pause_is_said_with_its_words_and_excuses_what_waits(
@@ -294,7 +300,7 @@ def test_rows_of_a_business_that_the_settings_lack(db: None) -> None:
     record()
     Conversion.objects.update(business="old", due_at=DbNow(-300))
     found = codes()
-    assert_says(found["business_forgotten"], "warning", "old, which", "BUSINESSES")
+    assert_says(found["business_forgotten"], "warning", "old: 1 overdue", "BUSINESSES")
     assert "business_forgotten" not in codes("default")
 
 
@@ -315,7 +321,7 @@ def test_the_last_answer_is_shown(db: None, sandbox: Sandbox) -> None:
     outbox.record(make_purchase("ORD-9"), attribution=make_click())
     deliver()
     finding = codes()["last_answer_bad"]
-    assert_says(finding, "warning", "refused 400", "last delivered", "ctwa_clid")
+    assert_says(finding, "warning", "refused 400", "last delivery", "ctwa_clid")
 
 
 def test_an_attempt_under_way_is_no_answer_yet(db: None) -> None:

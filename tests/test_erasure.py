@@ -130,9 +130,9 @@ def test_the_command_says_what_goes_and_asks(
     said = say("--user", "ada", dry_run=True)
     assert said.splitlines() == [
         "      1 clicks to delete",
-        "      1 events to stop before they are sent",
-        "      0 finished events to empty",
-        "      0 events under way, not to be tried again",
+        "      1 waiting events not to send",
+        "      0 finished events to clear",
+        "      0 events being sent, not to be tried again",
         "Nothing was changed.",
     ]
     monkeypatch.setattr("builtins.input", lambda _: "n")
@@ -168,16 +168,16 @@ def test_the_command_forgets_a_user_who_is_deleted(ada: User) -> None:
 def test_the_command_says_when_to_come_again(sandbox: Sandbox) -> None:
     row = outbox.record(make_purchase(), attribution=make_click())
     Conversion.objects.update(state=State.SENDING, due_at=timezone.now())
-    with pytest.raises(CommandError, match=r"1 were just being sent"):
+    with pytest.raises(CommandError, match=r"1 events were being sent"):
         say("--order", row.order_id, yes=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Say whom: --user, --user-id or --order."),
+        ([], "Say whom to forget: --user, --user-id or --order."),
         (["--user", "nobody"], "There is no user 'nobody'."),
-        (["--user-id", "x"], "'x' is no user's primary key."),
+        (["--user-id", "x"], "'x' is not the primary key of a user."),
     ],
 )
 def test_the_command_refuses_nonsense(arguments: list[str], words: str) -> None:

@@ -56,7 +56,7 @@ def test_a_web_process_loads_no_http_client_and_nothing_of_the_workers_wing() ->
         "exceptions",
         *(
             f"api.{name}"
-            for name in ("client", "landing", "purchase", "verdicts", "body", "view")
+            for name in ("client", "landing", "payload", "verdicts", "body")
         ),
     ],
 )

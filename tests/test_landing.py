@@ -16,8 +16,8 @@ from connectly_tracking.api.landing import (
     PARAMETERS,
     Landing,
     Refusal,
-    from_params,
-    parse,
+    parse_params,
+    parse_query,
 )
 
 COMPLETE = Landing(cnct_tracking_id="t", sendout_id="s", ctwa_clid="c", ad_id="a")
@@ -114,7 +114,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize(("raw", "value"), KEPT.items(), ids=range(len(KEPT)))
 def test_a_value_is_kept_verbatim_after_one_decoding(raw, value, name):
-    found, refused = parse(f"cnct_tracking_id=t&{name}={raw}")
+    found, refused = parse_query(f"cnct_tracking_id=t&{name}={raw}")
     assert getattr(found, name) == value
     assert refused == ()
 
@@ -123,7 +123,7 @@ def test_a_value_is_kept_verbatim_after_one_decoding(raw, value, name):
 @pytest.mark.parametrize(("raw", "why"), REFUSED.items(), ids=range(len(REFUSED)))
 def test_a_value_that_is_not_kept_is_absent_and_reported(raw, why, name):
     reason, length = why
-    found, refused = parse(f"cnct_tracking_id=t&{name}={raw}")
+    found, refused = parse_query(f"cnct_tracking_id=t&{name}={raw}")
     assert found == Landing(cnct_tracking_id="t")
     assert refused == (Refusal(name, length, reason),)
 
@@ -131,7 +131,7 @@ def test_a_value_that_is_not_kept_is_absent_and_reported(raw, why, name):
 @pytest.mark.parametrize(("raw", "why"), REFUSED.items(), ids=range(len(REFUSED)))
 def test_without_a_valid_tracking_id_there_is_no_landing(raw, why):
     reason, length = why
-    found, refused = parse(f"sendout_id=s&cnct_tracking_id={raw}&ad_id=9")
+    found, refused = parse_query(f"sendout_id=s&cnct_tracking_id={raw}&ad_id=9")
     assert found is None
     assert refused == (Refusal("cnct_tracking_id", length, reason),)
 
@@ -160,17 +160,19 @@ def test_without_a_valid_tracking_id_there_is_no_landing(raw, why):
     ],
 )
 def test_the_name_must_stand_there_exactly_with_a_value(query):
-    assert parse(query) == (None, ())
+    assert parse_query(query) == (None, ())
 
 
 @pytest.mark.parametrize("times", [2, 200])
 def test_the_last_of_several_wins(times):
     query = "&".join(f"cnct_tracking_id=id-{n}" for n in range(times))
-    assert parse(query) == (Landing(cnct_tracking_id=f"id-{times - 1}"), ())
+    assert parse_query(query) == (Landing(cnct_tracking_id=f"id-{times - 1}"), ())
 
 
 def test_the_last_of_several_wins_even_where_it_is_refused():
-    found, refused = parse("cnct_tracking_id=x&ad_id=1&ad_id=&cnct_tracking_id=null")
+    found, refused = parse_query(
+        "cnct_tracking_id=x&ad_id=1&ad_id=&cnct_tracking_id=null"
+    )
     assert found is None
     assert set(refused) == {
         Refusal("cnct_tracking_id", 4, "placeholder"),
@@ -179,38 +181,52 @@ def test_the_last_of_several_wins_even_where_it_is_refused():
 
 
 def test_a_name_alone_does_not_take_back_an_earlier_value():
-    assert parse("cnct_tracking_id=x&cnct_tracking_id")[0] == Landing(
+    assert parse_query("cnct_tracking_id=x&cnct_tracking_id")[0] == Landing(
         cnct_tracking_id="x"
     )
 
 
 def test_a_thousand_other_parameters_do_not_hide_a_landing():
     query = "&".join(["p=1"] * 500 + ["cnct_tracking_id=x"] + ["q=2"] * 500)
-    assert parse(query) == (Landing(cnct_tracking_id="x"), ())
+    assert parse_query(query) == (Landing(cnct_tracking_id="x"), ())
 
 
 def test_five_escaped_values_of_full_length_are_kept():
     query = "&".join(f"{name}={'%2B' * MAX_VALUE}" for name in PARAMETERS)
-    found, refused = parse(query)
+    found, refused = parse_query(query)
     assert (found and found.size, refused) == (5 * MAX_VALUE, ())
 
 
 def test_a_query_of_the_greatest_length_is_read():
     query = "cnct_tracking_id=x&pad=".ljust(MAX_QUERY, "p")
-    assert parse(query)[0] == Landing(cnct_tracking_id="x")
+    assert parse_query(query)[0] == Landing(cnct_tracking_id="x")
+
+
+def test_a_value_has_at_most_1024_characters_and_a_query_16384():
+    longest = "x" * 1024
+    assert parse_query(f"cnct_tracking_id={longest}")[0] == Landing(
+        cnct_tracking_id=longest
+    )
+    assert parse_query(f"cnct_tracking_id={longest}x") == (
+        None,
+        (Refusal("cnct_tracking_id", 1025, "too_long"),),
+    )
+    query = "cnct_tracking_id=x&pad=".ljust(16_384, "p")
+    assert parse_query(query)[0] == Landing(cnct_tracking_id="x")
+    assert parse_query(f"{query}p") == (None, (Refusal("query", 16_385, "too_long"),))
 
 
 @pytest.mark.parametrize("length", [MAX_QUERY + 1, 100_000, 1_000_000])
 def test_a_longer_query_is_refused_as_a_whole(length):
     query = "cnct_tracking_id=x&pad=".ljust(length, "p")
-    assert parse(query) == (None, (Refusal("query", length, "too_long"),))
+    assert parse_query(query) == (None, (Refusal("query", length, "too_long"),))
 
 
 def test_a_missing_source_is_that_of_the_api_and_another_is_kept_unreportable():
     ids = "cnct_tracking_id=t&sendout_id=s&ctwa_clid=c&ad_id=a"
-    assert parse(ids) == (COMPLETE, ())
+    assert parse_query(ids) == (COMPLETE, ())
     assert COMPLETE.is_reportable
-    found, _ = parse(f"{ids}&attribution_source=META_CTWA")
+    found, _ = parse_query(f"{ids}&attribution_source=META_CTWA")
     assert found == dataclasses.replace(COMPLETE, attribution_source="META_CTWA")
     assert not found.is_reportable
     assert found.missing == ()
@@ -218,7 +234,7 @@ def test_a_missing_source_is_that_of_the_api_and_another_is_kept_unreportable():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_landing_that_lacks_a_value_says_which_and_is_not_reportable(name):
-    lacking = dataclasses.replace(COMPLETE, **{name: ""})
+    lacking = dataclasses.replace(COMPLETE, **{name: ""})  # type: ignore[arg-type]
     assert lacking.missing == (name,)
     assert not lacking.is_reportable
 
@@ -234,31 +250,31 @@ def test_a_landing_does_not_change():
 
 def test_what_somebody_else_has_decoded_is_not_decoded_again():
     params = dict.fromkeys(PARAMETERS, "%2B+") | {"utm_source": "x"}
-    assert from_params(params) == (Landing(**dict.fromkeys(PARAMETERS, "%2B+")), ())
+    assert parse_params(params) == (Landing(**dict.fromkeys(PARAMETERS, "%2B+")), ())
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"x", ["x"], {"x": 1}, 1.5, object()])
 def test_a_decoded_value_that_is_no_text_is_refused(value):
-    found, refused = from_params({"cnct_tracking_id": "t", "ad_id": value})
+    found, refused = parse_params({"cnct_tracking_id": "t", "ad_id": value})
     assert found == Landing(cnct_tracking_id="t")
     assert refused == (Refusal("ad_id", 0, "not_text"),)
-    assert from_params({"cnct_tracking_id": value})[0] is None
+    assert parse_params({"cnct_tracking_id": value})[0] is None
 
 
 @pytest.mark.parametrize(("raw", "why"), REFUSED.items(), ids=range(len(REFUSED)))
 def test_decoded_values_go_by_the_same_rules(raw, why):
     value = unquote(raw, "latin-1")
-    found, refused = from_params({"cnct_tracking_id": "t", "sendout_id": value})
+    found, refused = parse_params({"cnct_tracking_id": "t", "sendout_id": value})
     assert found == Landing(cnct_tracking_id="t")
     assert [(one.name, one.reason) for one in refused] == [("sendout_id", why[0])]
 
 
 def test_an_empty_mapping_is_no_landing():
-    assert from_params({}) == (None, ())
+    assert parse_params({}) == (None, ())
 
 
 def test_a_refusal_never_carries_the_value():
-    _, refused = parse("cnct_tracking_id=secret%20words&ad_id=secret\x00words")
+    _, refused = parse_query("cnct_tracking_id=secret%20words&ad_id=secret\x00words")
     assert len(refused) == 2
     assert "secret" not in repr(refused)
 
@@ -285,7 +301,7 @@ queries = st.lists(
 @given(queries | st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
 @example("cnct_tracking_id=\ud800%ff")
 def test_any_query_gives_what_stood_in_the_url_or_nothing(query):
-    found, refused = parse(query)
+    found, refused = parse_query(query)
     doubted = {one.name for one in refused}
     for name in PARAMETERS if found else ():
         value = getattr(found, name)
@@ -302,7 +318,7 @@ def test_any_query_gives_what_stood_in_the_url_or_nothing(query):
 @given(st.text(VISIBLE, min_size=1))
 @example("{{x}}")
 def test_what_is_quoted_comes_back(value):
-    found, refused = parse(f"cnct_tracking_id={quote(value, safe='')}")
+    found, refused = parse_query(f"cnct_tracking_id={quote(value, safe='')}")
     if found is None:
         assert refused == (Refusal("cnct_tracking_id", len(value), "placeholder"),)
     else:
@@ -311,7 +327,7 @@ def test_what_is_quoted_comes_back(value):
 
 @given(st.dictionaries(names, st.text() | st.integers() | st.none() | st.binary()))
 def test_any_mapping_gives_its_own_values_or_nothing(params):
-    found, refused = from_params(params)
+    found, refused = parse_params(params)
     assert {one.name for one in refused} <= set(params) & set(PARAMETERS)
     for name in PARAMETERS if found else ():
         value = getattr(found, name)

@@ -21,6 +21,7 @@ from connectly_tracking.models import (
     EventName,
     Reason,
     State,
+    local_time,
     moment,
 )
 
@@ -90,6 +91,13 @@ def test_a_database_may_hold_the_times_of_a_zone_of_its_own(
     ).exists()
 
 
+def test_a_local_time_is_in_the_current_zone_and_a_naive_one_stays() -> None:
+    noon = datetime(2025, 5, 5, 12, tzinfo=UTC)
+    with timezone.override("America/Sao_Paulo"):
+        assert f"{local_time(noon):%H:%M}" == "09:00"
+        assert local_time(noon.replace(tzinfo=None)) == noon.replace(tzinfo=None)
+
+
 def test_a_moment_is_aware_where_columns_are() -> None:
     assert moment(1746480000) == datetime(2025, 5, 5, 21, 20, tzinfo=UTC)
 
@@ -150,9 +158,11 @@ def test_an_amount_is_shown_as_a_person_writes_it(
 
 
 def test_every_reason_has_a_sentence_of_its_own() -> None:
-    sentences = [str(reason.label) for reason in Reason]
-    assert len(set(sentences)) == len(sentences)
-    assert all(sentence.endswith(".") for sentence in sentences)
+    clauses = [str(reason.label) for reason in Reason]
+    assert len(set(clauses)) == len(clauses)
+    for clause in clauses:  # in the middle of a sentence
+        assert not clause.endswith(".")
+        assert clause[0].islower() or clause.startswith("Connectly")
 
 
 def test_an_attempt_can_hold_every_outcome_of_the_wire() -> None:

@@ -182,6 +182,27 @@ def test_a_click_that_cannot_be_credited_says_why(
     assert row.explanation
 
 
+@pytest.mark.parametrize(
+    ("late", "state"), [(290, State.PENDING), (310, State.SKIPPED)], ids=str
+)
+@pytest.mark.parametrize("way", ["attribution", "user"])
+def test_a_click_may_come_five_minutes_after_its_order(
+    way: str, late: int, state: State
+) -> None:
+    user = User.objects.create(username="ada")
+    click = make_click(age=0, user=user)
+    order = make_purchase(event_time=int(time.time()) - late)
+    source: dict[str, Any] = {way: click if way == "attribution" else user}
+    row = outbox.record(order, **source)
+    assert (row.state, row.attribution_id) == (state, click.pk)
+    if way == "user" and state == State.PENDING:
+        # One that came in time wins over one that came too late.
+        too_late = make_click(age=-60, user=user)
+        again = make_purchase("again", event_time=int(time.time()) - late)
+        assert outbox.record(again, user=user).attribution_id == click.pk
+        assert too_late.captured_at > click.captured_at
+
+
 @pytest.mark.parametrize("age", [28 * DAY - 60, -4 * 60])
 def test_the_window_and_the_grace_are_kept_to(age: float) -> None:
     row = outbox.record(make_purchase(), attribution=make_click(age=age))
@@ -193,6 +214,28 @@ def test_the_window_is_the_shops_choice(configure: Any, window: object) -> None:
     configure(ATTRIBUTION_WINDOW=window)
     row = outbox.record(make_purchase(), attribution=make_click(age=300 * DAY))
     assert row.state == State.PENDING
+
+
+@pytest.mark.parametrize("window", [None, timedelta(days=7), timedelta(days=400)])
+@pytest.mark.parametrize("comes", ["with the order", "late", "again"])
+def test_an_order_keeps_the_window_by_which_its_click_was_judged(
+    configure: Any, visit: HttpRequest, window: timedelta | None, comes: str
+) -> None:
+    configure(ATTRIBUTION_WINDOW=timedelta(days=99))
+    if comes != "with the order":
+        outbox.record(make_purchase())
+    configure(ATTRIBUTION_WINDOW=window)
+    if comes == "late":
+        attribution.bind_order(visit, "ORD-7821")
+    else:
+        outbox.record(make_purchase(), attribution=make_click(age=30 * DAY))
+    is_replaced = comes != "again" or window != timedelta(days=7)
+    configure(ATTRIBUTION_WINDOW=timedelta(days=98))
+    row = Conversion.objects.get()
+    assert row.attribution_window == (window if is_replaced else None)
+    assert (row.reason == Reason.OUTSIDE_WINDOW) == (
+        comes == "with the order" and window == timedelta(days=7)
+    )
 
 
 def test_a_backfilled_order_does_not_credit_a_click_that_came_after(
@@ -267,18 +310,25 @@ def test_an_explicit_click_may_be_named_by_its_id(click: Attribution) -> None:
     assert row.attribution == click
 
 
+def test_an_explicit_click_that_is_not_stored_is_written_with_the_order() -> None:
+    click = Attribution.from_landing(LANDING)
+    row = outbox.record(make_purchase(), attribution=click)
+    assert row.state == State.PENDING
+    assert Attribution.objects.get() == row.attribution == click
+
+
 @pytest.mark.parametrize("unknown", [uuid.uuid4(), "no-uuid", 7])
 def test_an_explicit_click_that_is_none_is_refused(unknown: Any) -> None:
     row = outbox.record(make_purchase(), attribution=unknown)
     assert (row.reason, row.detail) == (
         Reason.INVALID,
-        "attribution: is no click; pass an Attribution or its id",
+        "attribution: must be an Attribution or the id of one",
     )
 
 
 def test_a_user_that_is_none_is_refused() -> None:
     row = outbox.record(make_purchase(), user=7)
-    assert row.detail == "user: is no user; pass the user object"
+    assert row.detail == "user: must be a user object"
 
 
 def test_a_prefetched_click_gets_its_row_with_the_order(rf: RequestFactory) -> None:
@@ -364,7 +414,7 @@ def test_bad_input_is_a_skipped_row_with_the_field_and_the_remedy() -> None:
     row = outbox.record(make_purchase(value="12,30"))
     row.refresh_from_db()
     assert (row.state, row.reason) == (State.SKIPPED, Reason.INVALID)
-    assert row.detail == "value: is the text '12,30'; pass a Decimal"
+    assert row.detail == "value: must be a number, such as 99.97, not '12,30'"
     assert row.order_id == "ORD-7821"
 
 
@@ -399,7 +449,7 @@ def test_an_order_id_that_cannot_be_is_refused_and_shown(
 
 def test_what_is_no_purchase_is_refused() -> None:
     row = outbox.record({"order_id": "ORD-1"})  # type: ignore[arg-type]
-    assert row.detail == "purchase: is a dict; pass a Purchase"
+    assert row.detail == "purchase: must be a Purchase, not dict"
 
 
 def test_a_body_over_32_kib_is_refused_with_words(click: Attribution) -> None:
@@ -438,7 +488,7 @@ def test_the_business_is_the_named_one_else_the_clicks_else_the_resolvers(
 
 def test_a_business_that_is_not_in_the_settings_is_refused(click: Attribution) -> None:
     row = outbox.record(make_purchase(), attribution=click, business="nowhere")
-    assert row.detail == "business: is none of those in the settings: default"
+    assert row.detail == "business: must be one of those in the settings: default"
     assert row.business == "default"
 
 
@@ -449,20 +499,22 @@ def test_without_a_business_to_go_to_an_order_is_refused_and_not_left_waiting(
     named = {key: own[key] for key in ("BUSINESS_ID", "API_KEY")}
     configure(BUSINESS_ID=None, API_KEY=None, BUSINESSES={"br": named})
     row = outbox.record(make_purchase("1"), attribution=click)
-    assert row.detail == "business: is none of those in the settings: br"
+    assert row.detail == "business: must be one of those in the settings: br"
     configure(BUSINESS_RESOLVER=lambda *_: "rb")
     assert outbox.record(make_purchase("2")).reason == Reason.INVALID
 
 
-def test_the_shops_own_integrity_error_comes_back_as_it_is() -> None:
+def test_the_shops_own_integrity_error_comes_back_as_it_is(configure: Any) -> None:
     Order.objects.create(number="taken", total=1, currency="USD")
 
-    def make() -> Purchase:
+    def adapter(order: object) -> Purchase:
         Order.objects.create(number="taken", total=1, currency="USD")
         return make_purchase()
 
+    configure(ORDER_ADAPTER=adapter)
+    paid = outbox.PaidOrder(order=object())
     with pytest.raises(IntegrityError):
-        outbox.record_made(make, outbox.Source())
+        outbox.record_order(paid, attribution.ClickSource())
     assert Order.objects.count() == 1
 
 

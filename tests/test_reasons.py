@@ -16,8 +16,14 @@ from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
 from connectly_tracking.delivery.run import Run
 from connectly_tracking.delivery.settle import MAX_UNCONFIRMED
-from connectly_tracking.models import Circuit, Conversion, DbNow, Reason, State
-from connectly_tracking.models.age import OVERDUE
+from connectly_tracking.models import (
+    OVERDUE,
+    Circuit,
+    Conversion,
+    DbNow,
+    Reason,
+    State,
+)
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_cancelled, order_completed
 
@@ -107,6 +113,13 @@ def let_time_pass() -> None:
 def recorded(shop: Shop) -> None:
     shop.land()
     shop.pay()
+
+
+@case(State.PENDING)
+def late_for_want_of_a_worker(shop: Shop) -> None:
+    shop.land()
+    shop.pay()
+    Conversion.objects.update(due_at=DbNow(-2 * OVERDUE))
 
 
 @case(State.PENDING)

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, transaction
+from django.db.models.signals import post_save
 
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, Reason, State
@@ -166,6 +167,28 @@ def test_a_session_that_breaks_a_query_does_not_poison_the_order(
         order_completed.send(sender=Order, order=order, request=request)
         assert Order.objects.filter(pk=order.pk).exists()
     assert not Conversion.objects.exclude(reason=Reason.NOT_ATTRIBUTED).exists()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_integrity_error_of_the_shops_own_is_logged_as_what_it_was(
+    configure: Any, caplog: pytest.LogCaptureFixture, strict: bool
+) -> None:
+    configure(STRICT=strict)
+
+    def listen(instance: Conversion, **_: Any) -> None:
+        Order.objects.create(number=instance.order_id, total=1, currency="USD")
+
+    post_save.connect(listen, sender=Conversion)
+    try:
+        with transaction.atomic():
+            order = place()
+            order_completed.send(sender=Order, order=order)
+            assert Order.objects.filter(pk=order.pk).exists()
+    finally:
+        post_save.disconnect(listen, sender=Conversion)
+    assert not Conversion.objects.exists()
+    message = f"order_not_recorded order_id={order.number} error=IntegrityError"
+    assert message in caplog.text
 
 
 def test_an_adapter_that_fails_is_seen_under_strict(configure: Any) -> None:

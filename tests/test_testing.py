@@ -18,7 +18,7 @@ from django.test import Client
 from connectly_tracking import outbox, wakeup
 from connectly_tracking.models import Conversion
 from connectly_tracking.testing import plugin
-from connectly_tracking.testing.link import link_to
+from connectly_tracking.testing.scenario import tagged_link
 from example_project.shop.models import Order
 
 from .conftest import LANDING, TAGGED, broker_at, make_click, make_purchase
@@ -162,9 +162,9 @@ def test_another_client_is_another_customer(
 
 
 def test_the_link_is_the_documented_one() -> None:
-    assert link_to("/") == TAGGED
-    with pytest.raises(TypeError, match="no such parameter: ad"):
-        link_to("/", ad="7")
+    assert tagged_link("/") == TAGGED
+    with pytest.raises(TypeError, match="unknown parameter: ad"):
+        tagged_link("/", ad="7")
 
 
 def test_a_landing_that_is_not_captured_says_what_to_look_at(
@@ -173,7 +173,7 @@ def test_a_landing_that_is_not_captured_says_what_to_look_at(
     ours = "connectly_tracking.middleware.AttributionMiddleware"
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != ours]
     message = failing(connectly_landing, "/", client=Client())
-    assert "was answered 200 and left no click" in message
+    assert "returned 200 and no click was kept" in message
     assert ours in message
     configure(CONSENT=lambda request: False)
     assert connectly_landing("/", client=Client()) is None
@@ -232,9 +232,9 @@ def test_an_order_that_waits_says_how_it_is_sent(
 ) -> None:
     recorded(click)
     message = failing(connectly_reported, "ORD-1")
-    assert "waits to be sent" in message
+    assert "is waiting to be sent" in message
     assert "In a test nothing is sent by itself: deliver first." in message
-    assert "is still to be sent" in failing(connectly_not_reported, "ORD-1")
+    assert "is waiting to be sent" in failing(connectly_not_reported, "ORD-1")
     assert connectly_deliver()["delivered"] == 1
     assert "ORD-1 was reported" in failing(connectly_not_reported, "ORD-1")
 
@@ -249,8 +249,8 @@ def test_an_order_that_is_refused_says_what_the_answer_was(
     recorded(click)
     connectly_deliver()
     message = failing(connectly_reported, "ORD-1")
-    assert "rejected: Connectly or Meta refused it" in message
-    assert "The last answer: refused 400: " in message
+    assert "was sent, but Connectly or Meta refused it" in message
+    assert "Last answer: refused 400: " in message
 
 
 def test_another_reason_than_the_expected_one_fails(
@@ -261,7 +261,7 @@ def test_another_reason_than_the_expected_one_fails(
     assert "  reason: found not_attributed, expected cancelled" in message
     message = failing(connectly_not_reported, "ORD-2", reason="cancelled")
     assert "found none, it was never recorded" in message
-    with pytest.raises(ValueError, match="no reason 'no_click'; they are: not_attr"):
+    with pytest.raises(ValueError, match="unknown reason 'no_click'; known: not_attr"):
         connectly_not_reported("ORD-1", reason="no_click")
     connectly_not_reported("ORD-2")
 
@@ -271,7 +271,7 @@ def test_what_is_no_orders_id_does_not_pass_for_one_that_was_not_reported(
     db: None, connectly_reported: Any, connectly_not_reported: Any, slip: object
 ) -> None:
     for say in (connectly_reported, connectly_not_reported):
-        with pytest.raises(TypeError, match="is no order's id"):
+        with pytest.raises(TypeError, match="is not an order id"):
             say(slip)
 
 
@@ -288,7 +288,7 @@ def test_nothing_is_sent_elsewhere_than_to_the_sandbox(
     recorded(click)
     settings.CONNECTLY_TRACKING = {"BASE_URL": "https://api.connectly.ai"}
     message = failing(connectly_deliver)
-    assert message.startswith("Nothing is sent to https://api.connectly.ai by a test")
+    assert message.startswith("A test must not send to https://api.connectly.ai")
     assert not Conversion.objects.get().attempts
 
 
@@ -313,7 +313,7 @@ def test_no_broker_is_called_by_a_test_that_commits(
         recorded(make_click())
         assert "wakeup_failed" not in caplog.text
         assert connectly_deliver()["delivered"] == 1
-        wakeup.start_afresh()
+        wakeup.publisher.reset()
         wakeup.wake()
     assert "wakeup_failed" in caplog.text
 

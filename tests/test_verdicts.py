@@ -15,7 +15,7 @@ from connectly_tracking.api.verdicts import (
     MIN_WAIT,
     Outcome,
     Verdict,
-    judge,
+    verdict_of,
 )
 
 CONFIRMS = b'{"events_received": 1}'
@@ -41,20 +41,26 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "outcome"), STATUSES)
 def test_the_status_decides_whatever_the_body_claims(status, outcome):
-    verdict = judge(status, CONFIRMS)
+    verdict = verdict_of(status, CONFIRMS)
     assert (verdict.outcome, verdict.status_code) == (outcome, status)
 
 
 @pytest.mark.parametrize(("status", "outcome"), STATUSES)
 def test_their_words_are_kept_whole(status, outcome):
-    assert judge(status, WORDS).detail == WORDS.decode()
+    assert verdict_of(status, WORDS).detail == WORDS.decode()
 
 
 @pytest.mark.parametrize("status", [413, 429, 503])
 def test_whoever_names_a_time_to_wait_is_heard(status):
-    assert judge(status, WORDS, "7") == Verdict(
+    assert verdict_of(status, WORDS, "7") == Verdict(
         outcome=Outcome.THROTTLED, status_code=status, detail=WORDS.decode(), wait=7
     )
+
+
+@pytest.mark.parametrize("header", ["", "soon"])
+def test_a_time_to_wait_that_cannot_be_read_is_still_a_wish_to_wait(header):
+    verdict = verdict_of(503, WORDS, header)
+    assert (verdict.outcome, verdict.wait) == (Outcome.THROTTLED, DEFAULT_WAIT)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +68,12 @@ def test_whoever_names_a_time_to_wait_is_heard(status):
     [pair for pair in STATUSES if pair[0] not in (413, 429, 503)],
 )
 def test_a_time_to_wait_means_nothing_beside_other_statuses(status, outcome):
-    verdict = judge(status, CONFIRMS, "7")
+    verdict = verdict_of(status, CONFIRMS, "7")
     assert (verdict.outcome, verdict.wait) == (outcome, None)
 
 
 def test_a_429_without_a_time_waits_a_minute():
-    assert judge(429, b"").wait == DEFAULT_WAIT == 60
+    assert verdict_of(429, b"").wait == DEFAULT_WAIT == 60
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,7 @@ def test_a_429_without_a_time_waits_a_minute():
     ],
 )
 def test_at_least_one_event_received_confirms(body):
-    assert judge(200, body) == Verdict(outcome=Outcome.CONFIRMED, status_code=200)
+    assert verdict_of(200, body) == Verdict(outcome=Outcome.CONFIRMED, status_code=200)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +133,14 @@ def test_at_least_one_event_received_confirms(body):
     ids=lambda body: repr(body[:24]),
 )
 def test_a_2xx_without_that_word_is_unconfirmed_and_its_body_kept(body):
-    verdict = judge(200, body)
+    verdict = verdict_of(200, body)
     assert verdict.outcome is Outcome.UNCONFIRMED
     assert verdict.detail == body.decode(errors="replace")
 
 
 @pytest.mark.parametrize("status", [204, 205])
 def test_a_2xx_without_a_body_is_unconfirmed(status):
-    assert judge(status, b"") == Verdict(
+    assert verdict_of(status, b"") == Verdict(
         outcome=Outcome.UNCONFIRMED, status_code=status
     )
 
@@ -146,6 +152,7 @@ def test_a_2xx_without_a_body_is_unconfirmed(status):
         (" 4 ", 4),
         ("\t4", 4),
         ("007", 7),
+        ("0" * 5000 + "7", 7),
         ("0", MIN_WAIT),
         ("1", 1),
         ("21600", MAX_WAIT),
@@ -167,6 +174,7 @@ def test_a_2xx_without_a_body_is_unconfirmed(status):
         ("\x00", DEFAULT_WAIT),
         ("nan", DEFAULT_WAIT),
         ("inf", DEFAULT_WAIT),
+        ("1-Jan- 00:00:00 GMT", DEFAULT_WAIT),
         ("Wed, 99 Foo 2024 00:00:00 GMT", DEFAULT_WAIT),
         ("Wed, 21 Oct 2015 07:28:00 GMT", MIN_WAIT),
         ("Mon, 01 Jan 0001 00:00:00 GMT", MIN_WAIT),
@@ -176,7 +184,7 @@ def test_a_2xx_without_a_body_is_unconfirmed(status):
     ],
 )
 def test_a_time_to_wait_is_read_within_bounds_and_nonsense_is_a_minute(header, seconds):
-    assert judge(429, b"", header).wait == seconds
+    assert verdict_of(429, b"", header).wait == seconds
 
 
 @pytest.fixture
@@ -196,7 +204,14 @@ def test_a_date_to_come_is_so_many_seconds_from_now(zone, in_tokyo):
         header = format_datetime(until.astimezone(zone))
     else:
         header = format_datetime(until.replace(tzinfo=None))  # said as -0000
-    assert judge(503, b"", header).wait in range(590, 601)
+    assert verdict_of(503, b"", header).wait in range(590, 601)
+
+
+def test_a_date_to_come_is_never_too_early():
+    until = (datetime.now(UTC) + timedelta(seconds=600)).replace(microsecond=0)
+    wait = verdict_of(503, b"", format_datetime(until)).wait
+    assert wait is not None
+    assert wait >= (until - datetime.now(UTC)).total_seconds()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +223,7 @@ def test_a_date_to_come_is_so_many_seconds_from_now(zone, in_tokyo):
     ],
 )
 def test_a_date_of_numbers_beyond_reason_is_a_minute(header):
-    assert judge(429, b"", header).wait == DEFAULT_WAIT
+    assert verdict_of(429, b"", header).wait == DEFAULT_WAIT
 
 
 json_values = st.recursive(
@@ -228,7 +243,7 @@ json_values = st.recursive(
 @example(200, b"[" * 100_000, None)
 @example(429, b"\xff", "9" * 400)
 def test_any_answer_gets_a_verdict(status, body, retry_after):
-    verdict = judge(status, body, retry_after)
+    verdict = verdict_of(status, body, retry_after)
     assert verdict.status_code == status
     assert verdict.wait is None or MIN_WAIT <= verdict.wait <= MAX_WAIT
     assert (verdict.wait is not None) == (verdict.outcome is Outcome.THROTTLED)
@@ -237,7 +252,7 @@ def test_any_answer_gets_a_verdict(status, body, retry_after):
 
 @given(json_values)
 def test_only_a_whole_number_of_events_confirms(answer):
-    verdict = judge(200, json.dumps(answer).encode())
+    verdict = verdict_of(200, json.dumps(answer).encode())
     received = answer.get("events_received") if isinstance(answer, dict) else None
     confirmed = type(received) is int and received >= 1
     assert (verdict.outcome is Outcome.CONFIRMED) == confirmed
@@ -255,3 +270,15 @@ def test_the_outcomes_are_stored_by_these_words():
         "unknown",
         "internal",
     ]
+
+
+def test_the_date_of_the_answer_is_not_part_of_the_verdict():
+    verdict = Verdict(outcome=Outcome.CONFIRMED, date="Wed, 21 Oct 2015 07:28:00 GMT")
+    assert verdict == Verdict(outcome=Outcome.CONFIRMED)
+
+
+def test_a_verdict_in_ascii_keeps_every_character_as_its_escape():
+    verdict = verdict_of(400, "paramètre ☃".encode(), None)
+    assert verdict.in_ascii() == Verdict(
+        outcome=Outcome.REFUSED, status_code=400, detail="param\\xe8tre \\u2603"
+    )

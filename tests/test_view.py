@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import connection
+from django.db import IntegrityError, connection
+from django.db.models.signals import post_save
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
@@ -268,7 +269,7 @@ def test_what_is_no_view_is_said_and_harms_no_page(
 def test_a_business_that_is_not_in_the_settings_is_bad_input(
     visit: HttpRequest,
 ) -> None:
-    with pytest.raises(InvalidEvent, match="business: is none of those"):
+    with pytest.raises(InvalidEvent, match="business: must be one of those"):
         outbox.record(TEE, request=visit, business="typo")
 
 
@@ -283,6 +284,21 @@ def test_a_database_that_fails_harms_no_page(client: Client) -> None:
     client.get(TAGGED)
     with table_refused("conversion"):
         assert client.get("/tee").content == b"tee"
+
+
+def test_an_integrity_error_of_the_shops_own_is_raised_as_it_is(
+    visit: HttpRequest,
+) -> None:
+    def listen(**_: Any) -> None:
+        raise IntegrityError("the shop's own")
+
+    post_save.connect(listen, sender=Conversion)
+    try:
+        with pytest.raises(IntegrityError, match="the shop's own"):
+            outbox.record(TEE, request=visit)
+    finally:
+        post_save.disconnect(listen, sender=Conversion)
+    assert not Conversion.objects.exists()
 
 
 def test_with_sending_off_a_view_is_skipped(visit: HttpRequest, configure: Any) -> None:

@@ -99,7 +99,7 @@ def test_a_broker_that_refuses_costs_little_and_then_nothing(
         assert "wakeup_failed" in caplog.text
         caplog.clear()
         wakeup.wake()
-        assert wakeup._line.connection is None  # it was not even tried
+        assert wakeup.publisher._kept.connection is None  # it was not even tried
     assert not caplog.records
 
 
@@ -123,7 +123,7 @@ def test_the_silence_ends(
     with broker_at(f"redis://127.0.0.1:{closed_port}/0"):
         wakeup.wake()
     assert not messages(celery_broker)
-    wakeup._silent_until = time.monotonic()
+    wakeup.publisher._silent_until = time.monotonic()
     wakeup.wake()
     assert len(messages(celery_broker)) == 1
 
@@ -148,8 +148,8 @@ def test_without_a_broker_in_the_settings_nothing_is_tried(
 def test_in_eager_mode_nothing_is_published(celery_broker: Redis) -> None:
     with broker_at("redis://127.0.0.1:1/0", task_always_eager=True):
         wakeup.wake()
-        assert wakeup._line.connection is None
-    assert wakeup._silent_until == 0.0
+        assert wakeup.publisher._kept.connection is None
+    assert wakeup.publisher._silent_until == 0.0
 
 
 def test_each_thread_has_its_own_connection(celery_broker: Redis) -> None:
@@ -170,10 +170,10 @@ from example_project import celery_app
 from connectly_tracking import wakeup
 celery_app.conf.broker_url = {redis_url!r}
 wakeup.wake()
-kept = wakeup._line.connection
+kept = wakeup.publisher._kept.connection
 if os.fork() == 0:
     wakeup.wake()
-    os._exit(0 if wakeup._line.connection is not kept else 1)
+    os._exit(0 if wakeup.publisher._kept.connection is not kept else 1)
 raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
     env = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}

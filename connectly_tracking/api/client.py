@@ -1,4 +1,4 @@
-"""One POST to Connectly: a body and a key in, our verdict out. Never raises.
+"""One POST to Connectly: a body and a key in, a verdict out. Never raises.
 
 Knows no Django; usable from a bare REPL::
 
@@ -22,17 +22,18 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from .. import __version__
-from .body import url_of
-from .transport import TimedAdapter, exchange
-from .verdicts import Outcome, Verdict, judge
+from ..exceptions import causes
+from .body import events_url
+from .transport import TimedAdapter, current_request
+from .verdicts import Outcome, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from .secret import Secret
 
 MAX_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
 
-# Of the network. Whatever else is raised, our own code is at fault.
-_TROUBLE: Final = (requests.RequestException, HTTPError, HTTPException, OSError)
+# Any other exception is an error in this app. Those of requests are OSErrors.
+_NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _sessions = threading.local()
 
@@ -41,8 +42,8 @@ _sessions = threading.local()
 class Client:
     """One business at one address. All times are seconds.
 
-    ``proxies`` and ``ca_bundle`` override what the environment says. Connections are
-    kept per thread and shared between clients.
+    ``proxies`` and ``ca_bundle`` override the environment's. Connections are kept per
+    thread and shared between clients.
     """
 
     base_url: str
@@ -56,8 +57,8 @@ class Client:
     url: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "url", url_of(self.base_url, self.business_id))
-        # Looked up once: the environment does not change, and each look-up is slow.
+        object.__setattr__(self, "url", events_url(self.base_url, self.business_id))
+        # Read once: the environment does not change, and reading it is slow.
         if self.proxies is None:
             object.__setattr__(self, "proxies", get_environ_proxies(self.url))
         if self.ca_bundle is None:
@@ -66,66 +67,57 @@ class Client:
             object.__setattr__(self, "ca_bundle", bundle)
 
     def post(self, body: str) -> Verdict:
-        """Send one event and say what came of it."""
-        exchange.begin(self.deadline)
+        """Send one event and return the verdict."""
+        current_request.begin(self.deadline)
         try:
-            verdict = self._exchange(body)
-        except _TROUBLE as exc:
-            verdict = Verdict(
-                outcome=Outcome.UNKNOWN if exchange.sent else Outcome.NOT_SENT,
-                detail=_words(exc),
-            )
-        except Exception as exc:  # noqa: BLE001 - whatever it was, the row needs a verdict
-            verdict = Verdict(outcome=Outcome.INTERNAL, detail=_words(exc))
-        # Cleaned first: a key with a NUL between its letters would pass the mask.
-        return replace(verdict, detail=self.key.mask(_clean(verdict.detail)))
+            verdict = self._post(body)
+        except Exception as exc:  # noqa: BLE001 - the row needs a verdict in any case
+            outcome = Outcome.UNKNOWN if current_request.sent else Outcome.NOT_SENT
+            if not isinstance(exc, _NETWORK_ERRORS):
+                outcome = Outcome.INTERNAL
+            first = causes(exc)[-1]
+            detail = f"{type(first).__name__}: {first}"
+            verdict = Verdict(outcome=outcome, detail=detail)
+        # Control characters go first: a key with a NUL inside would escape the mask.
+        detail = _CONTROL.sub("", verdict.detail.replace("\r\n", "\n"))
+        return replace(verdict, detail=self.key.mask(detail))
 
-    def _exchange(self, body: str) -> Verdict:
+    def _post(self, body: str) -> Verdict:
         with _session().post(
             self.url,
             data=body.encode(),
             headers={"X-API-KEY": self.key.reveal()},
             timeout=(self.connect_timeout, self.read_timeout),
-            allow_redirects=False,  # requests would hand the key to the next host
+            allow_redirects=False,  # requests would send the key to the next host
             proxies=self.proxies,
             verify=self.ca_bundle or True,
             stream=True,
         ) as response:
-            verdict = judge(
+            verdict = verdict_of(
                 response.status_code,
-                _read(response),
+                _read_body(response),
                 response.headers.get("Retry-After"),
             )
             return replace(verdict, date=response.headers.get("Date"))
 
 
-def _read(response: requests.Response) -> bytes:
-    answer = bytearray()
+def _read_body(response: requests.Response) -> bytes:
+    body = bytearray()
     try:
         # To the end, or the connection could not be used again.
-        while len(answer) < MAX_ANSWER and (
-            chunk := response.raw.read(MAX_ANSWER - len(answer), decode_content=False)
+        while len(body) < MAX_ANSWER and (
+            chunk := response.raw.read(MAX_ANSWER - len(body), decode_content=False)
         ):
-            answer += chunk
+            body += chunk
     except Exception:
         if 200 <= response.status_code < 300:
-            raise  # only a whole answer confirms; elsewhere the status decides
-    return bytes(answer)
-
-
-def _words(exc: BaseException) -> str:
-    while inner := exc.__cause__ or exc.__context__:
-        exc = inner  # the first cause says what happened; the rest is wrapping
-    return f"{type(exc).__name__}: {exc}"
-
-
-def _clean(text: str) -> str:
-    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+            raise  # only a whole answer confirms; otherwise the status decides
+    return bytes(body)
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere: requests would read a redirect whole, and trust its address."""
+        """None: requests would read a redirect to its end, and trust its address."""
 
 
 def _session() -> requests.Session:
@@ -133,9 +125,8 @@ def _session() -> requests.Session:
     # A forked child must not write to its parent's connection.
     if session is None or _sessions.pid != os.getpid():
         session = _Session()
-        session.trust_env = (
-            False  # no netrc; proxies and CA bundle come with the client
-        )
+        # No netrc; the client has the proxies and the CA bundle.
+        session.trust_env = False
         session.headers.clear()
         session.headers.update(
             {

@@ -1,4 +1,4 @@
-"""A text that must not be seen."""
+"""A string that must not be shown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: for the request's header and nothing else."""
+        """Return the string itself: for the request's header and nothing else."""
         return self._text
 
     def mask(self, text: str) -> str:
-        """Take the secret out of a text that came from elsewhere."""
+        """Return a text with the secret replaced by stars."""
         for form in {self._text, json.dumps(self._text)[1:-1]} - {""}:
             text = text.replace(form, MASK)
         return text

@@ -1,13 +1,14 @@
 """An HTTP transport that ends on time and knows whether the request has left.
 
-A read timeout counts anew for every byte, so an answer that drips can hold a connection
-for minutes; here each read gets what is left of one deadline for the whole exchange.
+A read timeout starts anew with every byte, and a connect timeout with every address of
+a host. Here each step gets at most what is left of one deadline for the whole exchange.
 """
 
 from __future__ import annotations
 
 import http.client
 import io
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import LocationParseError
+from urllib3.util.connection import allowed_gai_family
 
 if TYPE_CHECKING:
-    import socket
-
     from _typeshed import WriteableBuffer
     from urllib3 import PoolManager, ProxyManager
 
 
-class Exchange(threading.local):
-    """The request that this thread has in hand."""
+class CurrentRequest(threading.local):
+    """The request that this thread is making."""
 
     deadline = float("inf")  # on the monotonic clock
     sent = False  # whether a byte of the request may have reached the server
@@ -38,29 +39,30 @@ class Exchange(threading.local):
     def remaining(self) -> float:
         return self.deadline - time.monotonic()
 
+    def limit(self, timeout: float | None) -> float:
+        """Return a timeout that ends no later than the deadline. Zero is no timeout."""
+        limit = self.remaining if timeout is None else min(timeout, self.remaining)
+        return max(limit, 0.001)
 
-exchange = Exchange()
+
+current_request = CurrentRequest()
 
 
 class _TimedReader(io.RawIOBase):
-    """A socket's bytes, each read bounded by the deadline of the exchange."""
+    """A socket's bytes, each read bounded by the request's deadline."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._patience = sock.gettimeout()
+        self._timeout = sock.gettimeout()
         self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open for us
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        remaining = exchange.remaining
-        if remaining <= 0:
+        if current_request.remaining <= 0:
             raise TimeoutError("the deadline has passed")
-        patience = self._patience
-        self._sock.settimeout(
-            remaining if patience is None else min(patience, remaining)
-        )
+        self._sock.settimeout(current_request.limit(self._timeout))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -75,33 +77,59 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_TimedReader(sock))
 
 
-class _Watched:
-    """Notes when a request begins to leave; a proxy's CONNECT does not count."""
+class _TimedConnection(HTTPConnection):
+    """Connects within the deadline, and notes when a request begins to leave.
+
+    A proxy's CONNECT does not count as the request.
+    """
+
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers, as urllib3 does, but in time."""
+        host, any_family = self._dns_host.strip("[]"), allowed_gai_family()
+        try:
+            found = socket.getaddrinfo(host, self.port, any_family, socket.SOCK_STREAM)
+        except UnicodeError as exc:
+            raise LocationParseError(host) from exc
+        for tried, (family, kind, protocol, _, address) in enumerate(found, 1):
+            try:
+                return self._connected(socket.socket(family, kind, protocol), address)
+            except OSError:
+                if tried == len(found) or current_request.remaining <= 0:
+                    raise
+        raise OSError("the host has no address")
+
+    def _connected(self, sock: socket.socket, address: Any) -> socket.socket:
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(current_request.limit(self.timeout))
+            sock.connect(address)
+            sock.settimeout(current_request.limit(self.timeout))  # for a handshake
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def connect(self) -> None:
-        exchange.connecting = True
-        patience = vars(self)["timeout"]
-        vars(self)["timeout"] = max(min(patience, exchange.remaining), 0.001)
-        super().connect()  # type: ignore[misc]
-        exchange.connecting = False
+        current_request.connecting = True
+        super().connect()
+        current_request.connecting = False
 
     def send(self, data: Any) -> None:
-        if self.sock is None:  # type: ignore[attr-defined]
+        if self.sock is None:
             self.connect()
-        exchange.sent = exchange.sent or not exchange.connecting
-        super().send(data)  # type: ignore[misc]
+        current_request.sent = current_request.sent or not current_request.connecting
+        super().send(data)
 
 
-class _Connection(_Watched, HTTPConnection):
-    response_class = _Response
-
-
-class _SecureConnection(_Watched, HTTPSConnection):
-    response_class = _Response
+class _SecureConnection(_TimedConnection, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _TimedConnection
 
 
 class _SecurePool(HTTPSConnectionPool):
@@ -109,7 +137,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class TimedAdapter(HTTPAdapter):
-    """Keeps one connection and tries once: when to try again is written in the row."""
+    """Keeps one connection and tries once: the row says when to try again."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)

@@ -1,38 +1,49 @@
-"""One value of an event, checked: or InvalidEvent, which names the field."""
+"""Checks of an event's values. Each raises InvalidEvent with the field's name."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Set
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Context, Decimal
 from typing import Final
 from uuid import UUID
 
 from ..exceptions import InvalidEvent
-from .currencies import CODES
 
 MAX_ID: Final = 128  # characters
-MAX_AHEAD: Final = 5 * 60  # seconds; two clocks may disagree by that much
+MAX_AHEAD: Final = 5 * 60  # seconds; two clocks may differ by that much
 MAX_DIGITS: Final = 18  # before the point
 MAX_PLACES: Final = 6  # after it: more than any currency has
+#: Exact for every number that is accepted, whatever the thread's own context is.
+EXACT: Final = Context(prec=MAX_DIGITS + MAX_PLACES + 2)
 
-_MAX_SECONDS: Final = 100_000_000_000  # in some three thousand years
+_MAX_SECONDS: Final = 100_000_000_000  # some three thousand years
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _STEP: Final = Decimal(1).scaleb(-MAX_PLACES)
-WIDE: Final = Context(prec=MAX_DIGITS + MAX_PLACES + 2)
+_CODES_IN_USE: Final = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
+BZD CAD CDF CHF CLF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP
+GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES
+KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU
+MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON
+RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND
+TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR
+ZMW ZWG
+"""
+_CODES_WITHDRAWN_SINCE_2020: Final = "ANG BGN CUC HRK SLL ZWL"
+
+#: ISO 4217: the codes in use, and those that an old order may have.
+CURRENCY_CODES: Final = frozenset(
+    f"{_CODES_IN_USE} {_CODES_WITHDRAWN_SINCE_2020}".split()
+)
 
 
-def order_id(value: object) -> str:
-    """Check an order's id; an int or a UUID is its text."""
-    return checked_text("order_id", value)
-
-
-def text_of(value: object) -> str | None:
-    """The text of what may serve as an id; None for what may not."""
+def id_text(value: object) -> str | None:
+    """Return an id as text, or None if the value cannot be an id."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, UUID):
@@ -44,57 +55,66 @@ def text_of(value: object) -> str | None:
     return None
 
 
-def legible(value: object) -> str:
-    """What can be shown and stored of an order's id that was refused."""
-    return _CONTROL.sub("\ufffd", text_of(value) or "")[:MAX_ID].strip()
+def safe_id(value: object) -> str:
+    """Return the part of an id that is safe to store and show, even if it is wrong."""
+    return _CONTROL.sub("\ufffd", id_text(value) or "")[:MAX_ID].strip()
 
 
-def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
-    """Check an order's time. Returns whole Unix seconds, UTC."""
-    field = "event_time"
-    seconds: float
-    if isinstance(value, datetime):
-        try:
-            aware = (
-                value if value.utcoffset() is not None else value.replace(tzinfo=zone)
-            )
-            seconds = (aware - _EPOCH).total_seconds()
-        except OverflowError:
-            raise InvalidEvent(field, "is out of range") from None
-    elif isinstance(value, date):
-        raise InvalidEvent(field, "is a date; pass the datetime of the order")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidEvent(field, "is not a finite number")
-        if not -_MAX_SECONDS < value < _MAX_SECONDS:
-            raise InvalidEvent(field, "looks like milliseconds; pass seconds")
-        seconds = value
-    else:
-        raise InvalidEvent(
-            field, f"is {kind_of(value)}; pass a datetime or Unix seconds of the order"
-        )
-    if seconds <= 0:
-        raise InvalidEvent(field, "lies before 1970")
-    if seconds > now.timestamp() + MAX_AHEAD:
-        raise InvalidEvent(field, "lies in the future; pass when the order was placed")
-    return math.floor(seconds)
+def described(value: object) -> str:
+    """Return what a message calls a wrong value: a string in quotes, else its type."""
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        text = str.__str__(value)
+        return ascii(text if len(text) <= 40 else text[:40] + "…")
+    return type(value).__name__
 
 
 def checked_text(field: str, value: object) -> str:
-    text = text_of(value)
+    text = id_text(value)
     if text is None:
-        raise InvalidEvent(field, f"is {kind_of(value)}; pass a text")
-    if not text.strip():
-        raise InvalidEvent(field, "is empty")
-    if len(text) > MAX_ID:
-        raise InvalidEvent(
-            field, f"has {len(text)} characters; at most {MAX_ID} are allowed"
-        )
-    if _CONTROL.search(text):
-        raise InvalidEvent(field, "contains control characters")
-    if text != text.strip():
-        raise InvalidEvent(field, "has white space around it; pass it as it is stored")
-    return text
+        problem = f"must be a string, not {described(value)}"
+    elif not text.strip():
+        problem = "must not be empty"
+    elif len(text) > MAX_ID:
+        problem = f"must have at most {MAX_ID} characters, not {len(text)}"
+    elif _CONTROL.search(text):
+        problem = "must not contain control characters"
+    elif text != text.strip():
+        problem = "must not begin or end with white space"
+    else:
+        return text
+    raise InvalidEvent(field, problem)
+
+
+def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
+    """Return an order's time in whole Unix seconds, UTC.
+
+    ``now`` is aware; a naive ``value`` is read in ``zone``.
+    """
+    seconds, problem = 0.0, ""
+    if isinstance(value, datetime):
+        try:
+            is_aware = value.utcoffset() is not None
+            aware = value if is_aware else value.replace(tzinfo=zone)
+            seconds = (aware - _EPOCH).total_seconds()
+        except OverflowError:
+            problem = "is out of range"
+    elif not isinstance(value, (int, float)) or isinstance(value, bool):
+        problem = f"must be a datetime or Unix seconds, not {described(value)}"
+    elif isinstance(value, float) and not math.isfinite(value):
+        problem = "must be a finite number"
+    elif not -_MAX_SECONDS < value < _MAX_SECONDS:
+        problem = "must be in seconds, not in milliseconds"
+    else:
+        seconds = value
+    if not problem and seconds <= 0:
+        problem = "must be later than 1970-01-01"
+    if seconds > now.timestamp() + MAX_AHEAD:
+        problem = "must not be in the future; pass the time when the order was placed"
+    if problem:
+        raise InvalidEvent("event_time", problem)
+    return math.floor(seconds)
 
 
 def checked_number(field: str, value: object) -> Decimal:
@@ -110,76 +130,62 @@ def checked_number(field: str, value: object) -> Decimal:
     elif isinstance(value, str) and len(value) <= 64 and _PLAIN_NUMBER.fullmatch(value):
         number = Decimal(value)
     if number is None:
-        hint = "value.amount" if hasattr(value, "amount") else "a Decimal"
-        raise InvalidEvent(field, f"is {kind_of(value)}; pass {hint}")
+        hint = "; pass its amount" if hasattr(value, "amount") else ""
+        raise InvalidEvent(
+            field, f"must be a number, such as 99.97, not {described(value)}{hint}"
+        )
     if not number.is_finite():
-        raise InvalidEvent(field, "is not a finite number")
+        raise InvalidEvent(field, "must be a finite number")
     exponent = number.as_tuple().exponent
     is_short = number.adjusted() < MAX_DIGITS
     if is_short and isinstance(exponent, int) and exponent < -MAX_PLACES:
         number = _rounded(number)
     if number and number.adjusted() >= MAX_DIGITS:
-        raise InvalidEvent(field, f"has more than {MAX_DIGITS} digits")
+        raise InvalidEvent(
+            field, f"must have at most {MAX_DIGITS} digits before the decimal point"
+        )
     return number or Decimal(0)  # a minus before a zero says nothing
 
 
 def _rounded(number: Decimal) -> Decimal:
     """Six places, without the zeros that a float's noise leaves behind."""
-    text = format(WIDE.quantize(number, _STEP), "f")
+    text = format(EXACT.quantize(number, _STEP), "f")
     return Decimal(text.rstrip("0").rstrip("."))
 
 
 def checked_amount(field: str, value: object) -> Decimal:
     number = checked_number(field, value)
     if number < 0:
-        raise InvalidEvent(field, "is negative; a refund cannot be reported")
+        raise InvalidEvent(field, "must not be negative; a refund cannot be reported")
     return number
 
 
 def checked_quantity(field: str, value: object) -> int | Decimal:
     number = checked_number(field, value)
     if number <= 0:
-        raise InvalidEvent(field, "must be more than zero")
+        raise InvalidEvent(field, "must be greater than zero")
     return int(number) if number == number.to_integral_value() else number
 
 
 def checked_currency(value: object) -> str:
+    wanted = "an ISO 4217 currency code (such as USD)"
     if not isinstance(value, str):
-        raise InvalidEvent(
-            "currency", f"is {kind_of(value)}; pass a code of ISO 4217 such as 'USD'"
-        )
+        raise InvalidEvent("currency", f"must be {wanted}, not {described(value)}")
     code = value.upper()
-    if not value.isascii() or code not in CODES:
-        raise InvalidEvent("currency", f"{short_of(value)} is no code of ISO 4217")
+    if not value.isascii() or code not in CURRENCY_CODES:
+        raise InvalidEvent("currency", f"{described(value)} is not {wanted}")
     return code
 
 
-def checked_listed(field: str, value: object) -> tuple[object, ...]:
+def checked_list(field: str, value: object) -> tuple[object, ...]:
     if isinstance(value, Exception):
         raise InvalidEvent(field, "could not be read") from value
+    if isinstance(value, Set):
+        raise InvalidEvent(
+            field, "must be a list; a set drops equal lines and their order"
+        )
     if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(
         value, Iterable
     ):
-        raise InvalidEvent(field, f"is {kind_of(value)}; pass a list")
-    if isinstance(value, Set):
-        raise InvalidEvent(
-            field, "is a set, which drops equal lines and their order; pass a list"
-        )
+        raise InvalidEvent(field, f"must be a list, not {described(value)}")
     return tuple(value)
-
-
-def named_of(key: object) -> str:
-    text = text_of(key)
-    return kind_of(key) if text is None else short_of(text)[1:-1]
-
-
-def kind_of(value: object) -> str:
-    if value is None:
-        return "None"
-    if isinstance(value, str):
-        return f"the text {short_of(value)}"
-    return f"of type {type(value).__name__}"
-
-
-def short_of(text: str) -> str:
-    return ascii(text if len(text) <= 40 else text[:40] + "…")

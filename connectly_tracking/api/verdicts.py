@@ -1,9 +1,7 @@
-"""What an answer of the API means for the event: decided once, here, as a pure
-function.
+"""What an answer of the API means for the event, decided by one pure function.
 
-Only a confirmed answer is a delivery. Whatever leaves open whether Connectly counted
-the event is sent again with the same bytes, except a 400: that one may have been
-counted.
+Only a confirmed answer is a delivery. If Connectly may or may not have counted the
+event, it is sent again with the same bytes; after a 400 it is not sent again.
 """
 
 from __future__ import annotations
@@ -27,29 +25,28 @@ class Outcome(StrEnum):
     CONFIRMED = "confirmed"
     """2xx, and ``events_received`` is at least 1."""
     UNCONFIRMED = "unconfirmed"
-    """2xx without that word: a captive portal, a maintenance page."""
+    """2xx without ``events_received``: a captive portal, a maintenance page."""
     REFUSED = "refused"
-    """400 and its like: final; Connectly may have counted it all the same."""
+    """400 and the like: final, although Connectly may have counted the event."""
     CONFIGURATION = "configuration"
-    """A fault of the key, the business or the address; nothing is wrong with the row.
-    """
+    """The key, the business or the address is wrong; the event is not."""
     THROTTLED = "throttled"
-    """The API asks to wait."""
+    """The API asked us to wait."""
     UNAVAILABLE = "unavailable"
-    """The API is in trouble and says so."""
+    """The API said that it could not answer now."""
     NOT_SENT = "not_sent"
-    """No connection: the request never left."""
+    """No connection: the request did not leave."""
     UNKNOWN = "unknown"
-    """It left, and no whole answer came back."""
+    """The request left, and no complete answer came back."""
     INTERNAL = "internal"
-    """Our own code failed with it."""
+    """An internal error in this app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One attempt's result. ``wait``: seconds that the API asked for, or None.
 
-    ``date``: the answer's own header, as it stood; says nothing of the event.
+    ``date``: the answer's own header, unparsed; not part of the verdict on the event.
     """
 
     outcome: Outcome
@@ -59,7 +56,7 @@ class Verdict:
     date: str | None = field(default=None, compare=False)
 
     def in_ascii(self) -> Verdict:
-        """For a column whose character set lacks what the answer says."""
+        """Return it for a column whose character set cannot hold the answer's text."""
         plain = self.detail.encode("ascii", "backslashreplace").decode()
         return replace(self, detail=plain)
 
@@ -68,29 +65,28 @@ _CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
 _RETRYABLE: Final = frozenset({408, 409, 421, 423, 425})
 
 
-def judge(status: int, body: bytes, retry_after: str | None = None) -> Verdict:
-    """Read an answer: the status decides, the body only confirms."""
+def verdict_of(status: int, body: bytes, retry_after: str | None = None) -> Verdict:
+    """Return what an answer means: the status decides, the body only confirms."""
     text = body.decode("utf-8-sig", "replace")
-    wait = None if retry_after is None else _wait(retry_after)
-    if status == 429 or (status in {413, 503} and wait is not None):
-        wait = DEFAULT_WAIT if wait is None else wait
-        return Verdict(
-            outcome=Outcome.THROTTLED, status_code=status, detail=text, wait=wait
-        )
+    outcome = _outcome(status, text, asks_to_wait=retry_after is not None)
+    return Verdict(
+        outcome=outcome,
+        status_code=status,
+        detail="" if outcome is Outcome.CONFIRMED else text,
+        wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
+    )
+
+
+def _outcome(status: int, text: str, *, asks_to_wait: bool) -> Outcome:
+    if status == 429 or (status in {413, 503} and asks_to_wait):
+        return Outcome.THROTTLED
     if 200 <= status < 300:
-        confirmed = _confirms(text)
-        return Verdict(
-            outcome=Outcome.CONFIRMED if confirmed else Outcome.UNCONFIRMED,
-            status_code=status,
-            detail="" if confirmed else text,
-        )
+        return Outcome.CONFIRMED if _confirms(text) else Outcome.UNCONFIRMED
     if 300 <= status < 400 or status in _CONFIGURATION:
-        outcome = Outcome.CONFIGURATION
-    elif status in _RETRYABLE or status >= 500 or status < 200:
-        outcome = Outcome.UNAVAILABLE
-    else:
-        outcome = Outcome.REFUSED
-    return Verdict(outcome=outcome, status_code=status, detail=text)
+        return Outcome.CONFIGURATION
+    if status in _RETRYABLE or status >= 500 or status < 200:
+        return Outcome.UNAVAILABLE
+    return Outcome.REFUSED
 
 
 def _confirms(text: str) -> bool:
@@ -104,15 +100,15 @@ def _confirms(text: str) -> bool:
     )
 
 
-def _wait(header: str) -> float:
-    """Retry-After in seconds, within 1 s and 6 h; nonsense is a minute (RFC 9110)."""
-    text = header.strip()
+def _seconds(retry_after: str | None) -> float:
+    """Return 1 s to 6 h (RFC 9110); one minute if nothing can be read."""
+    text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
-        seconds = float(text[:12])
+        seconds = min(float(text), MAX_WAIT)  # any number of digits
     else:
         try:
             until = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
+        except (ValueError, IndexError, OverflowError):
             return DEFAULT_WAIT
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
         seconds = (aware - datetime.now(UTC)).total_seconds()

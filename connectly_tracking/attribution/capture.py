@@ -1,8 +1,9 @@
-"""Keeps a landing: in the session, and as a row."""
+"""Captures a landing, in the session and as a row, and returns the visitor's click."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -11,14 +12,20 @@ from urllib.parse import quote, unquote, urlsplit
 from django.utils import timezone
 
 from ..api import landing as landings
-from ..conf import conf
+from ..conf import DEFAULT_BUSINESS, conf
 from ..models import MAX_PAGE, Attribution
 from ..signals import attribution_captured
-from . import consent, session
-from .business import landing_business
-from .credit import best_of
-from .rows import savepoint, store
-from .session import Held
+from . import session
+from .clicks import (
+    best_click_of_user,
+    errors_logged,
+    resolve_business,
+    savepoint,
+    store_click,
+    stored_clicks,
+)
+from .consent import apply_consent, ask_consent
+from .session import MAX_IN_SESSION, SessionClick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,199 +35,176 @@ if TYPE_CHECKING:
 
     from ..api.landing import Landing, Refusal
 
-#: They fetch a link to draw its preview; nobody has clicked. At the start only: a
-#: browser inside WhatsApp names it further on.
+#: Clients that fetch a link to draw its preview. Only at the start of the User-Agent:
+#: a browser inside WhatsApp has the same words further on.
 PREVIEW_FETCHERS: Final = ("WhatsApp/", "facebookexternalhit/")
 
 logger = logging.getLogger(__name__)
 
 
 def land(request: HttpRequest) -> None:
-    """Keep what a tagged page request says. Never raises."""
-    try:
-        if request.method != "GET" or _is_preview(request):
-            return
-        landing, refused = landings.parse(request.META["QUERY_STRING"])
-        page = _page(request.path)
-        _keep(request, landing, refused, page, only_session=is_prefetch(request))
-    except Exception as exc:  # noqa: BLE001 - the page goes on, whatever it was
-        # Its name alone: a database's words may quote the values.
-        logger.error("landing_not_kept error=%s", type(exc).__name__)
+    """Capture the landing of a page request whose URL has a tag. Never raises."""
+    with errors_logged("landing_not_kept"):
+        agent = request.META.get("HTTP_USER_AGENT", "")
+        if request.method == "GET" and not agent.startswith(PREVIEW_FETCHERS):
+            parsed = landings.parse_query(request.META["QUERY_STRING"])
+            _capture(request, parsed, request.path, is_prefetch(request))
 
 
 def land_from(request: HttpRequest, query: str) -> None:
-    """Keep what a page's query string says that reached the shop in a request's body.
-
-    Never raises.
-    """
-    try:
-        landing, refused = landings.parse(query)
-        page = _page(_path_of(request.META.get("HTTP_REFERER", "")))
-        _keep(request, landing, refused, page, only_session=False)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.error("landing_not_kept error=%s", type(exc).__name__)
+    """Capture a page's query string that came in the request's body. Never raises."""
+    with errors_logged("landing_not_kept"):
+        page = ""
+        with suppress(ValueError):
+            page = unquote(urlsplit(request.META.get("HTTP_REFERER", "")).path)
+        _capture(request, landings.parse_query(query), page)
 
 
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
-    """Keep a landing that reached the shop in another way than as a page's URL.
+    """Capture a landing that came in another way than in a page's URL. Never raises.
 
-    ``params`` maps the five parameters to decoded values; whatever else it holds is
-    passed over. Returns the click that the visitor holds now, or None. Never raises.
+    ``params`` maps the five parameters to decoded values; other keys are ignored.
+    Returns the visitor's click, or None.
     """
-    try:
-        landing, refused = landings.from_params(params)
-        _keep(request, landing, refused, "", only_session=False)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.error("landing_not_kept error=%s", type(exc).__name__)
+    with errors_logged("landing_not_kept"):
+        _capture(request, landings.parse_params(params), page="")
     return recall(request)
 
 
-def recall(request: HttpRequest) -> Attribution | None:
-    """The click that this visitor's session holds, or None; also where the visitor has
-    not agreed. Never raises.
-    """
-    try:
-        with savepoint():
-            return held_by(request)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.error("click_not_read error=%s", type(exc).__name__)
-        return None
-
-
-def held_by(request: HttpRequest) -> Attribution | None:
-    """As `recall`, but raises what the database raises."""
-    held = consent.settled(request, session.read(request))
-    if held is None or consent.answer(request) is False:
-        return None
-    return held.attribution()
-
-
-def click_of(request: HttpRequest, *, at: datetime) -> Attribution | None:
-    """The click that an order of this visitor would owe: the session's, else the
-    user's. One that only the session had is stored, unless it waits for consent; none
-    where the visitor has not agreed.
-    """
-    held = consent.settled(request, session.read(request))
-    if consent.answer(request) is False:
-        return None
-    if held is not None and (click := session.click_in(request, held)):
-        if not held.stored and not held.pending:
-            store(click)
-            session.mark_stored(request, held)
-        return click
-    user: Any = getattr(request, "user", None)
-    known = user is not None and user.is_authenticated
-    return best_of(user.pk, at) if known else None
-
-
-def attach(request: HttpRequest, user: Any) -> None:
-    """The visitor has logged in: the click is this user's from now on. Never raises."""
-    try:
-        held = consent.settled(request, session.read(request))
-        if held is None or held.pending:
-            return
-        if not held.stored and (click := session.click_in(request, held)):
-            store(click)
-            session.mark_stored(request, held)
-        with savepoint():
-            own = Attribution.objects.filter(pk=held.id, user=None)
-            own.update(user_id=user.pk)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.error("click_not_attached error=%s", type(exc).__name__)
-
-
-def _keep(
-    request: HttpRequest,
-    landing: Landing | None,
-    refused: tuple[Refusal, ...],
-    page: str,
-    *,
-    only_session: bool,
-) -> None:
-    for refusal in refused:
-        logger.warning("landing_value_refused name=%s length=%d reason=%s", *refusal)
-    if landing is None:
-        return
-    held = consent.settled(request, session.read(request))
-    digest = session.digest(landing)
-    if held and digest in {held.digest, held.passed_over}:
-        return
-    given = consent.answer(request)
-    if given is False:
-        return
-    click = Attribution.from_landing(
-        landing,
-        business=landing_business(request),
-        user_id=session.user_id(request),
-        refused=_summary(refused),
-        page=page,
-        captured_at=timezone.now(),
-    )
-    if held and _keeps(held, click):
-        # Kept for the shop to see, but the other click is the one to credit.
-        session.write(request, replace(held, passed_over=digest))
-        if given:
-            store(click)
-    elif not _hold(request, click, pending=given is None, only_session=only_session):
-        return
-    attribution_captured.send_robust(Attribution, request=request, attribution=click)
-
-
-def _keeps(held: Held, click: Attribution) -> bool:
-    """Whether the click that the session has is not to be replaced by this one."""
-    if held.reportable and not click.reportable:
-        return True
-    if conf.ATTRIBUTION_TOUCH == "last" or not held.reportable:
-        return False
-    window = conf.ATTRIBUTION_WINDOW
-    age = timedelta(seconds=click.captured_at.timestamp() - held.at)
-    return window is None or age <= window
-
-
-def _hold(
-    request: HttpRequest, click: Attribution, *, pending: bool, only_session: bool
-) -> bool:
-    """Put it into the session, and into a row where that may be. Whether it is kept."""
-    held = Held.of(click, stored=not (pending or only_session), pending=pending)
-    if pending and held.landing is None:
-        logger.warning("landing_not_kept reason=too_long_without_consent")
-        return False
-    in_session = session.write(request, held)
-    if pending or (only_session and in_session and held.landing is not None):
-        return in_session
-    try:
-        store(click)
-    except Exception:
-        # The order will write it; till then the session has the values.
-        session.write(request, replace(held, stored=False))
-        raise
-    return True
-
-
-def _page(path: str) -> str:
-    """Encoded, so that any column can hold it; cut, since nothing rests on it."""
-    return quote(path)[:MAX_PAGE]
-
-
-def _path_of(url: str) -> str:
-    try:
-        return unquote(urlsplit(url).path)
-    except ValueError:
-        return ""
-
-
-def _is_preview(request: HttpRequest) -> bool:
-    agent: str = request.META.get("HTTP_USER_AGENT", "")
-    return agent.startswith(PREVIEW_FETCHERS)
-
-
 def is_prefetch(request: HttpRequest) -> bool:
-    """Fetched ahead of a click that may never come, and not again when it comes."""
+    """Whether a browser fetches the page before a click, and not again after it."""
     return any(
         request.META.get(header, "").lower().startswith("prefetch")
         for header in ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_MOZ")
     )
 
 
-def _summary(refused: tuple[Refusal, ...]) -> str:
-    return ", ".join(f"{name}: {reason}" for name, _length, reason in refused)
+def recall(request: HttpRequest) -> Attribution | None:
+    """Return the click in the visitor's session, if consent allows it. Never raises."""
+    with errors_logged("click_not_read"), savepoint():
+        click = apply_consent(request)
+        if click is not None and ask_consent(request) is not False:
+            return session.load_attribution(request, click)
+    return None
+
+
+def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
+    """Return the visitor's click, or else the user's best, if consent allows it.
+
+    One that only the session has is stored, unless it waits for consent. Raises
+    database errors.
+    """
+    click = apply_consent(request)
+    if ask_consent(request) is False:
+        return None
+    if kept := click and session.store_from_session(request, click):
+        return kept
+    user: Any = getattr(request, "user", None)
+    is_known = user is not None and user.is_authenticated
+    return best_click_of_user(user.pk, at) if is_known else None
+
+
+def attach_user(request: HttpRequest, user: Any) -> None:
+    """Note that the session's click is this user's, at login. Never raises."""
+    with errors_logged("click_not_attached"):
+        click = apply_consent(request)
+        if click is None or click.awaits_consent:
+            return
+        if not click.has_row:
+            session.store_from_session(request, click)
+        with savepoint():
+            stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
+
+
+def _capture(
+    request: HttpRequest,
+    parsed: tuple[Landing | None, tuple[Refusal, ...]],
+    page: str,
+    is_prefetched: bool = False,
+) -> None:
+    landing, refused = parsed
+    for refusal in refused:
+        logger.warning("landing_value_refused name=%s length=%d reason=%s", *refusal)
+    if landing is None:
+        return
+    before = apply_consent(request)
+    digest = session.digest_of(landing)
+    if before is not None and digest in {before.digest, before.lesser_digest}:
+        return
+    agreed = ask_consent(request)
+    if agreed is False:
+        return
+    click = _new_click(request, landing, refused, page)
+    if before is not None and _stays(before, click):
+        if not agreed or is_prefetched:
+            return
+        # Only stored, for the shop to see: the other click is the one to credit.
+        session.write_click(request, replace(before, lesser_digest=digest))
+        store_click(click)
+    else:
+        entry = SessionClick(
+            id=click.pk,
+            captured_at=click.captured_at.timestamp(),
+            business=click.business,
+            landing=landing if landing.size <= MAX_IN_SESSION else None,
+            digest=digest,
+            reportable=click.reportable,
+            has_row=bool(agreed) and not is_prefetched,
+            awaits_consent=agreed is None,
+        )
+        if not _keep(request, entry, click):
+            return
+    attribution_captured.send_robust(Attribution, request=request, attribution=click)
+
+
+def _new_click(
+    request: HttpRequest, landing: Landing, refused: tuple[Refusal, ...], page: str
+) -> Attribution:
+    business = DEFAULT_BUSINESS
+    with errors_logged("resolver_failed"):
+        business = resolve_business(request)
+    return Attribution.from_landing(
+        landing,
+        business=business,
+        user_id=session.user_id_of(request),
+        refused=", ".join(f"{name}: {reason}" for name, _length, reason in refused),
+        page=quote(page)[
+            :MAX_PAGE
+        ],  # any column can hold it, and nothing depends on it
+        captured_at=timezone.now(),
+    )
+
+
+def _stays(before: SessionClick, click: Attribution) -> bool:
+    """Whether the session's click is still the one to credit after this new one."""
+    if not before.reportable:
+        return False
+    if not click.reportable:
+        return True
+    if conf.ATTRIBUTION_TOUCH == "last":
+        return False
+    window = conf.ATTRIBUTION_WINDOW
+    age = timedelta(seconds=click.captured_at.timestamp() - before.captured_at)
+    return window is None or age <= window
+
+
+def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool:
+    """Put the click into the session, and write its row if it may have one now.
+
+    Return whether it is kept.
+    """
+    if entry.awaits_consent and entry.landing is None:
+        logger.warning("landing_not_kept reason=too_long_without_consent")
+        return False
+    is_written = session.write_click(request, entry)
+    if entry.awaits_consent:
+        return is_written
+    if is_written and entry.landing is not None and not entry.has_row:
+        return True  # a prefetch: its row is written at the first use
+    try:
+        store_click(click)
+    except Exception:
+        # The order will write the row; until then the session has the values.
+        session.write_click(request, replace(entry, has_row=False))
+        raise
+    return True

@@ -1,8 +1,9 @@
-"""Whether a visitor agreed, and what follows for a click that waited for it."""
+"""Whether the visitor agreed, and what follows for a click that waited for it."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.db import router, transaction
@@ -10,8 +11,13 @@ from django.db import router, transaction
 from ..conf import conf
 from ..models import Conversion, OrderAttribution, Reason, State
 from . import session
-from .mending import mend
-from .rows import savepoint, store, stored
+from .clicks import (
+    attach_late_click,
+    errors_logged,
+    savepoint,
+    store_click,
+    stored_clicks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,114 +25,104 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from .session import Held
+    from .session import SessionClick
 
 logger = logging.getLogger(__name__)
 
 
-def answer(request: HttpRequest) -> bool | None:
-    """What CONSENT says of this visitor; None: not asked yet. Never raises."""
-    try:
+def ask_consent(request: HttpRequest) -> bool | None:
+    """Return what CONSENT says of this visitor; None: not asked yet. Never raises."""
+    answer = None
+    with errors_logged("consent_not_known"):
         ask = conf.CONSENT
-        given = True if ask is None else ask(request)
-    except Exception as exc:  # noqa: BLE001 - the page goes on, and nothing is stored
-        logger.error("consent_not_known error=%s", type(exc).__name__)
-        return None
-    if given is None or isinstance(given, bool):
-        return given
-    logger.error("consent_not_known answer_type=%s", type(given).__name__)
+        answer = True if ask is None else ask(request)
+    if answer is None or isinstance(answer, bool):
+        return answer
+    logger.error("consent_not_known answer_type=%s", type(answer).__name__)
     return None
 
 
-def settled(request: HttpRequest, held: Held | None) -> Held | None:
-    """What the visitor's click is now: one that waited for an answer may have it."""
-    if held is None or not held.pending:
-        return held
-    given = answer(request)
-    if given is None:
-        return held
-    if given:
-        return _promoted(request, held)
-    session.drop(request)
-    with savepoint():
-        waiting = Conversion.objects.filter(attribution_id=held.id).wanting()
-        waiting.update(payload="", reason=Reason.CONSENT_REFUSED)
-        _unbind({held.id})
-    return None
-
-
-def is_awaited(request: HttpRequest) -> bool:
-    """Whether the visitor's click waits for an answer."""
-    if not conf.given.get("CONSENT"):
+def awaits_consent(request: HttpRequest) -> bool:
+    """Whether the session's click waits for the visitor's answer."""
+    if not conf.raw.get("CONSENT"):
         return False
     with savepoint():  # a session's table that fails must not fail the order
-        held = session.read(request)
-    return held is not None and held.pending
+        click = session.read_click(request)
+    return click is not None and click.awaits_consent
 
 
-def settle(request: HttpRequest) -> None:
-    """Have a waiting click meet its answer. Raises what the database raises."""
-    settled(request, session.read(request))
+def apply_consent(request: HttpRequest) -> SessionClick | None:
+    """Return the session's click, and first act on an answer that it waited for.
+
+    Yes: it is stored, and orders that waited for it get it. No: it is dropped. Raises
+    database errors.
+    """
+    click = session.read_click(request)
+    if click is None or not click.awaits_consent:
+        return click
+    agreed = ask_consent(request)
+    attribution = session.load_attribution(request, click)
+    if agreed is None or attribution is None:
+        return click
+    orders = Conversion.objects.filter(attribution_id=click.id)
+    if agreed:
+        with savepoint():
+            store_click(attribution)
+            attach_late_click(orders, attribution)
+        accepted = replace(click, has_row=True, awaits_consent=False)
+        session.write_click(request, accepted)
+        return accepted
+    session.drop_click(request)
+    with savepoint():
+        orders.awaiting_click().update(payload="", reason=Reason.CONSENT_REFUSED)
+        _unbind({click.id})
+    return None
 
 
 def consent_changed(request: HttpRequest) -> None:
-    """Call it where the visitor has answered. Never raises.
+    """Call this when the visitor has answered. Never raises.
 
-    A click that waited is stored, and orders that waited for it are sent. Where the
-    answer is no, the click is forgotten, and what was not yet sent is stopped; of a
-    customer who is logged in every click, whichever device it came from.
+    Yes: a click that waited is stored, and orders that waited for it are sent. No: the
+    click is deleted, and orders that were not sent yet are stopped. If the customer is
+    logged in, that applies to all their clicks, from every device.
     """
-    try:
-        held = settled(request, session.read(request))
-        if answer(request) is False:
-            _withdraw(request, held)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.error("consent_not_heeded error=%s", type(exc).__name__)
+    with errors_logged("consent_not_applied"):
+        click = apply_consent(request)
+        if ask_consent(request) is False:
+            _withdraw(request, click)
 
 
 def forget(request: HttpRequest) -> None:
     """Forget this visitor's clicks, as if consent had been withdrawn. Never raises."""
-    try:
-        _withdraw(request, session.read(request))
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.error("click_not_forgotten error=%s", type(exc).__name__)
+    with errors_logged("click_not_forgotten"):
+        _withdraw(request, session.read_click(request))
 
 
-def _promoted(request: HttpRequest, held: Held) -> Held:
-    click = session.click_in(request, held)
-    if click is None:
-        return held
-    with savepoint():
-        store(click)
-        mend(Conversion.objects.filter(attribution_id=held.id), click)
-    session.mark_stored(request, held)
-    return session.read(request) or held
-
-
-def _withdraw(request: HttpRequest, held: Held | None) -> None:
+def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:
     gone: set[UUID] = set()
-    # One who came with a token, not a session, is known by the request alone.
-    user = session.user_id(request)
-    if user is None:
-        user = getattr(getattr(request, "user", None), "pk", None)
-    if user is not None:
-        gone.update(stored().filter(user_id=user).values_list("pk", flat=True))
-    if held is not None:
-        gone.add(held.id)
-        session.drop(request)
+    user_id = session.user_id_of(request)
+    if user_id is None:  # a client that authenticates by a token has no session
+        user_id = getattr(getattr(request, "user", None), "pk", None)
+    if user_id is not None:
+        gone.update(
+            stored_clicks().filter(user_id=user_id).values_list("pk", flat=True)
+        )
+    if click is not None:
+        gone.add(click.id)
+        session.drop_click(request)
     if not gone:
         return
     using = router.db_for_write(Conversion)
     with transaction.atomic(using=using):
         rows = Conversion.objects.using(using).filter(attribution_id__in=gone)
         rows.mark_withdrawn()
-        # Nor may a person send again what was given up; a worker has its own copy.
+        # So that no person can send them again; a worker has its own copy.
         rows.exclude(state=State.DELIVERED).update(body="")
         _unbind(gone)
-        stored().filter(pk__in=gone).delete()
+        stored_clicks().filter(pk__in=gone).delete()
 
 
 def _unbind(clicks: Collection[UUID]) -> None:
-    """An order that is bound to one goes on to say that the customer said no."""
+    """Keep the bindings without their click: they say that the customer said no."""
     bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
     bindings.filter(attribution_id__in=clicks).update(attribution=None)

@@ -1,18 +1,18 @@
-"""Which click an order owes, and if none, why."""
+"""Which click an order is credited to; without one, why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Attribution, Reason
-from . import consent, session, token
-from .binding import binding_of
-from .credit import best_of, fault_of
-from .rows import stored
+from . import session
+from .clicks import best_click_of_user, stored_clicks, why_not_credited
+from .consent import apply_consent, ask_consent
+from .late import binding_of, read_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,28 +21,26 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clue:
-    """Where an order's click is looked for: the first that can be credited wins.
+@dataclass(frozen=True, kw_only=True)
+class ClickSource:
+    """Where to look for an event's click: the first that can be credited wins.
 
-    ``order_id`` is ``""`` for what is no order; ``token`` is None or ``""`` where there
-    is none. ``business``: only clicks of this one count; None: of any.
+    ``business``: only clicks of this one count; None: of any. ``order`` is passed to
+    BUSINESS_RESOLVER: the shop's own order if there is one, or else the event.
     """
 
-    event_time: datetime
-    order_id: str = ""
     attribution: Attribution | UUID | str | None = None
     token: str | None = None
     request: HttpRequest | None = None
     user: Any = None
     business: str | None = None
+    order: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
-    """The click that is credited; with a reason, the one that is not, or None.
+class Resolution(NamedTuple):
+    """The click that is credited; with a ``reason``, the one that is not, or None.
 
-    ``click_id``: also of a click that has no row yet, since consent is awaited.
+    ``click_id`` is also set for a click without a row, which waits for consent.
     """
 
     click: Attribution | None = None
@@ -50,111 +48,85 @@ class Resolution:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """``fault``: why it cannot be credited, whatever its age."""
+def resolve(
+    source: ClickSource, *, event_time: datetime, order_id: str = ""
+) -> Resolution:
+    """Return the click to credit for an event. ``order_id`` is empty for a view.
 
-    click: Attribution | None = None
-    click_id: UUID | None = None
-    fault: Reason | None = None
-
-
-def resolve(clue: Clue) -> Resolution:
-    """Find the click of an order.
-
-    Where no candidate can be credited, the first one's fault is the reason. Raises
-    InvalidEvent where ``attribution`` is no click; and where ``token`` is no token and
-    nothing else leads to a click either.
+    If no click can be credited, the first one says why. Raises InvalidEvent for an
+    ``attribution`` that is not a click, and for a bad ``token`` if nothing else leads
+    to a click.
     """
-    if clue.request is not None and consent.answer(clue.request) is False:
+    if source.request is not None and ask_consent(source.request) is False:
         return Resolution(reason=Reason.CONSENT_REFUSED)
-    refused: Resolution | None = None
-    faults = list[InvalidEvent]()
-    for candidate in _candidates(clue, faults):
-        found = _judged(candidate, clue.event_time)
-        if found.reason is None:
-            return found
-        refused = refused or found
-    if faults and refused is None:
-        raise faults[0]
-    return refused or Resolution(reason=Reason.NOT_ATTRIBUTED)
+    token_id, bad_token = None, None
+    try:
+        token_id = None if source.token is None else read_token(source.token)
+    except InvalidEvent as exc:
+        # A payment provider has carried it, and the order may be bound as well.
+        bad_token = exc
+    first: Resolution | None = None
+    for candidate in _candidates(source, token_id, order_id, event_time):
+        click, click_id, obstacle = candidate
+        if click is not None and source.business not in (None, click.business):
+            continue
+        reason = (click and why_not_credited(click, event_time)) or obstacle
+        if reason is None:
+            return candidate
+        if first is None:
+            # Before consent nothing of the click may be copied to the order.
+            first = Resolution(None if obstacle else click, click_id, reason)
+    if first is None and bad_token is not None:
+        raise bad_token
+    return first or Resolution(reason=Reason.NOT_ATTRIBUTED)
 
 
-def _judged(candidate: _Candidate, event_time: datetime) -> Resolution:
-    click = candidate.click
-    fault = None if click is None else fault_of(click, event_time)
-    return Resolution(
-        click=None if candidate.fault else click,
-        click_id=candidate.click_id,
-        reason=fault or candidate.fault,
-    )
+def _candidates(
+    source: ClickSource, token_id: UUID | None, order_id: str, event_time: datetime
+) -> Iterator[Resolution]:
+    """Yield clicks, the surest first. ``reason`` is set if consent is in the way.
 
-
-def _candidates(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
-    """In the order of trust; each is looked up only where those before it fail."""
-    for candidate in _found(clue, faults):
-        click = candidate.click
-        if clue.business is None or click is None or click.business == clue.business:
-            yield candidate
-
-
-def _found(clue: Clue, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
-    if clue.attribution is not None:
-        click = _explicit(clue.attribution)
-        yield _Candidate(click=click, click_id=click.pk)
-    if clue.token is not None:
-        yield from _by_token(clue.token, faults)
-    binding = binding_of(clue.order_id, clue.business) if clue.order_id else None
+    Each is looked up only if those before it were of no use.
+    """
+    if source.attribution is not None:
+        click = _explicit(source.attribution)
+        yield Resolution(click, click.pk)
+    if token_id is not None:
+        yield from _by_id(stored_clicks().filter(pk=token_id).first(), token_id)
+    binding = binding_of(order_id, source.business) if order_id else None
     if binding is not None:
-        yield from _bound(binding.attribution, binding.attribution_id)
-    request = clue.request
-    if request is not None:
-        held = consent.settled(request, session.read(request))
-        if held is not None and (click_held := session.click_in(request, held)):
-            fault = Reason.CONSENT_PENDING if held.pending else None
-            yield _Candidate(click=click_held, click_id=held.id, fault=fault)
-    user = clue.user
+        if (bound_id := binding.attribution_id) is None:
+            yield Resolution(reason=Reason.CONSENT_REFUSED)
+        else:
+            yield from _by_id(binding.attribution, bound_id)
+    request = source.request
+    if request is not None and (kept := apply_consent(request)):
+        reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
+        if in_session := session.load_attribution(request, kept):
+            yield Resolution(in_session, kept.id, reason)
+    user = source.user
     if user is None:
         user = getattr(request, "user", None)
     elif not hasattr(user, "is_authenticated"):
-        raise InvalidEvent("user", "is no user; pass the user object")
-    known = user is not None and user.is_authenticated
-    if known and (own := best_of(user.pk, clue.event_time, clue.business)):
-        yield _Candidate(click=own, click_id=own.pk)
+        raise InvalidEvent("user", "must be a user object")
+    is_known = user is not None and user.is_authenticated
+    if is_known and (own := best_click_of_user(user.pk, event_time, source.business)):
+        yield Resolution(own, own.pk)
 
 
-def _by_token(given: object, faults: list[InvalidEvent]) -> Iterator[_Candidate]:
-    try:
-        click_id = token.read(given)
-    except InvalidEvent as exc:
-        # It went through a payment provider's hands; perhaps the order was bound, too.
-        faults.append(exc)
-        return
-    if click_id is not None:
-        yield from _known(stored().filter(pk=click_id).first(), click_id)
-
-
-def _bound(click: Attribution | None, click_id: UUID | None) -> Iterator[_Candidate]:
-    if click_id is None:
-        yield _Candidate(fault=Reason.CONSENT_REFUSED)
-    else:
-        yield from _known(click, click_id)
-
-
-def _known(click: Attribution | None, click_id: UUID) -> Iterator[_Candidate]:
-    """A click by its id. Without a row it awaits consent, or was pruned."""
+def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:
+    """A click without a row waits for consent, or was pruned."""
     if click is not None:
-        yield _Candidate(click=click, click_id=click_id)
+        yield Resolution(click, click_id)
     elif conf.CONSENT is not None:
-        yield _Candidate(click_id=click_id, fault=Reason.CONSENT_PENDING)
+        yield Resolution(click_id=click_id, reason=Reason.CONSENT_PENDING)
 
 
 def _explicit(attribution: Attribution | UUID | str) -> Attribution:
     if isinstance(attribution, Attribution):
         return attribution
     try:
-        return stored().get(pk=UUID(str(attribution)))
+        return stored_clicks().get(pk=UUID(str(attribution)))
     except (ValueError, Attribution.DoesNotExist):
-        raise InvalidEvent(
-            "attribution", "is no click; pass an Attribution or its id"
-        ) from None
+        problem = "must be an Attribution or the id of one"
+        raise InvalidEvent("attribution", problem) from None

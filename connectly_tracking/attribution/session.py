@@ -1,226 +1,196 @@
-"""What the session holds of a click, and whose session it is."""
+"""The click in the visitor's session, and the user whose session it is."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.contrib.auth import SESSION_KEY as AUTH_SESSION_KEY
 from django.contrib.auth import get_user_model
-from django.db import router
 
 from ..api.landing import PARAMETERS, Landing
 from ..models import Attribution, moment
+from .clicks import errors_logged, store_click, stored_clicks
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
     from django.http import HttpRequest
 
 KEY: Final = "connectly_tracking"
-VERSION: Final = 1
-#: Characters of values that a session may carry: in signed cookies the whole session
-#: has 4 KB, and a browser drops what is larger, with the customer's cart and login.
-ROOM: Final = 1536
+#: Characters of values in a session. A signed cookie holds 4 KB with the cart and the
+#: login, and a browser drops a larger one.
+MAX_IN_SESSION: Final = 1536
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A click as the session knows it. ``at``: Unix seconds.
+@dataclass(frozen=True, kw_only=True)
+class SessionClick:
+    """A click in the session. ``captured_at`` is in Unix seconds.
 
-    ``landing`` is None where the values were too long; then the row alone has them.
-    ``stored``: whether the row was written. ``passed_over``: the digest of a lesser
-    click that came later and was stored without replacing this one. ``pending``: the
-    visitor was not yet asked for consent, so that no row may be written.
+    ``landing`` is None if the values are too long; then only the row has them.
+    ``has_row``: the row is written. ``awaits_consent``: the visitor was not asked yet,
+    so no row may be written. ``lesser_digest`` is that of a later, worse click, which
+    has a row but did not replace this one.
     """
 
     id: UUID
-    at: float
+    captured_at: float
     business: str
     landing: Landing | None
     digest: str
     reportable: bool
-    stored: bool
-    passed_over: str = ""
-    pending: bool = False
-
-    @classmethod
-    def of(cls, click: Attribution, *, stored: bool, pending: bool = False) -> Held:
-        landing = click.landing
-        return cls(
-            id=click.pk,
-            at=click.captured_at.timestamp(),
-            business=click.business,
-            landing=landing if landing.size <= ROOM else None,
-            digest=digest(landing),
-            reportable=landing.is_reportable,
-            stored=stored,
-            pending=pending,
-        )
-
-    def attribution(self) -> Attribution | None:
-        """The click as a model; one query where the values are not held here."""
-        if self.landing is None:
-            stored = Attribution.objects.using(router.db_for_write(Attribution))
-            return stored.filter(pk=self.id).first()
-        click = Attribution.from_landing(
-            self.landing,
-            id=self.id,
-            business=self.business,
-            captured_at=moment(self.at),
-        )
-        click._state.adding = not self.stored
-        return click
+    has_row: bool
+    awaits_consent: bool = False
+    lesser_digest: str = ""
 
 
-def digest(landing: Landing) -> str:
-    """Tells whether two landings are the same, without their values."""
-    text = "\n".join(astuple(landing))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def digest_of(landing: Landing) -> str:
+    """Return the same text for equal landings, without their values."""
+    return hashlib.sha256("\n".join(landing.values).encode()).hexdigest()[:32]
 
 
-def read(request: HttpRequest) -> Held | None:
-    """The click in the session; None without one, or where the store is down."""
-    session = _session(request)
-    if session is None:
-        return None
-    try:
-        return _parse(session.get(KEY))
-    except Exception as exc:  # noqa: BLE001 - a store that is down must not cost the page
-        logger.warning("session_not_read error=%s", type(exc).__name__)
-        return None
+def read_click(request: HttpRequest) -> SessionClick | None:
+    """Return the session's click; None without one, or if the session store is down."""
+    entry = _session_value(request, KEY)
+    return None if entry is None else _parsed(entry)
 
 
-def write(request: HttpRequest, held: Held) -> bool:
-    """Put a click into the session. Returns whether that worked."""
-    session = _session(request)
+def write_click(request: HttpRequest, click: SessionClick) -> bool:
+    """Put a click into the session. Return whether that worked."""
+    session = getattr(request, "session", None)
     if session is None:
         return False
     entry: dict[str, Any] = {
-        "v": VERSION,
-        "id": held.id.hex,
-        "at": held.at,
-        "business": held.business,
-        "digest": held.digest,
-        "reportable": held.reportable,
-        "stored": held.stored,
+        "v": 1,
+        "id": click.id.hex,
+        "at": click.captured_at,
+        "business": click.business,
+        "digest": click.digest,
+        "reportable": click.reportable,
+        "stored": click.has_row,
     }
-    if held.landing is not None:
-        entry["values"] = [getattr(held.landing, name) for name in PARAMETERS]
-    if held.passed_over:
-        entry["passed_over"] = held.passed_over
-    if held.pending:
+    if click.landing is not None:
+        entry["values"] = list(click.landing.values)
+    if click.awaits_consent:
         entry["pending"] = True
-    try:
+    if click.lesser_digest:
+        entry["passed_over"] = click.lesser_digest
+    with errors_logged("session_not_written", logging.WARNING):
         if not session.modified:
-            _spare_the_page(session)
+            _tolerate_failing_save(session)
         session[KEY] = entry
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.warning("session_not_written error=%s", type(exc).__name__)
-        return False
-    return True
+        return True
+    return False
 
 
-def drop(request: HttpRequest) -> None:
+def drop_click(request: HttpRequest) -> None:
     """Take the click out of the session; a session without one is left alone."""
-    session = _session(request)
-    try:
+    session = getattr(request, "session", None)
+    with errors_logged("session_not_written", logging.WARNING):
         if session is not None and KEY in session:
             del session[KEY]
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.warning("session_not_written error=%s", type(exc).__name__)
 
 
-def mark_stored(request: HttpRequest, held: Held) -> None:
-    write(request, replace(held, stored=True, pending=False))
-
-
-def user_id(request: HttpRequest) -> Any:
-    """The logged-in visitor's primary key, without a query; None for a stranger."""
-    session = _session(request)
-    try:
-        value = None if session is None else session.get(AUTH_SESSION_KEY)
+def user_id_of(request: HttpRequest) -> Any:
+    """Return the logged-in visitor's primary key without a query, or None."""
+    value = _session_value(request, AUTH_SESSION_KEY)
+    with errors_logged("session_not_read", logging.WARNING):
         return None if value is None else get_user_model()._meta.pk.to_python(value)
-    except Exception as exc:  # noqa: BLE001 - as above
-        logger.warning("session_not_read error=%s", type(exc).__name__)
-        return None
 
 
-def click_in(request: HttpRequest, held: Held) -> Attribution | None:
-    """The click as a model; where it has no row yet it is the logged-in visitor's."""
-    click = held.attribution()
-    if click is not None and click._state.adding:
-        click.user_id = user_id(request)
-    return click
+def load_attribution(request: HttpRequest, click: SessionClick) -> Attribution | None:
+    """Return the click as a model; one query if the session lacks its values.
 
-
-def _session(request: HttpRequest) -> SessionBase | None:
-    return getattr(request, "session", None)
-
-
-def _spare_the_page(session: SessionBase) -> None:
-    """A session that cannot be saved costs no page, if only we have changed it.
-
-    Django saves it after the view, and answers 500 where its store is down, and 400
-    where the session has just been ended elsewhere.
+    One that has no row yet belongs to the logged-in visitor.
     """
-    save, before = session.save, _others(session)
-
-    def spare(*args: Any, **kwargs: Any) -> None:
-        try:
-            save(*args, **kwargs)
-        except Exception as exc:
-            if _others(session) != before:
-                raise  # the shop's own change is lost, too
-            logger.warning("session_not_saved error=%s", type(exc).__name__)
-
-    session.save = spare  # type: ignore[method-assign]
-
-
-def _others(session: SessionBase) -> str:
-    """Whatever is not ours."""
-    return repr({key: value for key, value in session.items() if key != KEY})
+    if click.landing is None:
+        return stored_clicks().filter(pk=click.id).first()
+    attribution = Attribution.from_landing(
+        click.landing,
+        id=click.id,
+        business=click.business,
+        captured_at=moment(click.captured_at),
+        user_id=None if click.has_row else user_id_of(request),
+    )
+    attribution._state.adding = not click.has_row
+    return attribution
 
 
-def _parse(entry: Any) -> Held | None:
-    """An entry of ours; None where it is another version's, or somebody else's."""
+def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution | None:
+    """As `load_attribution`, and write a row that is missing and may be written."""
+    attribution = load_attribution(request, click)
+    is_missing = not (click.has_row or click.awaits_consent)
+    if attribution is not None and is_missing:
+        store_click(attribution)
+        write_click(request, replace(click, has_row=True))
+    return attribution
+
+
+def _session_value(request: HttpRequest, key: str) -> Any:
+    """None without a session, or if its store is down: that must not break the page."""
+    session = getattr(request, "session", None)
+    with errors_logged("session_not_read", logging.WARNING):
+        return None if session is None else session.get(key)
+
+
+def _parsed(entry: Any) -> SessionClick | None:
+    """Read an entry of `write_click`; None if another version or app wrote it."""
     match entry:
         case {
             "v": 1,
             "id": str(hex_id),
-            "at": float() | int() as at,
+            "at": float() | int() as captured_at,
             "business": str(business),
-            "digest": str(known),
+            "digest": str(digest),
             "reportable": bool(reportable),
-            "stored": bool(stored),
+            "stored": bool(has_row),
         }:
-            pass
+            values = entry.get("values")
         case _:
             return None
     try:
-        identity, values = UUID(hex_id), entry.get("values")
-        landing = None if values is None else Landing(**_named(values))
+        identity = UUID(hex_id)
+        landing = None
+        if values is not None:
+            "".join(values)  # raises unless all are strings
+            landing = Landing(**dict(zip(PARAMETERS, values, strict=True)))
     except (ValueError, TypeError):
         return None
-    return Held(
+    return SessionClick(
         id=identity,
-        at=at,
+        captured_at=captured_at,
         business=business,
         landing=landing,
-        digest=known,
+        digest=digest,
         reportable=reportable,
-        stored=stored,
-        passed_over=str(entry.get("passed_over", "")),
-        pending=entry.get("pending") is True,
+        has_row=has_row,
+        awaits_consent=entry.get("pending") is True,
+        lesser_digest=str(entry.get("passed_over", "")),
     )
 
 
-def _named(values: list[object]) -> dict[str, str]:
-    named = dict(zip(PARAMETERS, values, strict=True))
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError
-    return named  # type: ignore[return-value]
+def _tolerate_failing_save(session: SessionBase) -> None:
+    """If only our key has changed, log an error of ``session.save`` and go on.
+
+    Django saves the session after the view. It answers 500 if the store is down, and
+    400 if the session has been ended meanwhile.
+    """
+    save, before = session.save, _without_ours(session)
+
+    def tolerant_save(*args: Any, **kwargs: Any) -> None:
+        try:
+            save(*args, **kwargs)
+        except Exception as exc:
+            if _without_ours(session) != before:
+                raise  # a change by the shop is lost, too
+            logger.warning("session_not_saved error=%s", type(exc).__name__)
+
+    session.save = tolerant_save  # type: ignore[method-assign]
+
+
+def _without_ours(session: SessionBase) -> str:
+    return repr({key: value for key, value in session.items() if key != KEY})

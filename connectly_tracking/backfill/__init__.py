@@ -1,15 +1,13 @@
-"""Records the orders that were never recorded, as their own signal would have.
+"""Records orders that were never recorded, as their own signal would have.
 
-``run`` takes the orders, which come from the shop or, line by line, from a CSV file:
-``table`` reads it, ``line`` is one of its orders. ``entry`` is an order on its way to
-its row, ``known`` finds those that have one, ``counts`` says what came of them, and
-``pace`` keeps them from coming too fast.
+``run`` takes the orders, from the shop or from a ``csvfile``, one by one to their rows.
+``order`` is one of them; ``counts`` are the outcomes.
 """
 
 from __future__ import annotations
 
 from .counts import Counts, Interrupted
+from .csvfile import CsvFile, InvalidFile
 from .run import backfill
-from .table import Table, TableFault
 
-__all__ = ["Counts", "Interrupted", "Table", "TableFault", "backfill"]
+__all__ = ["Counts", "CsvFile", "Interrupted", "InvalidFile", "backfill"]

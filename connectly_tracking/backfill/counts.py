@@ -1,4 +1,4 @@
-"""What came of the orders."""
+"""The outcomes of a backfill."""
 
 from __future__ import annotations
 
@@ -15,66 +15,63 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What came of the orders; ``skipped`` by the codes of the reasons.
+    """How many orders had which outcome; ``skipped`` by the codes of the reasons.
 
-    ``last`` names the order that came last; ``offset`` is where its line ends in a
-    file, in bytes.
+    ``last`` names the order that came last; ``offset`` is the position in the file
+    after its line, in bytes.
     """
 
     pending: int = 0
-    mended: int = 0
+    updated: int = 0
     known: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    passed_over: int = 0
+    out_of_range: int = 0
     failed: int = 0
     last: str = field(default="", compare=False)
     offset: int = field(default=0, compare=False)
 
     @property
     def total(self) -> int:
-        return sum(count for count, _words in self._named())
+        return sum(count for count, _label in self._labelled())
+
+    @property
+    def place(self) -> str:
+        return f"after order {self.last}" if self.last else "before the first order"
 
     def __str__(self) -> str:
         """One line for each outcome."""
-        return "\n".join(f"{count:>7} {words}" for count, words in self._named())
+        return "\n".join(f"{count:>7} {label}" for count, label in self._labelled())
 
-    def note(self, row: Conversion, before: dict[int, str]) -> None:
-        """Count an order's row, given the states of the rows that it had before."""
-        was = before.get(row.pk)
-        if was == State.SKIPPED and row.state == State.PENDING:
-            self.mended += 1
-        elif was in {None, State.SKIPPED} and row.state == State.EXPIRED:
+    def add(self, row: Conversion, *, before: str | None) -> None:
+        """Count an order's row; ``before`` was its state, None if it is new."""
+        if before == State.SKIPPED and row.state == State.PENDING:
+            self.updated += 1
+        elif before in {None, State.SKIPPED} and row.state == State.EXPIRED:
             self.skipped[Reason.EXPIRED] += 1
-        elif was is not None:
+        elif before is not None:
             self.known += 1
         elif row.reason:
             self.skipped[row.reason] += 1
         else:
             self.pending += 1
 
-    def _named(self) -> Iterator[tuple[int, str]]:
+    def _labelled(self) -> Iterator[tuple[int, str]]:
         yield self.pending, "new, pending"
-        yield self.mended, "mended: skipped before, now pending"
+        yield self.updated, "updated: skipped before, now pending"
         yield self.known, "already recorded"
         for code, count in sorted(self.skipped.items()):
-            yield count, _words_of(Reason(code))
-        yield self.passed_over, "passed over: placed too early or too late"
+            state = "" if code == Reason.EXPIRED else "skipped, "
+            yield count, f"{state}{code}: {Reason(code).label}"
+        yield self.out_of_range, "outside --since and --until"
         yield self.failed, "failed"
 
 
 class Interrupted(ConnectlyTrackingError):  # noqa: N818
-    """The orders broke off; ``counts`` is what came of those before."""
+    """The backfill ended early; ``counts`` are the outcomes until then."""
 
     def __init__(self, error: Exception, counts: Counts) -> None:
-        last = counts.last
-        place = f"after order {last}" if last else "before the first order"
-        # Of its own error the package knows that its words are safe to show.
-        safe = isinstance(error, ConnectlyTrackingError)
-        words = f"{type(error).__name__}: {error}" if safe else type(error).__name__
-        super().__init__(f"The orders broke off {place}: {words}.")
+        # Only our own errors are known to have messages that are safe to show.
+        is_ours = isinstance(error, ConnectlyTrackingError)
+        reason = f"{type(error).__name__}: {error}" if is_ours else type(error).__name__
+        super().__init__(f"The backfill ended {counts.place}: {reason}.")
         self.counts = counts
-
-
-def _words_of(reason: Reason) -> str:
-    kind = "" if reason == Reason.EXPIRED else "skipped, "
-    return f"{kind}{reason}: {reason.label}"

@@ -1,34 +1,34 @@
-"""Takes order by order to its row."""
+"""Takes order after order to its row, at a limited rate if asked."""
 
 from __future__ import annotations
 
 import logging
+import math
+import time
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
-from django.db.models import QuerySet
-from django.db.models.query import ModelIterable
+from django.db import router, transaction
 from django.utils import timezone
 
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Conversion, Reason
-from ..outbox import record_made
+from ..models import Conversion, EventName, Reason
+from ..outbox import PaidOrder, record_order
 from ..wakeup import wake
 from .counts import Counts, Interrupted
-from .entry import Entry
-from .known import settled
-from .pace import Pace
-from .values import LineFault
+from .csvfile import InvalidLine
+from .order import CHUNK, BackfillOrder, read_in_chunks, read_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-CHUNK: Final = 500  # orders that are fetched, and looked up, at once
+#: Seconds; a signal does not end a sleep, so none may be long.
+NAP: Final = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -44,181 +44,194 @@ def backfill(
     skip: int = 0,
     rate: float | None = None,
     stop: Callable[[], bool] = lambda: False,
-    on_failure: Callable[[str, str], None] | None = None,
-    report: Callable[[Counts], None] | None = None,
+    on_failure: Callable[[str, str], None] = lambda _name, _error: None,
+    report: Callable[[Counts], None] = lambda _counts: None,
 ) -> Counts:
-    """Record what is missing of ``orders``, each in a transaction of its own.
+    """Record the orders that are not recorded yet, each in its own transaction.
 
-    An order goes through ``ORDER_ADAPTER``; a Purchase, or a line of a `Table`, is
-    taken as it is. What was placed before ``since``, or at ``until`` or later, is
-    passed over, and of the first ``skip`` orders nothing is looked at. ``business`` and
-    ``using`` are those of `outbox.record`. A dry run takes each order's every step and
-    rolls it back.
+    An order is passed to ``ORDER_ADAPTER``; a Purchase, or an order of a `CsvFile`, is
+    taken as it is. The first ``skip`` orders are ignored, and so are those placed
+    before ``since``, or at ``until`` or later. ``business`` and ``using`` are those of
+    `outbox.record`. A dry run records each order and rolls it back.
 
-    500 orders are read at a time, and those that have a row which nothing can change
-    are found by one query. Of the others at most ``rate`` a second are recorded; None:
-    as many as can be. Workers are woken once for the 500, and at the end. Once ``stop``
-    says so, the order in hand is the last; what has come of them so far is returned.
+    500 orders are read at a time, and one query finds those among them whose row is
+    final. Of the others at most ``rate`` a second are recorded; None: no limit. Workers
+    are woken once for the 500. When ``stop`` returns True, the current order is the
+    last, and the counts so far are returned.
 
-    An order that fails is told to ``on_failure`` by its id and the kind of its error,
-    and the others go on, as is one that is recorded as invalid; ``report`` is called
-    after each.
+    An order that fails, or is recorded as invalid, is passed to ``on_failure`` (its id
+    and the kind of its error), and the others are still recorded. ``report`` is called
+    after each order.
 
-    Raises Interrupted where the orders themselves break off or the database goes away,
-    and ImproperlyConfigured where a setting would fail each of them.
+    Raises Interrupted if reading the orders fails or the database goes away, and
+    ImproperlyConfigured if a setting would make every order fail.
     """
     run = _Run(
-        span=(_seconds(since, float("-inf")), _seconds(until, float("inf"))),
+        since=_seconds(since, float("-inf")),
+        until=_seconds(until, float("inf")),
         business=business,
         using=using or router.db_for_write(Conversion),
         dry_run=dry_run,
-        pace=Pace(rate, stop=stop),
+        limiter=RateLimiter(rate, stop=stop),
         stop=stop,
-        on_failure=on_failure or (lambda _name, _kind: None),
-        report=report or (lambda _counts: None),
+        on_failure=on_failure,
+        report=report,
     )
-    return run.through(islice(_streamed(orders), skip, None))
+    run.record_all(islice(read_in_chunks(orders), skip, None))
+    return run.counts
 
 
-class _Run:
-    """One backfill, and what has come of it so far."""
+class RateLimiter:
+    """Lets at most ``rate`` orders a second through; None: no limit.
+
+    A delay is not caught up with afterwards, so that no second sees more.
+    """
 
     def __init__(
         self,
+        rate: float | None,
         *,
-        span: tuple[float, float],
-        business: str | None,
-        using: str,
-        dry_run: bool,
-        pace: Pace,
         stop: Callable[[], bool],
-        on_failure: Callable[[str, str], None],
-        report: Callable[[Counts], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._begins_at, self._ends_at = span
-        self._business, self._using, self._dry_run = business, using, dry_run
-        self._pace, self._stop = pace, stop
-        self._on_failure, self._report = on_failure, report
-        self._counts, self._woken_for = Counts(), 0
+        self._gap = 1 / rate if rate else 0.0
+        self._stop, self._clock, self._sleep = stop, clock, sleep
+        self._free_at = 0.0
 
-    def through(self, orders: Iterator[Any]) -> Counts:
-        is_over = False
-        while not is_over and not self._stop():
-            entries, broken, is_over = self._next(orders)
+    @property
+    def chunk(self) -> int:
+        """How many orders to read ahead: at most a second's, since a cancellation that
+        comes after an order was read is missed.
+        """
+        return min(CHUNK, math.ceil(1 / self._gap)) if self._gap else CHUNK
+
+    def wait(self) -> bool:
+        """Sleep until it is the next order's turn; False if the run must stop."""
+        while not self._stop():
+            now = self._clock()
+            if not self._gap or now >= self._free_at:
+                self._free_at = now + self._gap
+                return True
+            self._sleep(min(self._free_at - now, NAP))
+        return False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One backfill. ``since`` and ``until`` are Unix seconds."""
+
+    since: float
+    until: float
+    business: str | None
+    using: str
+    dry_run: bool
+    limiter: RateLimiter
+    stop: Callable[[], bool]
+    on_failure: Callable[[str, str], None]
+    report: Callable[[Counts], None]
+    counts: Counts = field(default_factory=Counts)
+
+    def record_all(self, orders: Iterator[Any]) -> None:
+        while not self.stop():
+            chunk, error = self._read(orders)
+            before = self.counts.pending + self.counts.updated
             try:
-                self._take(entries)
+                self._record_chunk(chunk)
             finally:
-                self._wake()
-            if broken:
-                raise Interrupted(broken, self._counts) from broken
-        return self._counts
-
-    def _next(
-        self, orders: Iterator[Any]
-    ) -> tuple[list[Entry], Exception | None, bool]:
-        """The next orders; what broke them off, if so; and whether they are all."""
-        entries = list[Entry]()
-        while len(entries) < self._pace.chunk(CHUNK) and not self._stop():
-            try:
-                entries.append(Entry(next(orders), self._using))
-            except StopIteration:
-                return entries, None, True
-            except Exception as exc:  # noqa: BLE001 - raised after those before it
-                return entries, exc, True
-        return entries, None, False
-
-    def _take(self, entries: list[Entry]) -> None:
-        known = self._settled(entries)
-        for entry in entries:
-            if self._stop() or not self._count(entry, known):
+                if self.counts.pending + self.counts.updated > before:
+                    self._wake()
+            if error:
+                raise Interrupted(error, self.counts) from error
+            if not chunk:
                 return
-            self._counts.last = entry.name
-            if entry.line is not None:
-                self._counts.offset = entry.line.end
-            self._report(self._counts)
 
-    def _settled(self, entries: list[Entry]) -> set[str]:
-        ids = [entry.ids for entry in entries if not entry.failure]
+    def _read(
+        self, orders: Iterator[Any]
+    ) -> tuple[list[BackfillOrder], Exception | None]:
+        """The next orders, and the error that ended them, if any."""
+        chunk = list[BackfillOrder]()
         try:
-            return settled(ids, self._business, self._using) if ids else set()
+            for order in islice(orders, self.limiter.chunk):
+                chunk.append(read_order(order, self.using))
+                if self.stop():
+                    break
+        except Exception as exc:  # noqa: BLE001 - raised after the orders before it
+            return chunk, exc
+        return chunk, None
+
+    def _record_chunk(self, chunk: list[BackfillOrder]) -> None:
+        try:
+            final = self._final_keys([order for order in chunk if not order.failure])
         except ImproperlyConfigured:
             raise
         except Exception as exc:
-            raise Interrupted(exc, self._counts) from exc
+            raise Interrupted(exc, self.counts) from exc
+        for order in chunk:
+            if self.stop() or not self._take(order, final):
+                return
+            self.counts.last, self.counts.offset = order.name, order.end
+            self.report(self.counts)
 
-    def _count(self, entry: Entry, known: set[str]) -> bool:
-        """Whether it was this order's turn: not so where the run is to stop."""
+    def _final_keys(self, chunk: list[BackfillOrder]) -> set[str]:
+        """The keys of the orders whose row cannot change any more. One query."""
+        aliases = list(conf.BUSINESSES) if self.business is None else [self.business]
+        if len(aliases) > 1:
+            return set()  # an order's click may lead to another business
+        # By the id, which has an index; a collation may find other rows, too.
+        rows = Conversion.objects.using(self.using).filter(
+            event_name=EventName.PURCHASE,
+            business__in=aliases,
+            order_id__in=[order.order_id for order in chunk],
+        )
+        found = rows.only("key", "state", "reason", "cancelled_at")
+        return {row.key for row in found if not row.is_replaceable}
+
+    def _take(self, order: BackfillOrder, final: set[str]) -> bool:
+        """Record an order and count it; False if the run stopped before its turn."""
         try:
-            if entry.failure:
-                raise entry.failure
-            if not self._is_wanted(entry.placed_at):
-                self._counts.passed_over += 1
-            elif entry.ids[0] in known:
-                self._counts.known += 1
-            elif not self._pace.wait():
-                return False
+            if order.failure:
+                raise order.failure
+            if order.placed_at and not self.since <= order.placed_at < self.until:
+                self.counts.out_of_range += 1
+            elif order.key in final:
+                self.counts.known += 1
+            elif self.limiter.wait():
+                self._record(order)
             else:
-                self._note(entry, self._recorded(entry))
+                return False
         except ImproperlyConfigured:
             raise
         except Exception as exc:  # one bad order must not stop the others
-            self._counts.failed += 1
-            logger.debug("order_not_recorded order_id=%s", entry.name, exc_info=True)
-            self._on_failure(entry.name, _kind(exc))
+            self.counts.failed += 1
+            logger.debug("order_not_recorded order_id=%s", order.name, exc_info=True)
+            self.on_failure(order.name, _kind(exc))
         return True
 
-    def _is_wanted(self, placed_at: float) -> bool:
-        return not placed_at or self._begins_at <= placed_at < self._ends_at
-
-    def _note(self, entry: Entry, row: Conversion) -> None:
-        self._counts.note(row, entry.before)
+    def _record(self, order: BackfillOrder) -> None:
+        source = order.source(self.business)
+        rows = Conversion.objects.using(self.using).filter(order_id=order.order_id)
+        states = dict(rows.values_list("pk", "state"))
+        # One by one, since one long transaction would hold the locks of the rows that
+        # workers settle and checkouts insert.
+        with transaction.atomic(using=self.using) if self.dry_run else nullcontext():
+            row = record_order(
+                PaidOrder(purchase=order.event),
+                source,
+                using=self.using,
+                problem=order.problem,
+                is_backfill=True,
+            )
+            if self.dry_run:
+                transaction.set_rollback(True, using=self.using)
+        self.counts.add(row, before=states.get(row.pk))
         if row.reason == Reason.INVALID:
-            words = entry.fault or row.detail.partition(":")[0]
-            self._on_failure(entry.name, f"skipped as invalid ({words})")
-
-    def _recorded(self, entry: Entry) -> Conversion:
-        source = entry.source(self._business)
-        # Order by order, since one long transaction would hold the locks of the rows
-        # that workers settle and checkouts insert.
-        with transaction.atomic(using=self._using) if self._dry_run else nullcontext():
-            row = record_made(entry.make, source, using=self._using, fault=entry.fault)
-            if self._dry_run:
-                transaction.set_rollback(True, using=self._using)
-        return row
+            problem = order.problem or row.detail.partition(":")[0]
+            self.on_failure(order.name, f"skipped as invalid ({problem})")
 
     def _wake(self) -> None:
-        due = self._counts.pending + self._counts.mended
-        if due > self._woken_for and not self._dry_run and not conf.HOLD:
-            transaction.on_commit(wake, using=self._using)
-        self._woken_for = due
-
-
-def _streamed(orders: Iterable[Any]) -> Iterator[Any]:
-    if not isinstance(orders, QuerySet):
-        return iter(orders)
-    # Elsewhere the whole answer is kept in memory; and on SQLite a query that is still
-    # open keeps the whole shop from writing.
-    if connections[orders.db].vendor == "postgresql":
-        return orders.iterator(chunk_size=CHUNK)
-    return _paged(orders) if _can_be_paged(orders) else iter(orders)
-
-
-def _paged(orders: QuerySet[Any]) -> Iterator[Any]:
-    # Up to what is there now, or a slow run would never catch up with a busy shop.
-    newest = orders.order_by("-pk").values_list("pk", flat=True).first()
-    if newest is None:
-        return
-    ordered = orders.order_by("pk").filter(pk__lte=newest)
-    page = list(ordered[:CHUNK])
-    while page:
-        yield from page
-        page = list(ordered.filter(pk__gt=page[-1].pk)[:CHUNK])
-
-
-def _can_be_paged(orders: QuerySet[Any]) -> bool:
-    query = orders.query
-    is_whole = not (query.is_sliced or query.combinator or query.distinct_fields)
-    return is_whole and orders._iterable_class is ModelIterable
+        if not self.dry_run and not conf.HOLD:
+            transaction.on_commit(wake, using=self.using)
 
 
 def _seconds(time: datetime | None, default: float) -> float:
@@ -227,9 +240,9 @@ def _seconds(time: datetime | None, default: float) -> float:
     return (timezone.make_aware(time) if timezone.is_naive(time) else time).timestamp()
 
 
-def _kind(exc: Exception) -> str:
-    """Not the error's own words, since a database may quote values in them."""
-    if isinstance(exc, LineFault):
-        return str(exc)
-    field = f" ({exc.field})" if isinstance(exc, InvalidEvent) else ""
-    return f"{type(exc).__name__}{field}"
+def _kind(error: Exception) -> str:
+    """Not the error's own message, since a database may quote values in it."""
+    if isinstance(error, InvalidLine):
+        return str(error)
+    field = f" ({error.field})" if isinstance(error, InvalidEvent) else ""
+    return f"{type(error).__name__}{field}"

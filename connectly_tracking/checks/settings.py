@@ -1,16 +1,18 @@
-"""Each setting of ours, and those that must fit each other."""
+"""Checks of ``CONNECTLY_TRACKING``: each setting, the credentials, and their limits."""
 
 from __future__ import annotations
 
 import difflib
 from typing import TYPE_CHECKING, Any, Final
 
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import DEFAULT_BUSINESS, NAMES, conf
-from .message import error, warning
+from ..conf import DEFAULT_BUSINESS, NAMES, VALIDATORS, conf, setting_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from django.core.checks import CheckMessage
 
 #: One id per setting, for good: a new setting takes the next number.
@@ -47,64 +49,127 @@ SETTING_IDS: Final = {
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Each setting by itself, then those that must fit each other."""
+    """Check each setting by itself, then those that depend on each other."""
     try:
-        given = conf.given
+        raw = conf.raw
     except ImproperlyConfigured as exc:
-        return [error("E000", str(exc), "Write CONNECTLY_TRACKING = {…}.")]
-    found: list[CheckMessage] = [
-        warning(
-            "W002",
-            f"CONNECTLY_TRACKING has no setting {name!r}.",
-            _nearest(name),
-        )
-        for name in given
-        if name not in NAMES
-    ]
-    for name in NAMES:
-        if name not in {"BUSINESS_ID", "API_KEY"} and (fault := _fault_of(name)):
-            hint = "See docs/settings.md for what it takes."
-            found.append(error(SETTING_IDS[name], fault, hint))
-    if found:
-        return found
-    if DEFAULT_BUSINESS not in conf.BUSINESSES and conf.BUSINESS_RESOLVER is None:
-        found.append(
-            warning(
-                "W006",
-                "There is neither a default business nor a BUSINESS_RESOLVER.",
-                "Orders must then name their business, or are refused.",
+        return [
+            checks.Error(
+                str(exc),
+                hint='Write CONNECTLY_TRACKING = {"BUSINESS_ID": …, "API_KEY": …}.',
+                id="connectly_tracking.E000",
             )
+        ]
+    return [*_unknown(raw), *_invalid()] or list(_contradictory())
+
+
+def _unknown(raw: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for name in raw:
+        if name not in NAMES:
+            near = difflib.get_close_matches(str(name).upper(), NAMES, n=1)
+            yield checks.Warning(
+                f"CONNECTLY_TRACKING has no setting {name!r}.",
+                hint=f"Did you mean {near[0]!r}?"
+                if near
+                else "It has no effect. Remove it.",
+                id="connectly_tracking.W002",
+            )
+
+
+def _invalid() -> Iterator[CheckMessage]:
+    for name, code in SETTING_IDS.items():
+        if name in VALIDATORS:
+            continue  # a credential; check_credentials does not call a callable
+        try:
+            getattr(conf, name)
+        except ImproperlyConfigured as exc:
+            yield checks.Error(
+                str(exc),
+                hint="Correct it, or remove it to use the default. Each setting is "
+                "described in docs/settings.md.",
+                id=f"connectly_tracking.{code}",
+            )
+
+
+def _contradictory() -> Iterator[CheckMessage]:
+    if DEFAULT_BUSINESS not in conf.BUSINESSES and conf.BUSINESS_RESOLVER is None:
+        yield checks.Warning(
+            "There is neither a default business nor a BUSINESS_RESOLVER.",
+            hint="Set BUSINESS_RESOLVER to a function (request, order) -> alias, or "
+            "pass business=… with each order. Other orders are refused.",
+            id="connectly_tracking.W006",
         )
     if conf.LEASE < 2 * conf.DEADLINE:
-        found.append(
-            error(
-                "E030",
-                f"CONNECTLY_TRACKING['LEASE'] ({conf.LEASE:g} s) is less than twice "
-                f"DEADLINE ({conf.DEADLINE:g} s).",
-                "A row's lease must outlive its request, or it is sent twice.",
-            )
+        yield checks.Error(
+            f"CONNECTLY_TRACKING['LEASE'] ({conf.LEASE:g} s) is less than twice "
+            f"DEADLINE ({conf.DEADLINE:g} s).",
+            hint=f"Set LEASE to {2 * conf.DEADLINE:g} or more. If a lease ends before "
+            "its request, another worker sends the event again.",
+            id="connectly_tracking.E030",
         )
     age = conf.MAX_EVENT_AGE
     if age is not None and age.total_seconds() <= conf.HOLD:
-        found.append(
-            error(
-                "E032",
-                f"CONNECTLY_TRACKING['HOLD'] ({conf.HOLD:g} s) is not less than "
-                f"MAX_EVENT_AGE ({age.total_seconds():g} s).",
-                "Each order would expire before it may go; hold for less.",
-            )
+        yield checks.Error(
+            f"CONNECTLY_TRACKING['HOLD'] ({conf.HOLD:g} s) is not less than "
+            f"MAX_EVENT_AGE ({age.total_seconds():g} s).",
+            hint=f"Set HOLD to less than {age.total_seconds():g}. Otherwise every "
+            "order expires before it may be sent.",
+            id="connectly_tracking.E032",
         )
-    return found
 
 
-def _fault_of(name: str) -> str:
+def check_credentials(**_: Any) -> list[CheckMessage]:
+    """Check the credentials that are given. Missing ones only stop the sending."""
+    return [
+        checks.Warning(
+            f"{setting_path(name)} is missing: orders are recorded, but not sent.",
+            hint="Read it from the environment, for example "
+            f'os.environ["CONNECTLY_{name.rpartition(".")[2]}"]. Never write the key '
+            "into the code.",
+            id="connectly_tracking.W001",
+        )
+        for name, value in _credentials()
+        if not value
+    ] + list(_wrong_credentials())
+
+
+def check_credentials_deployed(**_: Any) -> list[CheckMessage]:
+    """With ``check --deploy``, missing credentials are errors."""
+    return [
+        checks.Error(
+            f"{setting_path(name)} is missing.",
+            hint="Set it in the environment of the deployed shop. Connectly shows it "
+            "under Settings, General, API Key.",
+            id="connectly_tracking.E022",
+        )
+        for name, value in _credentials()
+        if not value
+    ]
+
+
+def _wrong_credentials() -> Iterator[CheckMessage]:
+    for name, value in _credentials():
+        # A callable may ask a vault, which must not delay `runserver` or `migrate`.
+        if not value or callable(value):
+            continue
+        key = name.rpartition(".")[2]
+        try:
+            VALIDATORS[key](name, value)
+        except ImproperlyConfigured as exc:
+            yield checks.Error(
+                str(exc),
+                hint="Copy it unchanged from Connectly: Settings, General, API Key.",
+                id=f"connectly_tracking.{SETTING_IDS[key]}",
+            )
+
+
+def _credentials() -> Iterator[tuple[str, object]]:
+    """Yield the name and the value of each credential; a dot leads into BUSINESSES."""
     try:
-        getattr(conf, name)
-    except ImproperlyConfigured as exc:
-        return str(exc)
-    return ""
-
-
-def _nearest(name: object) -> str:
-    near = difflib.get_close_matches(str(name).upper(), NAMES, n=1)
-    return f"Did you mean {near[0]!r}?" if near else "It has no effect; remove it."
+        businesses = conf.BUSINESSES
+    except ImproperlyConfigured:
+        return  # check_settings reports it
+    for alias, entry in businesses.items():
+        prefix = "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}."
+        for key in VALIDATORS:
+            yield f"{prefix}{key}", entry.get(key)

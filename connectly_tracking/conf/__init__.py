@@ -1,14 +1,14 @@
-"""The only reader of ``django.conf.settings``: typed, on access.
+"""Reads ``CONNECTLY_TRACKING``; nothing else in the package does.
 
-``settings`` has a property for each setting of ours, ``given`` the dictionary that the
-project wrote, ``credentials`` what a business needs.
+``conf`` has a typed property for each setting, ``conf.raw`` is the dictionary that the
+project wrote, and ``conf.business(alias)`` returns a business's credentials.
 """
 
 from __future__ import annotations
 
-from .credentials import VALIDATORS, Business
-from .given import spelled
-from .settings import DEFAULT_BUSINESS, NAMES, Conf, conf
+from .businesses import DEFAULT_BUSINESS, VALIDATORS, Business
+from .reader import setting_path
+from .settings import NAMES, Conf, conf
 
 __all__ = [
     "DEFAULT_BUSINESS",
@@ -17,5 +17,5 @@ __all__ = [
     "Business",
     "Conf",
     "conf",
-    "spelled",
+    "setting_path",
 ]

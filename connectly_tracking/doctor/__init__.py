@@ -1,21 +1,20 @@
-"""What keeps orders from flowing, and what to do about it: `connectly_doctor`.
+"""Finds out why orders are not sent, and says what to do: `connectly_doctor`.
 
-Looks and changes nothing: what it tries in the database is rolled back, and the API is
-asked only where a person said so. Nothing here raises or waits for long.
+It changes nothing: what it writes to the database is rolled back, and the API is only
+asked if a person agrees. No check raises, and each has a time limit. A callable
+API_KEY is called, so this is for a command and not for a page.
 """
 
 from __future__ import annotations
 
-from .api import probe
-from .examination import examine
-from .finding import Finding, Level
-from .report import as_json, as_lines, exit_status
-from .trial import Trial
+from .api import ProbeRequest, probe
+from .findings import Finding, Level
+from .report import as_json, as_lines, examine, exit_status
 
 __all__ = [
     "Finding",
     "Level",
-    "Trial",
+    "ProbeRequest",
     "as_json",
     "as_lines",
     "examine",

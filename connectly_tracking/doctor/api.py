@@ -1,56 +1,136 @@
-"""Asks the API once. Nothing is recorded, and no circuit hears of it."""
+"""Findings on the API, which is asked once. Nothing is recorded, and nothing paused."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from ..api.body import body_json, encode, payload_json
 from ..api.client import Client
+from ..api.landing import Landing
+from ..api.payload import PurchasePayload
+from ..api.verdicts import Outcome
 from ..conf import conf
-from .answer import findings_of
-from .finding import Subject, found
-from .guard import guarded
-from .patience import TooLongError, within
+from ..events import Item, Purchase
+from ..remedies import diagnose
+from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .finding import Finding
-    from .trial import Trial
+    from ..api.verdicts import Verdict
+    from ..conf import Business
+    from .findings import Finding
 
-DEADLINE: Final = 10.0  # seconds for the whole exchange
-IN_ALL: Final = 15.0  # with a name server that says nothing
+PROBE_DEADLINE: Final = 10.0  # seconds for the whole exchange
+PROBE_LIMIT: Final = 15.0  # seconds, including a name server that does not answer
+PROBE_NAME: Final = "connectly-doctor"
+MADE_UP_CLICK: Final = Landing(
+    cnct_tracking_id=PROBE_NAME,
+    sendout_id=PROBE_NAME,
+    ctwa_clid=PROBE_NAME,
+    ad_id=PROBE_NAME,
+)
 
 
-def probe(trial: Trial) -> list[Finding]:
-    """Send it, and say what the answer means."""
-    findings = guarded(Subject.API, partial(_probe, trial))
-    return [finding.masked([trial.business.api_key]) for finding in findings]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """One POST to one business, which is recorded nowhere."""
+
+    business: Business
+    body: str
+    must_be_refused: bool
+
+    @classmethod
+    def invalid(cls, business: Business) -> Self:
+        """Break three documented rules at once: an unknown event, no click, no payload.
+
+        So it cannot be credited to a campaign.
+        """
+        body = encode({"event_name": PROBE_NAME})
+        return cls(business=business, body=body, must_be_refused=True)
+
+    @classmethod
+    def purchase(cls, business: Business, click: Landing | None = None) -> Self:
+        """Report an order of 1.00 USD, placed now, with an order id of its own."""
+        now = int(time.time())
+        purchase = Purchase(
+            order_id=f"{PROBE_NAME}-{now}",
+            value=Decimal("1.00"),
+            currency="USD",
+            event_time=now,
+            contents=[Item(id=PROBE_NAME, quantity=1, item_price=Decimal("1.00"))],
+        )
+        at = datetime.fromtimestamp(now, UTC)
+        payload = PurchasePayload.from_purchase(purchase, now=at, zone=UTC)
+        body = body_json("Purchase", payload_json(payload), click or MADE_UP_CLICK)
+        return cls(business=business, body=body, must_be_refused=False)
 
 
-def _probe(trial: Trial) -> Iterator[Finding]:
-    alias = trial.business.alias
+def probe(request: ProbeRequest) -> list[Finding]:
+    """Send the request, and say what the answer means."""
+    findings = run_check(Subject.API, partial(_probe, request))
+    return [finding.masked([request.business.api_key]) for finding in findings]
+
+
+def _probe(request: ProbeRequest) -> Iterator[Finding]:
     client = Client(
         base_url=conf.BASE_URL,
-        business_id=trial.business.business_id,
-        key=trial.business.api_key,
+        business_id=request.business.business_id,
+        key=request.business.api_key,
         connect_timeout=conf.CONNECT_TIMEOUT,
         read_timeout=conf.READ_TIMEOUT,
-        deadline=min(conf.DEADLINE, DEADLINE),
+        deadline=min(conf.DEADLINE, PROBE_DEADLINE),
         proxies=conf.PROXIES,
         ca_bundle=conf.CA_BUNDLE,
     )
+    alias = request.business.alias
     try:
-        verdict = within(IN_ALL, partial(client.post, trial.body))
-    except TooLongError as exc:
-        text = f"{alias}: {exc}."
-        yield found(Subject.API, "api_mute", text)
+        verdict = with_timeout(PROBE_LIMIT, partial(client.post, request.body))
+    except TimeoutError as exc:
+        yield found(Subject.API, "api_mute", f"{alias}: {exc}.")
         return
     has_proxy = bool({urlsplit(client.url).scheme, "all"} & {*(client.proxies or {})})
-    yield from findings_of(
-        verdict,
-        alias=alias,
-        must_be_refused=trial.must_be_refused,
-        has_proxy=has_proxy,
+    code, meaning = _meaning(verdict, request.must_be_refused, has_proxy)
+    said = ": ".join(
+        str(it) for it in (verdict.status_code, one_line(verdict.detail)) if it
     )
+    words = f" ({said})" if said else ""
+    yield found(Subject.API, code, f"{alias}: {meaning.rstrip('.')}{words}.")
+    yield from _skew(verdict.date)
+
+
+def _meaning(
+    verdict: Verdict, must_be_refused: bool, has_proxy: bool
+) -> tuple[str, str]:
+    """Return the finding's code, and a sentence."""
+    if must_be_refused and verdict.outcome == Outcome.CONFIRMED:
+        return "api_accepts_anything", "The API confirmed an invalid event."
+    is_refused = verdict.outcome == Outcome.REFUSED and verdict.status_code == 400
+    if must_be_refused and is_refused:
+        return (
+            "api_ok",
+            "The key and the business are right: only the invalid event was refused.",
+        )
+    diagnosis = diagnose(
+        verdict.outcome, verdict.status_code, verdict.detail, has_proxy=has_proxy
+    )
+    if diagnosis is None:
+        return "api_test_ok", "The test purchase was confirmed."
+    return diagnosis.code, str(diagnosis.meaning)
+
+
+def _skew(date: str | None) -> list[Finding]:
+    """Compare the answer's Date, which has whole seconds, with this machine's clock."""
+    try:
+        at = parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return []
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return found_skew(Subject.API, (aware - datetime.now(UTC)).total_seconds())

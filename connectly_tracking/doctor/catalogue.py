@@ -1,12 +1,19 @@
-"""Every code of the doctor's own: how bad it is, and what to do.
+"""Every code of the doctor's own, with its level and what to do.
 
-The table of docs/doctor.md is made of the same; a test compares them.
+The table in docs/doctor.md is the same; a test compares them.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from django.utils.text import format_lazy
+
+from ..remedies import FOR_ANSWER, FOR_NO_WORKER, FOR_PAUSE
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 class Level(StrEnum):
@@ -18,220 +25,151 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-class Entry(NamedTuple):
-    level: Level
-    remedy: str = ""
-
-
-_OK: Final = Entry(Level.OK)
-
-
-def _note(remedy: str) -> Entry:
-    return Entry(Level.NOTE, remedy)
-
-
-def _warning(remedy: str) -> Entry:
-    return Entry(Level.WARNING, remedy)
-
-
-def _error(remedy: str) -> Entry:
-    return Entry(Level.ERROR, remedy)
-
-
-_SHORT_SESSION: Final = (
-    "Carry the click with the order (bind_order or make_token), or let customers log "
-    "in: a user's own clicks are found without the session."
+_OK: Final = (
+    "settings_ok",
+    "business_ready",
+    "project_ok",
+    "sessions_ok",
+    "database_ok",
+    "celery_ok",
+    "broker_ok",
+    "worker_ok",
+    "nothing_overdue",
+    "last_answer_ok",
+    "api_ok",
+    "api_test_ok",
 )
-_SYNCHRONIZE: Final = "Have both machines keep time by NTP."
-_ADDRESS: Final = (
-    "BASE_URL must be https://api.connectly.ai; leave it out to have that."
-)
-_WAIT: Final = "It ends by itself; nothing is lost meanwhile."
 
-CATALOGUE: Final[dict[str, Entry]] = {
-    "check_failed": _error(
-        "The rest of the report holds; `manage.py check` or the log may say more."
-    ),
-    # settings, project, sessions
-    "settings_ok": _OK,
-    "project_ok": _OK,
-    "celery_ok": _OK,
-    "sending_off": _note("Set SEND to True where orders are to be reported."),
-    "business_ready": _OK,
-    "business_not_ready": _error(
-        "Set both where the shop runs; they come from Connectly's inbox: Settings, "
-        "General, API Key."
-    ),
-    "sessions_ok": _OK,
-    "session_short": _note(
-        f"{_SHORT_SESSION} Or set SESSION_COOKIE_AGE to {{seconds}}."
-    ),
-    "session_ends_with_browser": _note(_SHORT_SESSION),
-    "session_in_cache": _note(
-        f"{_SHORT_SESSION} Or use the engine cached_db, which keeps them."
-    ),
-    # database
-    "database_ok": _OK,
-    "database_unreachable": _error(
-        "Compare DATABASES with the server: is it up, are host, name and password "
-        "right?"
-    ),
-    "database_mute": _error(
-        "Look at the network and the server's load; a firewall that drops packets "
-        "looks like this."
-    ),
-    "migrations_missing": _error("Run `manage.py migrate connectly_tracking`."),
-    "database_read_only": _error(
-        "Point DATABASES (or the router) at the primary, not at a replica."
-    ),
-    "database_locked": _error(
-        "Find out who holds the lock: a transaction left open, a migration or a backup."
-    ),
-    "database_refuses": _error(
-        "Grant the shop's database user SELECT, INSERT, UPDATE and DELETE on our "
-        "tables, and run `manage.py migrate`."
-    ),
-    "database_charset": _warning(
-        "Convert the table to utf8mb4 (on PostgreSQL: a database in UTF8); until "
-        "then answers are kept with escapes, and such order ids are refused."
-    ),
-    "database_clock_apart": _warning(_SYNCHRONIZE),
-    "database_clock_far_apart": _error(
-        f"{_SYNCHRONIZE} Orders may look as if they were placed before their click, "
-        "or in the future."
-    ),
-    # celery
-    "schedule_lacks": _warning(
-        "Add an enabled periodic task for it in the admin of django-celery-beat."
-    ),
-    "schedule_elsewhere": _note(
-        "See there that connectly_tracking.deliver_due runs every 30 seconds and "
+_BIND: Final = (
+    "Bind the click to the order (bind_order or make_token), or let customers log in: "
+    "a user's clicks are found without the session."
+)
+_NTP: Final = "Synchronize both clocks with NTP."
+_MEANWHILE: Final = "Until then, `connectly_deliver` sends orders without the broker."
+
+_NOTES: Final[dict[str, StrOrPromise]] = {
+    "sending_off": "Set SEND to True to report orders.",
+    "session_short": f"{_BIND} Or set SESSION_COOKIE_AGE to {{seconds}}.",
+    "session_ends_with_browser": _BIND,
+    "session_in_cache": f"{_BIND} Or use the session engine cached_db.",
+    "schedule_elsewhere": (
+        "Check there that connectly_tracking.deliver_due runs every 30 seconds and "
         "connectly_tracking.prune once a day."
     ),
-    # broker
-    "broker_ok": _OK,
-    "broker_none": _note(
+    "broker_none": (
         "Run `connectly_deliver --loop`, or set CELERY_BROKER_URL and start a worker."
     ),
-    "broker_refused": _error(
-        "Start the broker, or mend the port in CELERY_BROKER_URL. Orders are recorded "
-        "meanwhile; `connectly_deliver` sends them without it."
+    "nothing_sent_yet": "Run `connectly_doctor --probe` to test key and business.",
+}
+
+_WARNINGS: Final[dict[str, StrOrPromise]] = {
+    "database_charset": (
+        "Convert the table to utf8mb4 (PostgreSQL: use a database in UTF8). Until "
+        "then, answers are stored with escapes, and order ids with such characters "
+        "are refused."
     ),
-    "broker_mute": _error(
-        "Look at the broker's load and at firewalls between here and there; rediss:// "
-        "before a Redis without TLS looks like this, too. Orders are recorded "
-        "meanwhile; `connectly_deliver` sends them without it."
+    "database_clock_apart": _NTP,
+    "schedule_lacks": "Add an enabled periodic task for it in the admin.",
+    "queue_long": (
+        "Start more workers that read this queue. A task of yours may be blocking them."
     ),
-    "broker_unknown_host": _error(
-        "Mend the host in CELERY_BROKER_URL, or the name server."
+    "worker_none": (
+        "Start one: `celery -A … worker`. A worker with the pool solo does not answer "
+        "while it works. If `connectly_deliver` runs instead, all is well."
     ),
-    "broker_auth": _error("Mend user, password and virtual host in CELERY_BROKER_URL."),
-    "broker_tls": _error(
-        "See whether the broker speaks TLS (rediss:// or amqps:// if so) and whether "
-        "its certificate is trusted here."
+    "worker_not_reading": (
+        "Start a worker with -Q {queue}, or change CONNECTLY_TRACKING['QUEUE'] and the "
+        "options of the beat schedule."
     ),
-    "broker_read_only": _error(
-        "CELERY_BROKER_URL must name the primary; after a failover, the new one."
+    "behind": (
+        "If this lasts, raise THREADS or start another worker. The attempts in the "
+        "admin show how long the API takes."
     ),
-    "broker_failed": _error("`celery -A … inspect ping` says more."),
-    "queue_long": _warning(
-        "Start a worker that reads this queue, or more of them; a task of yours may "
-        "hold them up."
+    "business_forgotten": (
+        "Put the business back into CONNECTLY_TRACKING['BUSINESSES']. Without it, "
+        "nothing is sent for the business."
     ),
-    # workers
-    "worker_ok": _OK,
-    "worker_none": _warning(
-        "Start one: `celery -A … worker`. One with the pool solo is silent while it "
-        "works. Where `connectly_deliver` sends instead, nothing is wrong."
+    "paused_unavailable": FOR_PAUSE["unavailable"],
+    "paused_throttled": FOR_PAUSE["throttled"],
+    "last_answer_bad": (
+        "Read the attempts in the admin. `connectly_doctor --probe` asks the API now."
     ),
-    "worker_not_reading": _warning(
-        "Start a worker with -Q {queue}, or change CONNECTLY_TRACKING['QUEUE'] and "
-        "the schedule's options."
+    "api_event_refused": format_lazy(
+        "{} Meta refuses made-up click ids: pass a real link with --click. A refused "
+        "event may have been counted.",
+        FOR_ANSWER["api_event_refused"],
     ),
-    "worker_lacks_task": _error(
-        "Have `app.autodiscover_tasks()` in celery.py and connectly_tracking in "
-        "INSTALLED_APPS, then restart the worker."
+    "api_throttles": FOR_ANSWER["api_throttles"],
+    "api_unavailable": FOR_ANSWER["api_unavailable"],
+    "api_clock_apart": _NTP,
+}
+
+_ERRORS: Final[dict[str, StrOrPromise]] = {
+    **{code: it for code, it in FOR_ANSWER.items() if code not in _WARNINGS},
+    "check_failed": (
+        "The rest of the report is valid. `manage.py check` or the log may say more."
     ),
-    # delivery
-    "nothing_overdue": _OK,
-    "nobody_looks": _error(
-        "Is a worker up, does it read the queue, does beat run with the schedule? "
-        "`manage.py connectly_deliver` sends all of it now."
+    "business_not_ready": (
+        "Set BUSINESS_ID and API_KEY where the shop runs. Connectly shows both under "
+        "Settings, General, API Key."
     ),
-    "behind": _warning(
-        "Somebody looks and sends. If it lasts, raise THREADS or start another worker, "
-        "and read in the attempts how long the API takes."
+    "database_unreachable": (
+        "Check DATABASES: is the server running, and are host, name and password right?"
     ),
-    "business_forgotten": _warning(
-        "Put the business back into CONNECTLY_TRACKING['BUSINESSES']; nobody sends for "
-        "one that the settings lack."
+    "database_mute": (
+        "Check the network and the server's load. A firewall that drops packets has "
+        "the same effect."
     ),
-    "paused_configuration": _error(
-        "Mend the key (401, 403), the business id or its WhatsApp channel (404) or "
-        "BASE_URL (others); a change is tried at once. `connectly_doctor --probe` says "
-        "which."
+    "migrations_missing": "Run `manage.py migrate connectly_tracking`.",
+    "database_read_only": "Point DATABASES (or the router) at the primary.",
+    "database_locked": "Look for an open transaction, a migration or a backup.",
+    "database_refuses": (
+        "Grant the shop's database user SELECT, INSERT, UPDATE and DELETE on the "
+        "tables of connectly_tracking, and run `manage.py migrate`."
     ),
-    "paused_refusals": _error(
-        "Read the attempts in the admin: Connectly or Meta says what is wrong with "
-        "the events. `connectly_replay` sends again what was rejected."
+    "database_clock_far_apart": (
+        f"{_NTP} Until then, orders may seem to be placed before their click, or in "
+        "the future."
     ),
-    "paused_unavailable": _warning(
-        "It ends by itself once the API answers; nothing is lost meanwhile."
+    "broker_refused": (
+        f"Start the broker, or correct the port in CELERY_BROKER_URL. {_MEANWHILE}"
     ),
-    "paused_throttled": _warning(_WAIT),
-    "last_answer_ok": _OK,
-    "last_answer_bad": _warning(
-        "Read the attempts in the admin; `connectly_doctor --probe` asks the API now."
+    "broker_mute": (
+        "Check the broker's load and the firewalls on the way to it. rediss:// with a "
+        f"Redis that does not use TLS has the same effect. {_MEANWHILE}"
     ),
-    "nothing_sent_yet": _note(
-        "`connectly_doctor --probe` asks the API whether key and business are right."
+    "broker_unknown_host": "Check CELERY_BROKER_URL and this machine's name server.",
+    "broker_auth": "Correct user, password and virtual host in CELERY_BROKER_URL.",
+    "broker_tls": (
+        "Check whether the broker uses TLS (then write rediss:// or amqps://), and "
+        "whether this machine trusts its certificate."
     ),
-    # API
-    "api_ok": _OK,
-    "api_test_ok": _OK,
-    "api_key_refused": _error(
-        "Copy API_KEY from Connectly again (Settings, General, API Key), or make a "
-        "new one there."
+    "broker_read_only": "Set CELERY_BROKER_URL to the (new) primary.",
+    "broker_failed": "Run `celery -A … inspect ping` to see more.",
+    "worker_lacks_task": (
+        "Call `app.autodiscover_tasks()` in celery.py, add connectly_tracking to "
+        "INSTALLED_APPS, and restart the worker."
     ),
-    "api_business_unknown": _error(
-        "Compare BUSINESS_ID with Connectly's; the business also needs a WhatsApp "
-        "Cloud channel, and the key must be its own."
+    "nobody_looks": FOR_NO_WORKER,
+    "paused_configuration": format_lazy(
+        "{} Run `connectly_doctor --probe` to see which one is wrong.",
+        FOR_PAUSE["configuration"],
     ),
-    "api_address_wrong": _error(_ADDRESS),
-    "api_redirects": _error(f"{_ADDRESS} A redirect is never followed."),
-    "api_not_connectly": _error(
-        f"{_ADDRESS} A captive portal, a proxy or a maintenance page answers like this."
+    "paused_refusals": format_lazy(
+        "{} `connectly_replay` sends rejected orders again.", FOR_PAUSE["refusals"]
     ),
-    "api_accepts_anything": _error(
-        f"What answers there accepts what Connectly must refuse. {_ADDRESS}"
+    "api_accepts_anything": format_lazy(
+        "Connectly must refuse such an event, so something else answers. {}",
+        FOR_ANSWER["api_not_connectly"],
     ),
-    "api_event_refused": _warning(
-        "The words are Connectly's or Meta's. Meta refuses made-up click ids, so give "
-        "a link's own with --click; a 400 may have been counted."
+    "api_clock_far_apart": (
+        f"{_NTP} Meta refuses events that are too old or in the future."
     ),
-    "api_throttles": _warning("Wait as long as it asks for, then ask again."),
-    "api_unavailable": _warning(
-        "It is in trouble and says so: events wait and are tried again by themselves."
-    ),
-    "api_unknown_host": _error("Mend BASE_URL, or this machine's name server."),
-    "api_tls": _error(
-        "Where a proxy opens TLS, name its certificate in CA_BUNDLE; else look at "
-        "this machine's clock and certificates."
-    ),
-    "api_refused": _error(
-        "Nobody listens there: look at BASE_URL, PROXIES and the firewall."
-    ),
-    "api_proxy": _error(
-        "Look at PROXIES, HTTPS_PROXY and NO_PROXY, and at what the proxy allows."
-    ),
-    "api_mute": _error(
-        "A firewall drops packets on the way out, or the API hangs: try again, then "
-        "open port 443 to it or set PROXIES."
-    ),
-    "api_failed": _error("Try again; the words say what broke."),
-    "api_clock_apart": _warning(_SYNCHRONIZE),
-    "api_clock_far_apart": _error(
-        f"{_SYNCHRONIZE} Meta refuses events from the future, and those that are too "
-        "old."
-    ),
+}
+
+CATALOGUE: Final[dict[str, tuple[Level, StrOrPromise]]] = {
+    **dict.fromkeys(_OK, (Level.OK, "")),
+    **{code: (Level.NOTE, remedy) for code, remedy in _NOTES.items()},
+    **{code: (Level.WARNING, remedy) for code, remedy in _WARNINGS.items()},
+    **{code: (Level.ERROR, remedy) for code, remedy in _ERRORS.items()},
 }

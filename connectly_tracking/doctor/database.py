@@ -1,4 +1,4 @@
-"""Whether our tables are there, take rows, and keep the same time as this machine.
+"""Findings on the database: it has our tables, accepts rows and keeps the right time.
 
 All of it happens in one transaction that is rolled back.
 """
@@ -15,19 +15,16 @@ from django.db import DatabaseError, Error, connections, router, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from ..models import Conversion, DbNow, EventName, Reason, State, moment
-from .clock import skew_code, skew_words
-from .finding import Subject, found, one_line
-from .guard import guarded
-from .patience import TooLongError, within
+from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from .finding import Finding
+    from .findings import Finding
 
-    Check = Callable[[str], Iterable[Finding]]
+    _Check = Callable[[str], Iterable[Finding]]
 
-PATIENCE: Final = 5.0  # seconds
+CONNECT_LIMIT: Final = 5.0  # seconds
 
 _LIMITS: Final = {
     "postgresql": (
@@ -39,7 +36,7 @@ _LIMITS: Final = {
         "SET SESSION innodb_lock_wait_timeout = 3",
     ),
 }
-_LIFT: Final = {
+_NO_LIMITS: Final = {
     "mysql": (
         "SET SESSION lock_wait_timeout = DEFAULT",
         "SET SESSION innodb_lock_wait_timeout = DEFAULT",
@@ -55,82 +52,80 @@ _CHARSETS: Final = {
 }
 
 
-def examine_database(*then: Check) -> list[Finding]:
-    """Itself, and where all is well in it what ``then`` finds in our tables."""
+def examine_database(*checks: _Check) -> list[Finding]:
+    """Examine the database, then run ``checks`` on our rows if it is usable."""
     using = router.db_for_write(Conversion)
     try:
-        within(PATIENCE, partial(_reach, using))
-        with _undone(using):
-            return _examine(using, then)
-    except TooLongError:
-        text = f"The database {using!r} says nothing for {PATIENCE:g} s."
+        with_timeout(CONNECT_LIMIT, partial(_execute, using, ["SELECT 1"]))
+        with _rolled_back(using):
+            return _examine(using, checks)
+    except TimeoutError:
+        text = f"The database {using!r} does not answer within {CONNECT_LIMIT:g} s."
         return [found(Subject.DATABASE, "database_mute", text)]
     except Error as exc:
-        return [_fault(using, exc, otherwise="database_unreachable")]
+        return [_problem(using, exc, "database_unreachable")]
 
 
-def _examine(using: str, then: Iterable[Check]) -> list[Finding]:
-    fault, skew = None, 0.0
+def _examine(using: str, checks: Iterable[_Check]) -> list[Finding]:
+    refusal: list[Finding] = []
+    skew = 0.0
     try:
         with transaction.atomic(using=using):
-            skew = _try_a_row(using)
+            skew = _write_a_row(using)
     except DatabaseError as exc:
-        fault = _fault(using, exc, otherwise="database_refuses")
-    checks: list[Check] = [_missing_migrations]
-    findings = _guarded(using, checks)
-    if findings or fault:
-        return findings or ([fault] if fault else [])
-    findings = _guarded(using, [partial(_clock, skew=skew), _charset])
+        refusal = [_problem(using, exc, "database_refuses")]
+    # A missing migration explains a refusal.
+    if findings := _run_checks(using, [_missing_migrations]) or refusal:
+        return findings
+    findings = [
+        *found_skew(Subject.DATABASE, skew),
+        *_run_checks(using, [_charset]),
+    ]
     if not findings:
         vendor = connections[using].vendor
-        text = f"{using} ({vendor}) takes our rows; its clock and this one agree."
+        text = f"{using} ({vendor}) accepts rows, and its clock agrees with this one."
         findings = [found(Subject.DATABASE, "database_ok", text)]
-    return findings + _guarded(using, then)
+    return findings + _run_checks(using, checks)
 
 
-def _guarded(using: str, checks: Iterable[Check]) -> list[Finding]:
-    findings: list[Finding] = []
-    for check in checks:
+def _run_checks(using: str, checks: Iterable[_Check]) -> list[Finding]:
+    def run(check: _Check) -> list[Finding]:
+        # In a savepoint, or a failed statement would end the others' transaction.
+        with transaction.atomic(using=using):
+            return list(check(using))
 
-        def run(check: Check = check) -> list[Finding]:
-            # Of its own, or what fails in one would end the others' transaction.
-            with transaction.atomic(using=using):
-                return list(check(using))
-
-        findings += guarded(Subject.DATABASE, run)
-    return findings
-
-
-def _reach(using: str) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute("SELECT 1")
+    return [
+        finding
+        for check in checks
+        for finding in run_check(Subject.DATABASE, partial(run, check))
+    ]
 
 
 @contextmanager
-def _undone(using: str) -> Iterator[None]:
+def _rolled_back(using: str) -> Iterator[None]:
     """A transaction that is rolled back, in which no statement waits for long."""
     vendor = connections[using].vendor
     try:
         with transaction.atomic(using=using):
-            _run(using, _LIMITS.get(vendor, ()))
+            _execute(using, _LIMITS.get(vendor, ()))
             try:
                 yield
             finally:
                 transaction.set_rollback(True, using=using)
     finally:
-        _run(using, _LIFT.get(vendor, ()))
+        _execute(using, _NO_LIMITS.get(vendor, ()))
 
 
-def _run(using: str, statements: Iterable[str]) -> None:
+def _execute(using: str, statements: Iterable[str]) -> None:
     for statement in statements:
         with connections[using].cursor() as cursor:
             cursor.execute(statement)
 
 
-def _try_a_row(using: str) -> float:
-    """Write one and read it back. How far the database's clock is ahead, in seconds."""
+def _write_a_row(using: str) -> float:
+    """Write a row, read it, and return how far the database is ahead, in seconds."""
     rows = Conversion.objects.using(using)
-    trial = Conversion(
+    row = Conversion(
         event_name=EventName.PURCHASE,
         key=uuid.uuid4().hex,
         state=State.SKIPPED,
@@ -138,10 +133,10 @@ def _try_a_row(using: str) -> float:
         recorded_at=DbNow(),
     )
     began = time.time()
-    rows.bulk_create([trial])  # which tells no receiver of the shop's
+    rows.bulk_create([row])  # sends no signal to the shop
     middle = (began + time.time()) / 2
-    kept: Any = rows.get(key=trial.key).recorded_at
-    return float((kept - moment(middle)).total_seconds())
+    recorded_at: Any = rows.get(key=row.key).recorded_at
+    return float((recorded_at - moment(middle)).total_seconds())
 
 
 def _missing_migrations(using: str) -> Iterator[Finding]:
@@ -150,14 +145,8 @@ def _missing_migrations(using: str) -> Iterator[Finding]:
     plan = executor.migration_plan(targets)
     names = [step.name for step, _ in plan if step.app_label == label]
     if names:
-        text = f"{using} lacks our migrations {', '.join(names)}."
+        text = f"{using} lacks migrations of {label}: {', '.join(names)}."
         yield found(Subject.DATABASE, "migrations_missing", text)
-
-
-def _clock(_using: str, *, skew: float) -> Iterator[Finding]:
-    if code := skew_code("database", skew):
-        text = skew_words("The database's", skew)
-        yield found(Subject.DATABASE, code, text)
 
 
 def _charset(using: str) -> Iterator[Finding]:
@@ -169,15 +158,16 @@ def _charset(using: str) -> Iterator[Finding]:
         row = cursor.fetchone()
     charset = str(row[0]) if row else "unknown"
     if charset.lower() not in {"utf8", "utf8mb4"}:
-        text = f"Our tables hold text as {charset}, which lacks most letters."
+        text = f"Our tables store text as {charset}, which lacks most characters."
         yield found(Subject.DATABASE, "database_charset", text)
 
 
-def _fault(using: str, exc: Error, *, otherwise: str) -> Finding:
-    words, code = str(exc).lower(), otherwise
-    if any(it in words for it in ("read-only", "readonly", "read only")):
+def _problem(using: str, exc: Error, code: str) -> Finding:
+    """Make a finding of an error, by its message; ``code`` if that says nothing."""
+    message = str(exc).lower()
+    if any(it in message for it in ("read-only", "readonly", "read only")):
         code = "database_read_only"
-    elif "locked" in words or "lock wait" in words or "lock timeout" in words:
+    elif any(it in message for it in ("locked", "lock wait", "lock timeout")):
         code = "database_locked"
     text = f"{using}: {one_line(f'{type(exc).__name__}: {exc}')}"
     return found(Subject.DATABASE, code, text)

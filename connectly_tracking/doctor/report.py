@@ -1,18 +1,32 @@
-"""The findings for a person, and for a machine."""
+"""All checks, and their findings for a person or for a machine."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from .finding import Level, worst
+from .celery import examine_celery
+from .database import examine_database
+from .delivery import examine_delivery
+from .findings import Level, Subject, run_check
+from .settings import (
+    configured_aliases,
+    examine_businesses,
+    examine_project,
+    examine_sessions,
+    examine_settings,
+    known_secrets,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from .finding import Finding
+    from ..conf import Business
+    from .findings import Finding
 
     Paint = Callable[[str], str]
 
@@ -20,32 +34,56 @@ if TYPE_CHECKING:
 EXIT_STATUS: Final = {Level.OK: 0, Level.NOTE: 0, Level.WARNING: 1, Level.ERROR: 2}
 
 
+def examine(only: str | None = None) -> tuple[list[Finding], list[Business]]:
+    """Return the findings, and the businesses that events can be sent for.
+
+    Of the business ``only``, or of all.
+    """
+    aliases = configured_aliases(only)
+    credentials, ready = examine_businesses(aliases)
+    delivery = partial(
+        examine_delivery,
+        aliases=aliases,
+        ready=[business.alias for business in ready],
+        only=only,
+    )
+    findings = [
+        *run_check(Subject.SETTINGS, examine_settings),
+        *credentials,
+        *run_check(Subject.PROJECT, examine_project),
+        *run_check(Subject.SESSIONS, examine_sessions),
+        *run_check(Subject.DATABASE, partial(examine_database, delivery)),
+        *examine_celery(),
+    ]
+    order = list(Subject)
+    findings.sort(key=lambda finding: order.index(finding.subject))
+    secrets = known_secrets(ready)
+    return [finding.masked(secrets) for finding in findings], ready
+
+
 def exit_status(findings: Sequence[Finding]) -> int:
-    return EXIT_STATUS[worst(findings)]
+    return EXIT_STATUS[_worst(findings)]
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    return json.dumps(
-        {
-            "level": str(worst(findings)),
-            "findings": [finding.as_dict() for finding in findings],
-        },
-        indent=2,
-    )
+    report = {
+        "level": str(_worst(findings)),
+        "findings": [asdict(finding) for finding in findings],
+    }
+    return json.dumps(report, indent=2)
 
 
 def as_lines(
     findings: Sequence[Finding], paint: Mapping[Level, Paint] | None = None
 ) -> Iterator[str]:
-    """One line for each, by subject, with what to do below what is not well."""
+    """Yield a line for each finding, by subject, with its remedy below."""
     paint = paint or {}
     for subject, group in groupby(findings, lambda finding: finding.subject):
         yield str(subject)
         for finding in group:
-            level = f"{finding.level:<7}"
-            painted = paint.get(finding.level, str)(level)
+            level = paint.get(finding.level, str)(f"{finding.level:<7}")
             code = f" [{finding.code}]" if finding.level != Level.OK else ""
-            yield f"  {painted}  {finding.text}{code}"
+            yield f"  {level}  {finding.text}{code}"
             if finding.remedy:
                 yield f"           → {finding.remedy}"
     yield _summary(findings)
@@ -59,3 +97,8 @@ def _summary(findings: Sequence[Finding]) -> str:
         if level != Level.OK and (count := counts[level])
     ]
     return ", ".join(parts) or "All is well."
+
+
+def _worst(findings: Sequence[Finding]) -> Level:
+    levels = {finding.level for finding in findings}
+    return next((level for level in reversed(Level) if level in levels), Level.OK)

@@ -1,77 +1,134 @@
-"""What ``manage.py check`` says of us, as findings."""
+"""Findings on the settings, the project, its sessions, and each business."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.checks import ERROR, WARNING
+from django.conf import settings
+from django.core.checks import ERROR
 from django.core.checks.registry import registry
+from django.core.exceptions import ImproperlyConfigured
 
+from ..api.secret import Secret
 from ..conf import conf
-from .finding import Finding, Level, Subject, found, one_line
-from .guard import guarded
+from .findings import Finding, Level, Subject, found, one_line, run_check, with_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.core.checks import CheckMessage
 
+    from ..conf import Business
+
+KEY_LIMIT: Final = 5.0  # seconds, for a key that comes from a vault
+
 _PACKAGE: Final = __name__.partition(".")[0]
-_ALL_WELL: Final = {
-    Subject.SETTINGS: ("settings_ok", "The settings are valid."),
-    Subject.PROJECT: (
-        "project_ok",
-        "The middleware is in its place, and our tables are where they should be.",
-    ),
-    Subject.CELERY: ("celery_ok", "The system checks find no fault with Celery."),
+#: The subjects of our system checks, if not the project. Those of the credentials are
+#: left out, since the doctor examines each business.
+_CHECKS: Final = {
+    "check_settings": Subject.SETTINGS,
+    "check_celery": Subject.CELERY,
+    "check_credentials": None,
+    "check_credentials_deployed": None,
 }
 
 
 def examine_settings() -> Iterator[Finding]:
-    yield from _checked(Subject.SETTINGS, "settings")
+    yield from system_checks(Subject.SETTINGS, "settings_ok", "The settings are valid.")
     if not conf.SEND:
-        text = "SEND is False: what is recorded now is skipped, and nothing is sent."
+        text = "SEND is False: orders are recorded as skipped, and nothing is sent."
         yield found(Subject.SETTINGS, "sending_off", text)
 
 
-def examine_project() -> Iterator[Finding]:
-    yield from _checked(Subject.PROJECT, "project", "contrib")
+def examine_project() -> list[Finding]:
+    text = "The middleware and the databases are set up correctly."
+    return system_checks(Subject.PROJECT, "project_ok", text)
 
 
-def examine_celery() -> Iterator[Finding]:
-    yield from _checked(Subject.CELERY, "celery")
-
-
-def _checked(subject: Subject, *names: str) -> Iterable[Finding]:
-    """What our own system checks of those modules say.
-
-    Those of the credentials are left out: each business is asked for its own, a key
-    from a vault included.
+def system_checks(subject: Subject, ok: str, text: str) -> list[Finding]:
+    """Run our system checks of this subject. Without a message, return one finding:
+    ``ok``, with this text.
     """
     findings: list[Finding] = []
     for check in registry.get_checks():
-        path = check.__module__.split(".")
-        if path[0] == _PACKAGE and {*path} & {*names}:
-            findings += guarded(subject, partial(_findings, subject, check))
-    code, text = _ALL_WELL[subject]
-    return findings or [found(subject, code, text)]
+        is_ours = check.__module__.partition(".")[0] == _PACKAGE
+        name = getattr(check, "__name__", "")
+        if is_ours and _CHECKS.get(name, Subject.PROJECT) == subject:
+            findings += run_check(subject, partial(_messages, subject, check))
+    return findings or [found(subject, ok, text)]
 
 
-def _findings(subject: Subject, check: Callable[..., Any]) -> Iterator[Finding]:
-    messages: Iterable[CheckMessage] = check(app_configs=None, databases=None)
+def _messages(subject: Subject, check: Callable[..., Any]) -> Iterator[Finding]:
+    messages: list[CheckMessage] = check(app_configs=None, databases=None)
     for message in messages:
         if not message.is_silenced():
             yield Finding(
                 subject=subject,
                 code=message.id or "",
-                level=_level(message),
+                level=Level.ERROR if message.level >= ERROR else Level.WARNING,
                 text=one_line(message.msg),
                 remedy=one_line(message.hint or ""),
             )
 
 
-def _level(message: CheckMessage) -> Level:
-    if message.level >= ERROR:
-        return Level.ERROR
-    return Level.WARNING if message.level >= WARNING else Level.NOTE
+def examine_sessions() -> list[Finding]:
+    """Compare how long sessions last with how long a click counts."""
+    text = "Sessions last as long as a click counts."
+    return list(_short_sessions()) or [found(Subject.SESSIONS, "sessions_ok", text)]
+
+
+def _short_sessions() -> Iterator[Finding]:
+    window, age = conf.ATTRIBUTION_WINDOW, settings.SESSION_COOKIE_AGE
+    if window is None or age < window.total_seconds():
+        counts = f"for {window.days} days" if window else "forever"
+        yield found(
+            Subject.SESSIONS,
+            "session_short",
+            f"Sessions end after {age / 86400:g} days, but a click counts {counts}.",
+            seconds=int(window.total_seconds()) if window else "several years",
+        )
+    if settings.SESSION_EXPIRE_AT_BROWSER_CLOSE:
+        text = "Sessions, and the clicks in them, end when the browser is closed."
+        yield found(Subject.SESSIONS, "session_ends_with_browser", text)
+    if settings.SESSION_ENGINE == "django.contrib.sessions.backends.cache":
+        text = "Sessions are kept in the cache only, which may drop them at any time."
+        yield found(Subject.SESSIONS, "session_in_cache", text)
+
+
+def configured_aliases(only: str | None) -> list[str]:
+    """Return the aliases in the settings; none if the settings are invalid."""
+    try:
+        aliases = list(conf.BUSINESSES)
+    except ImproperlyConfigured:
+        return []  # their own check reports it
+    return [alias for alias in aliases if only in (None, alias)]
+
+
+def examine_businesses(
+    aliases: Sequence[str],
+) -> tuple[list[Finding], list[Business]]:
+    """Return the findings, and the businesses that have valid credentials."""
+    findings, ready = [], []
+    for alias in aliases:
+        try:
+            business = with_timeout(KEY_LIMIT, partial(conf.business, alias))
+        except (ImproperlyConfigured, TimeoutError) as exc:
+            text = f"Nothing is sent for {alias}: {exc}"
+            findings.append(found(Subject.SETTINGS, "business_not_ready", text))
+        else:
+            ready.append(business)
+            text = f"{alias}: business {business.business_id}, with a key."
+            findings.append(found(Subject.SETTINGS, "business_ready", text))
+    return findings, ready
+
+
+def known_secrets(ready: Sequence[Business]) -> list[Secret]:
+    """Return every key that must not be printed, including invalid ones."""
+    keys: list[object] = []
+    with suppress(ImproperlyConfigured):
+        keys.append(conf.raw.get("API_KEY"))
+        keys += [entry.get("API_KEY") for entry in conf.BUSINESSES.values()]
+    texts = {key.strip() for key in keys if isinstance(key, str)}
+    return [business.api_key for business in ready] + [Secret(key) for key in texts]

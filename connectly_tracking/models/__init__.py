@@ -1,14 +1,11 @@
-"""The table at which the two wings meet: what was captured, and what became of it."""
+"""The tables in which the shop and the workers meet: clicks, conversions, attempts."""
 
 from __future__ import annotations
 
-from .age import OVERDUE, is_overdue, oldest_sent
-from .attempt import DeliveryAttempt
-from .attribution import MAX_PAGE, Attribution, AttributionQuerySet
-from .binding import OrderAttribution
-from .circuit import Circuit
-from .clock import DbNow, moment
+from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
+from .clock import OVERDUE, DbNow, is_overdue, local_time, moment, oldest_sent
 from .conversion import Conversion
+from .delivery import Circuit, DeliveryAttempt
 from .states import EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet
 
@@ -28,6 +25,7 @@ __all__ = [
     "State",
     "is_overdue",
     "key_of",
+    "local_time",
     "moment",
     "oldest_sent",
 ]

@@ -1,4 +1,4 @@
-"""A click: what the landing URL said, when, and whose it is."""
+"""A click: what the landing URL said, and the orders that are bound to it."""
 
 from __future__ import annotations
 
@@ -14,40 +14,12 @@ from ..api.landing import MAX_VALUE, PARAMETERS, Landing
 from ..conf import DEFAULT_BUSINESS
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
-
-MAX_PAGE: Final = 255
+MAX_PAGE: Final = 255  # characters
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
-    def best_for(
-        self,
-        user_id: Any,
-        *,
-        since: datetime | None = None,
-        until: datetime,
-        first: bool = False,
-    ) -> Attribution | None:
-        """The click to credit: the newest of that time, or the first; else another, to
-        say why not.
-        """
-        too_early = models.Q(captured_at__lt=since) if since else models.Q(pk=None)
-        return (
-            self.filter(user_id=user_id)
-            .annotate(
-                _rank=models.Case(
-                    models.When(captured_at__gt=until, then=3),
-                    models.When(too_early, then=2),
-                    models.When(reportable=False, then=1),
-                    default=0,
-                    output_field=models.SmallIntegerField(),
-                )
-            )
-            .order_by("_rank", "captured_at" if first else "-captured_at")
-            .first()
-        )
-
     def prunable(self, before: datetime) -> AttributionQuerySet:
         return self.filter(captured_at__lt=before)
 
@@ -76,33 +48,29 @@ class Attribution(models.Model):
     attribution_source = models.CharField(_("source"), max_length=MAX_VALUE)
     reportable = models.BooleanField(
         _("reportable"),
-        help_text=_(
-            "Whether all ids are there, so that Connectly can credit the click."
-        ),
+        help_text=_("Whether the link was complete, so that Connectly can credit it."),
     )
     refused = models.CharField(
         _("refused values"),
         max_length=255,
         blank=True,
-        help_text=_(
-            "Parameters that stood in the link but could not be kept, and why."
-        ),
+        help_text=_("Parameters of the link that could not be kept, and why."),
     )
     page = models.CharField(
         _("landing page"),
         max_length=MAX_PAGE,
         blank=True,
-        # Of the database's own, since during a deploy the version before inserts, too.
+        # During a deploy the previous version of the app inserts rows, too.
         db_default="",
-        help_text=_("Its path, where it is known."),
+        help_text=_("The path of the page, if it is known."),
     )
     captured_at = models.DateTimeField(_("captured at"), default=timezone.now)
 
     objects = AttributionQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("attribution")
-        verbose_name_plural = _("attributions")
+        verbose_name = _("click")
+        verbose_name_plural = _("clicks")
         ordering: ClassVar = ["-captured_at"]
         indexes: ClassVar = [
             models.Index(fields=["captured_at"], name="connectly_click_captured"),
@@ -114,7 +82,7 @@ class Attribution(models.Model):
 
     @classmethod
     def from_landing(cls, landing: Landing, **fields: Any) -> Attribution:
-        """A click that is not yet stored."""
+        """Return a click that is not stored yet."""
         values = {name: getattr(landing, name) for name in PARAMETERS}
         return cls(**values, reportable=landing.is_reportable, **fields)
 
@@ -123,6 +91,40 @@ class Attribution(models.Model):
         """The five values."""
         return Landing(**{name: getattr(self, name) for name in PARAMETERS})
 
-    def is_within(self, window: timedelta | None, of: datetime) -> bool:
-        """Whether the click is young enough for an order of that time."""
-        return window is None or of - self.captured_at <= window
+
+class OrderAttribution(models.Model):
+    """Binds an order to a click before it is completed without a request."""
+
+    business = models.CharField(
+        _("business"), max_length=64, default=DEFAULT_BUSINESS, editable=False
+    )
+    # As in Conversion: a collation must not merge ORD-1 and ord-1.
+    key = models.CharField(max_length=64, editable=False)
+    order_id = models.CharField(_("order"), max_length=128)
+    attribution = models.ForeignKey(
+        Attribution,
+        verbose_name=_("click"),
+        null=True,
+        on_delete=models.CASCADE,
+        # It is written in the order's transaction, and checked at its commit; and a
+        # click that waits for consent has no row yet. None: the customer said no.
+        db_constraint=False,
+        related_name="bindings",
+    )
+    bound_at = models.DateTimeField(_("bound at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("order's click")
+        verbose_name_plural = _("orders' clicks")
+        ordering: ClassVar = ["-bound_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["key", "business"], name="connectly_binding_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["bound_at"], name="connectly_binding_bound"),
+        ]
+
+    def __str__(self) -> str:
+        return self.order_id

@@ -1,26 +1,32 @@
-"""The database's own clock, by which leases and due times are set and compared."""
+"""Times: the database's own clock, and how old or late a row may be."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.db.models import DateTimeField, Func
 from django.utils import timezone
 
+from ..conf import conf
+
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models.sql.compiler import SQLCompiler
+    from ..conf import Conf
 
     Sql = tuple[str, tuple[Any, ...]]
 
+#: The greatest age of an event if MAX_EVENT_AGE is None: no row waits for ever.
+MAX_AGE: Final = timedelta(days=30)
+#: Workers poll every 30 seconds; a row that missed four polls has no worker.
+OVERDUE: Final = 120.0  # seconds
+
 
 class DbNow(Func):
-    """Now, or so many seconds from now, in the form in which columns hold a time.
+    """The database's time, plus a number of seconds, in the form that columns hold.
 
     Django's ``Now()`` is the session's local time on MySQL, where columns hold UTC, and
-    UTC on SQLite also where ``USE_TZ`` is off and columns hold local time.
+    UTC on SQLite even if ``USE_TZ`` is off and columns hold local time.
     """
 
     output_field = DateTimeField()
@@ -29,25 +35,17 @@ class DbNow(Func):
         super().__init__()
         self.seconds = round(seconds, 3)
 
-    def as_sql(  # type: ignore[override]
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Sql:  # type: ignore[override]
         raise NotImplementedError(f"{connection.vendor} is not supported")
 
-    def as_postgresql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> Sql:
         return "(STATEMENT_TIMESTAMP() + make_interval(secs => %s))", (self.seconds,)
 
-    def as_mysql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> Sql:
         micros = round((self.seconds + _local_offset(connection)) * 1_000_000)
         return "(UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND)", (micros,)
 
-    def as_sqlite(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
-    ) -> Sql:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Sql:
         shift = f"{self.seconds + _local_offset(connection):+.3f} seconds"
         # Times are text there, and Django writes six digits after the point.
         sql = "(STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s) || '000')"
@@ -55,16 +53,33 @@ class DbNow(Func):
 
 
 def moment(seconds: float) -> datetime:
-    """Unix seconds in the form in which the models hold a time."""
+    """Return Unix seconds as a datetime in the form that the models hold."""
     aware = datetime.fromtimestamp(seconds, UTC)
     if settings.USE_TZ:
         return aware
     return timezone.make_naive(aware, timezone.get_default_timezone())
 
 
-def _local_offset(connection: BaseDatabaseWrapper) -> float:
-    """Seconds between UTC and what a column holds: a database may have a zone of its
-    own (``TIME_ZONE`` in ``DATABASES``).
+def local_time(value: datetime) -> datetime:
+    """Return a time in the current time zone, or as it is if it is naive."""
+    return timezone.localtime(value) if timezone.is_aware(value) else value
+
+
+def is_overdue(due_at: datetime | None) -> bool:
+    """Whether a row has been due for so long that no worker seems to be running."""
+    return due_at is not None and due_at < timezone.now() - timedelta(seconds=OVERDUE)
+
+
+def oldest_sent(settings: Conf = conf) -> datetime:
+    """Return the time before which an event is too old, in the form the models hold."""
+    age = settings.MAX_EVENT_AGE
+    return timezone.now() - (MAX_AGE if age is None else age)
+
+
+def _local_offset(connection: Any) -> float:
+    """Return the seconds between UTC and the times in the database's columns.
+
+    A database may have a time zone of its own (``TIME_ZONE`` in ``DATABASES``).
     """
     zone = connection.timezone or timezone.get_default_timezone()
     return (datetime.now(zone).utcoffset() or timedelta()).total_seconds()

@@ -1,4 +1,4 @@
-"""A conversion. The row is the truth; messages are nudges to look at it."""
+"""A conversion. The row is the truth; a broker message only says that there is one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
-from .clock import DbNow
-from .states import MENDABLE, EventName, Reason, State
-from .transitions import ConversionQuerySet
+from .clock import DbNow, oldest_sent
+from .states import REPLACEABLE, EventName, Reason, State
+from .transitions import FINAL, ConversionQuerySet
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -50,25 +50,25 @@ class Conversion(models.Model):
         _("attribution window"),
         null=True,
         editable=False,
-        help_text=_("The longest age of a click when this order was recorded."),
+        help_text=_("The greatest age of a click at that time; empty: no limit."),
     )
     # Text, since JSON columns reorder keys and make floats of numbers.
     body = models.TextField(
         _("request body"),
         blank=True,
-        help_text=_("What is sent, byte for byte; frozen once it is pending."),
+        help_text=_("Sent exactly like this. It never changes once it is pending."),
     )
     payload = models.TextField(
-        _("order's part"),
+        _("order's data"),
         blank=True,
-        # Of the database's own, since during a deploy the version before inserts, too.
+        # During a deploy the previous version of the app inserts rows, too.
         db_default="",
         editable=False,
-        help_text=_("While a click may still come for it; then it is cleared."),
+        help_text=_("Kept for a click that may still come, then cleared."),
     )
     recorded_at = models.DateTimeField(_("recorded at"))
     due_at = models.DateTimeField(
-        _("next try"), null=True, help_text=_("Or the end of the lease while sending.")
+        _("next try"), null=True, help_text=_("While sending: the end of the lease.")
     )
     lease_token = models.UUIDField(null=True, editable=False)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
@@ -79,7 +79,7 @@ class Conversion(models.Model):
     replayed_at = models.DateTimeField(
         _("replayed at"),
         null=True,
-        help_text=_("When a person had it sent again; its age counts from then."),
+        help_text=_("When a person sent it again. Its age counts from then."),
     )
 
     objects = ConversionQuerySet.as_manager()
@@ -101,15 +101,7 @@ class Conversion(models.Model):
                 condition=models.Q(
                     state__in=[State.PENDING, State.SENDING], due_at__isnull=False
                 )
-                | models.Q(
-                    state__in=[
-                        State.DELIVERED,
-                        State.REJECTED,
-                        State.EXPIRED,
-                        State.SKIPPED,
-                    ],
-                    due_at__isnull=True,
-                ),
+                | models.Q(state__in=[State.DELIVERED, *FINAL], due_at__isnull=True),
                 name="connectly_conversion_due_or_final",
             ),
         ]
@@ -129,45 +121,48 @@ class Conversion(models.Model):
         return f"{self.event_name} {self.order_id}"
 
     def credit(self, click: Attribution) -> None:
-        """Note whose click it is, in words that outlive the click."""
+        """Copy what outlives the click, and the window by which it is judged."""
         self.attribution_id = click.pk
         self.sendout_id, self.ad_id = click.sendout_id, click.ad_id
         self.clicked_at = click.captured_at
+        self.attribution_window = conf.ATTRIBUTION_WINDOW
 
     def schedule(self, *, hold: float | None = None) -> None:
-        """To be sent when its time comes; or not, where sending is off."""
+        """Make it pending, due after HOLD; or skipped, if sending is switched off."""
         if conf.SEND:
             self.state, self.reason = State.PENDING, ""
             self.due_at = DbNow(conf.HOLD if hold is None else hold)
         else:
             self.state, self.reason = State.SKIPPED, Reason.SENDING_OFF
 
-    def expire(self) -> None:
-        """Not to be sent from the start: it was too old when it was recorded."""
-        self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
+    def expire_if_too_old(self) -> None:
+        """Make a pending row that is not saved yet expired, if it is too old."""
+        is_pending = self.state == State.PENDING
+        if is_pending and self.event_time and self.event_time < oldest_sent():
+            self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
 
     @property
     def amount(self) -> str:
-        """The value with its currency, for a person; empty where there is none."""
+        """The value with its currency, as a person writes it; empty without a value."""
         if self.value is None:
             return ""
         whole, _point, places = f"{self.value:f}".partition(".")
         return f"{whole}.{places.rstrip('0').ljust(2, '0')} {self.currency}"
 
     @property
-    def is_mendable(self) -> bool:
-        """Whether a later signal that brings what was missing may still change it."""
+    def is_replaceable(self) -> bool:
+        """Whether a later signal may replace it, if that brings what was missing."""
         return (
             self.state == State.SKIPPED
-            and self.reason in MENDABLE
+            and self.reason in REPLACEABLE
             and self.cancelled_at is None
         )
 
     @property
     def explanation(self) -> StrOrPromise:
-        """Why it is where it is, in a sentence, or nothing."""
+        """Why it is in its state, as a clause, or an empty string."""
         if self.reason in Reason:
             return Reason(self.reason).label
         if self.cancelled_at is not None:
-            return _("The order was cancelled when it had been sent, or nearly.")
+            return _("the order was cancelled while it was sent, or later")
         return ""

@@ -4,16 +4,16 @@
 
     recorded ──► pending ◄──────► sending ──► delivered      Connectly confirmed it
        │          ▲   │              │
-       │    mended│   │cancelled     ├──────► rejected       refused for good
-       ▼          │   ▼              │
+       │ a click  │   │ cancelled    ├──────► rejected       refused for good
+       ▼  came    │   ▼              │
      skipped ─────┘ skipped          └──────► expired        too old (pending, too)
 
     rejected, expired, skipped ──► pending                   a person replays it
 
-A backfill records as expired from the start what is too old by then.
+A backfill records an order that is too old as expired at once.
 
-Every arrow is one conditional UPDATE; a count of 0 means that someone else did it. A
-confirmation makes a row delivered whatever its state.
+Every arrow is one conditional UPDATE; a count of 0 means that another process was
+first. A confirmation makes a row delivered whatever its state is.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class State(models.TextChoices):
     PENDING = "pending", _("pending")
     """Waits for `due_at`."""
     SENDING = "sending", _("sending")
-    """A worker holds it until `due_at`, the end of its lease."""
+    """A worker has it until `due_at`, the end of its lease."""
     DELIVERED = "delivered", _("delivered")
     """Connectly confirmed it."""
     REJECTED = "rejected", _("rejected")
-    """Refused for good; Connectly may have counted it all the same."""
+    """Refused for good, although Connectly may have counted it."""
     EXPIRED = "expired", _("expired")
     """Too old to be sent."""
     SKIPPED = "skipped", _("skipped")
@@ -45,54 +45,45 @@ class State(models.TextChoices):
 
 
 class Reason(models.TextChoices):
-    """Why a conversion is where it is, in words that a marketer understands."""
+    """Why a conversion is in its state, as a clause that follows "because"."""
 
-    NOT_ATTRIBUTED = "not_attributed", _("No click on a WhatsApp ad is known for it.")
+    NOT_ATTRIBUTED = "not_attributed", _("no click on a WhatsApp ad is known for it")
     INCOMPLETE_CLICK = (
         "incomplete_click",
-        _("The link that was clicked lacked some of Connectly's parameters."),
+        _("the clicked link lacked some of Connectly's parameters"),
     )
     OTHER_SOURCE = (
         "other_source",
-        _("The click came from a source that Connectly does not credit."),
+        _("its click came from a source that Connectly does not credit"),
     )
     OUTSIDE_WINDOW = (
         "outside_window",
-        _("The click is older than the attribution window."),
+        _("the click was older than the attribution window"),
     )
     CLICK_AFTER_ORDER = (
         "click_after_order",
-        _("The click came after the order was placed."),
+        _("the ad was clicked after the order was placed"),
     )
     CONSENT_PENDING = (
         "consent_pending",
-        _("The customer had not yet been asked for consent."),
+        _("the customer had not yet been asked for consent"),
     )
-    CONSENT_REFUSED = "consent_refused", _("The customer did not consent.")
+    CONSENT_REFUSED = "consent_refused", _("the customer did not give consent")
     CONSENT_WITHDRAWN = (
         "consent_withdrawn",
-        _("The customer withdrew consent before it was reported."),
+        _("the customer withdrew consent before it was sent"),
     )
-    INVALID = "invalid", _("The order could not be reported as the shop passed it.")
-    SENDING_OFF = "sending_off", _("Sending was switched off when it was recorded.")
-    CANCELLED = (
-        "cancelled",
-        _("The order was cancelled before Connectly had confirmed it."),
-    )
-    EXPIRED = "expired", _("It had become too old before it could be sent.")
-    REFUSED = "refused", _("Connectly or Meta refused it.")
-    UNCONFIRMED = (
-        "unconfirmed",
-        _("The API answered again and again without confirming it."),
-    )
-    INTERNAL = (
-        "internal",
-        _("It could not be sent: it failed in our own code, or stopped its worker."),
-    )
+    INVALID = "invalid", _("the data from the shop was not valid")
+    SENDING_OFF = "sending_off", _("sending was switched off when it was recorded")
+    CANCELLED = "cancelled", _("it was cancelled before Connectly confirmed it")
+    EXPIRED = "expired", _("it was too old before it could be sent")
+    REFUSED = "refused", _("Connectly or Meta refused it")
+    UNCONFIRMED = "unconfirmed", _("Connectly never confirmed it")
+    INTERNAL = "internal", _("there was an internal error in this app")
 
 
-#: Skipped for want of a click: a later signal, binding or consent may bring one.
-WANTING = (
+#: Skipped because it has no click: a later signal, binding or consent may bring one.
+AWAITING_CLICK = (
     Reason.NOT_ATTRIBUTED,
     Reason.INCOMPLETE_CLICK,
     Reason.OTHER_SOURCE,
@@ -100,10 +91,10 @@ WANTING = (
     Reason.CLICK_AFTER_ORDER,
     Reason.CONSENT_PENDING,
 )
-#: A later signal may mend a row that was skipped for one of these.
-MENDABLE = (*WANTING, Reason.INVALID)
+#: A later signal may replace a row that was skipped for one of these.
+REPLACEABLE = (*AWAITING_CLICK, Reason.INVALID)
 
 
 def key_of(order_id: str) -> str:
-    """The key under which an order is recorded once: SHA-256 of its id, in hex."""
+    """Return the unique key of an order: the SHA-256 of its id, in hex."""
     return hashlib.sha256(order_id.encode("utf-8", "surrogatepass")).hexdigest()

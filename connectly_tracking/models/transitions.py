@@ -11,7 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from .clock import DbNow
-from .states import WANTING, EventName, Reason, State, key_of
+from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,10 +57,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             event_name=EventName.PURCHASE, order_id=order_id, key=key_of(order_id)
         )
 
-    def wanting(self) -> ConversionQuerySet:
+    def awaiting_click(self) -> ConversionQuerySet:
         """Rows that were skipped because they have no click, and may still get one."""
         return self.filter(
-            state=State.SKIPPED, reason__in=WANTING, cancelled_at=None
+            state=State.SKIPPED, reason__in=AWAITING_CLICK, cancelled_at=None
         ).exclude(payload="")
 
     def replayable(self) -> ConversionQuerySet:
@@ -132,7 +132,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """
         # Locked, so that none is claimed or settled between two of these statements.
         list(self.order_by("pk").locked(skip=False).values_list("pk"))
-        waiting = self.wanting().update(payload="", reason=Reason.CONSENT_WITHDRAWN)
+        waiting = self.awaiting_click().update(
+            payload="", reason=Reason.CONSENT_WITHDRAWN
+        )
         stopped = self.filter(state=State.PENDING)._end(
             State.SKIPPED, Reason.CONSENT_WITHDRAWN, body=""
         )

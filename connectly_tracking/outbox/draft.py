@@ -1,150 +1,129 @@
-"""An order as a row: what it would be if it were the order's first. Writes nothing."""
+"""An order as a row, as if it were the order's first. Writes nothing."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from ..api.body import purchase_body, purchase_payload
-from ..api.purchase import Payload
-from ..api.values import legible, text_of
-from ..attribution import Clue, business_of, known_business, resolve
+from ..api.body import body_json, payload_json
+from ..api.payload import PurchasePayload
+from ..api.values import described, id_text, safe_id
+from ..attribution.clicks import known_business, resolve_business
+from ..attribution.resolution import resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
-from ..models import (
-    Conversion,
-    EventName,
-    Reason,
-    State,
-    key_of,
-    moment,
-    oldest_sent,
-)
+from ..models import Conversion, EventName, Reason, State, key_of, moment
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
-    from django.http import HttpRequest
-
+    from ..attribution import ClickSource
     from ..models import Attribution
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where an order's click and business are looked for, in this order.
+class PaidOrder:
+    """An order to record: a Purchase, or the shop's own object, adapted once."""
 
-    ``order`` is what a resolver of businesses gets: the shop's own order where there
-    is one, else the event. ``quiet``: one of many orders of long ago, so nobody is
-    woken for it, and what is too old to be sent never waits for that to be found out.
-    """
+    def __init__(self, order: Any = None, purchase: Any = None) -> None:
+        self.order = order
+        self.purchase = purchase
 
-    attribution: Attribution | UUID | str | None = None
-    token: str | None = None
-    request: HttpRequest | None = None
-    user: Any = None
-    business: str | None = None
-    order: Any = None
-    quiet: bool = False
+    def make(self) -> Any:
+        """Return the Purchase. May run ORDER_ADAPTER: call this in a savepoint."""
+        if self.purchase is None and self.order is not None:
+            adapter = conf.ORDER_ADAPTER
+            if adapter is None:
+                raise ImproperlyConfigured(
+                    "CONNECTLY_TRACKING['ORDER_ADAPTER'] is missing. Set it to a "
+                    "function that returns a Purchase for an order, or pass a Purchase."
+                )
+            self.purchase = adapter(self.order)
+        return self.purchase
+
+    def log_name(self) -> str:
+        """Return the order's id, or else its primary key."""
+        order_id = safe_id(getattr(self.purchase, "order_id", None))
+        return order_id or f"pk:{safe_id(getattr(self.order, 'pk', None)) or 'none'}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A row as it would be if it were the order's first.
-
-    ``click``: one that has no row yet, which goes with the order's.
-    """
+class Draft(NamedTuple):
+    """A row that is not written yet. ``click``: to be written with it, if not None."""
 
     row: Conversion
     click: Attribution | None = None
 
 
-def draft_of(event: Purchase, source: Source, fault: InvalidEvent | None) -> Draft:
-    """The row, or the refusal as a row. Under STRICT it raises InvalidEvent."""
+def draft_of(event: object, source: ClickSource, problem: InvalidEvent | None) -> Draft:
+    """Return the order's row, or a row that says why the order is invalid.
+
+    ``problem`` is one that is known already. Under STRICT a problem is raised.
+    """
     try:
-        if fault:
-            raise fault
-        return _checked(event, source)
+        if problem is not None:
+            raise problem
+        return _valid(event, source)
     except InvalidEvent as exc:
         if conf.STRICT:
             raise
-        return Draft(row=_refused(event, source, exc))
+        return Draft(_invalid(event, source, exc))
 
 
-def _checked(event: Purchase, source: Source) -> Draft:
+def _valid(event: object, source: ClickSource) -> Draft:
     if not isinstance(event, Purchase):
-        raise InvalidEvent("purchase", f"is a {type(event).__name__}; pass a Purchase")
-    payload = Payload.from_purchase(
+        raise InvalidEvent("purchase", f"must be a Purchase, not {described(event)}")
+    payload = PurchasePayload.from_purchase(
         event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
     )
     event_time = moment(payload.event_time)
-    found = resolve(
-        Clue(
-            order_id=payload.order_id,
-            event_time=event_time,
-            attribution=source.attribution,
-            token=source.token,
-            request=source.request,
-            user=source.user,
-            business=source.business,
-        )
-    )
-    click = found.click
-    fresh = click if click is not None and click._state.adding else None
+    found = resolve(source, order_id=payload.order_id, event_time=event_time)
+    click, business = found.click, source.business
+    if business is None and click is not None:
+        business = click.business
+    elif business is None:
+        business = resolve_business(source.request, source.order)
     row = Conversion(
         event_name=EventName.PURCHASE,
-        business=_business(source, click),
+        business=known_business(business),
         key=key_of(payload.order_id),
         order_id=payload.order_id,
         event_time=event_time,
         recorded_at=timezone.now(),
+        attribution_id=found.click_id,
     )
-    row.attribution_id = found.click_id
     if click is not None:
         row.credit(click)
     if click is None or found.reason is not None:
-        # Small, since it is nobody's business what a customer bought without a click;
-        # but for two days the click may still come.
+        # Without a click, what a customer bought is not kept: except for a few days,
+        # in which the click may still come.
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
-        if row.is_mendable:
-            row.payload = purchase_payload(payload)
-        return Draft(row=row, click=fresh)
-    row.body = purchase_body(payload, click.landing)
-    row.value, row.currency = payload.value, payload.currency
-    row.schedule()
-    if source.quiet and row.state == State.PENDING and event_time < oldest_sent():
-        row.expire()
-    return Draft(row=row, click=fresh)
+        if row.is_replaceable:
+            row.payload = payload_json(payload)
+    else:
+        row.body = body_json("Purchase", payload_json(payload), click.landing)
+        row.value, row.currency = payload.value, payload.currency
+        row.schedule()
+    has_no_row = click is not None and click._state.adding
+    return Draft(row, click if has_no_row else None)
 
 
-def _refused(event: object, source: Source, fault: InvalidEvent) -> Conversion:
+def _invalid(event: object, source: ClickSource, problem: InvalidEvent) -> Conversion:
     given = getattr(event, "order_id", None)
-    order_id = legible(given)
+    order_id = safe_id(given)
+    try:
+        business = known_business(source.business)
+    except InvalidEvent:
+        business = resolve_business(source.request, source.order)
     return Conversion(
         event_name=EventName.PURCHASE,
-        business=_known(source.business) or business_of(source.request, source.order),
-        # An order without an id is like no other.
-        key=key_of((text_of(given) if order_id else None) or uuid.uuid4().hex),
+        business=business,
+        # An order without an id is unlike any other.
+        key=key_of((id_text(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,
         recorded_at=timezone.now(),
         state=State.SKIPPED,
         reason=Reason.INVALID,
-        detail=str(fault),
+        detail=str(problem),
     )
-
-
-def _business(source: Source, click: Attribution | None) -> str:
-    alias = source.business
-    if alias is None and click is not None:
-        alias = click.business
-    if alias is None:
-        alias = business_of(source.request, source.order)
-    return known_business(alias)
-
-
-def _known(alias: object) -> str:
-    return alias if isinstance(alias, str) and alias in conf.BUSINESSES else ""

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, router, transaction
 
-from ..attribution import is_awaited, settle, store
+from ..attribution import ClickSource
+from ..attribution.clicks import store_click
+from ..attribution.consent import apply_consent, awaits_consent
 from ..conf import conf
 from ..events import ViewContent
 from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
-from .draft import Draft, Source, draft_of
+from .draft import Draft, PaidOrder, draft_of
 from .view import record_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from uuid import UUID
 
     from django.http import HttpRequest
@@ -36,21 +37,20 @@ def record(
 ) -> Conversion:
     """Record a paid order in the order's own transaction: one row per order.
 
-    ``attribution``, ``token`` (of `make_token`), what was bound to the order's id,
-    ``request`` and ``user`` say where to look for the click, in that order;
-    ``business`` is an alias of the settings; ``using`` is the order's database,
-    where our tables must be too.
+    The click is looked for in ``attribution``, in ``token`` (of `make_token`), in the
+    binding of the order's id, in ``request`` and by ``user``, in this order.
+    ``business`` is an alias of the settings, ``using`` the order's database.
 
-    Returns the order's row: a new one, or that of an earlier call, which changes only
-    where it was skipped and can be sent now. It is unsaved where the order has no click
-    and ``RECORD_UNATTRIBUTED`` is off. What cannot be reported is a row as well,
-    skipped with the field and what to do; under ``STRICT`` it raises InvalidEvent
-    instead. Raises what the database raises, after rolling back to where it began.
+    Returns the order's row: a new one, or that of an earlier call, which only changes
+    if it was skipped and can be sent now. It is unsaved if the order has no click and
+    ``RECORD_UNATTRIBUTED`` is off. An invalid order has a skipped row that names the
+    field, or raises InvalidEvent under ``STRICT``. Raises any database error, after
+    rolling back its own statements.
 
-    A ViewContent has a row only where a click can be credited, once in half an hour;
-    what cannot be sent raises InvalidEvent.
+    A ViewContent only has a row if a click can be credited, one in half an hour. An
+    invalid one raises InvalidEvent.
     """
-    source = Source(
+    source = ClickSource(
         attribution=attribution,
         token=token,
         request=request,
@@ -60,124 +60,132 @@ def record(
     )
     if isinstance(event, ViewContent):
         return record_view(event, source, using=using)
-    return record_made(lambda: event, source, using=using)
+    return record_order(PaidOrder(purchase=event), source, using=using)
 
 
-def record_made(
-    make: Callable[[], Purchase],
-    source: Source,
+def record_order(
+    order: PaidOrder,
+    source: ClickSource,
     *,
     using: str | None = None,
-    fault: InvalidEvent | None = None,
+    problem: InvalidEvent | None = None,
+    is_backfill: bool = False,
 ) -> Conversion:
-    """As `record`, with the event made inside our savepoint, where the shop's code may
-    query and fail. ``fault`` refuses the event, whatever it says.
+    """As `record`, but the event is made in our savepoint, as ORDER_ADAPTER may fail.
+
+    ``problem`` makes the order invalid, whatever the event says. A backfill does not
+    wake the workers, and expires at once what is too old to be sent.
     """
     using = using or router.db_for_write(Conversion)
-    draft = None
-    if source.request is not None and is_awaited(source.request):
-        # Apart: the visitor's answer stands, even where our INSERT is rolled back.
+    if source.request is not None and awaits_consent(source.request):
+        # By itself: the visitor's answer holds even if our INSERT is rolled back.
         with transaction.atomic(using=using):
-            _take_write_lock(using, source)
-            settle(source.request)
+            _take_write_lock(using, source, is_backfill)
+            apply_consent(source.request)
+    draft = None
     try:
         with transaction.atomic(using=using):
-            _take_write_lock(using, source)
-            event = make()
-            draft = draft_of(event, source, fault)
-            is_free = source.business is None and len(conf.BUSINESSES) > 1
-            if is_free and _has_joined(draft.row, using):
-                return _merge(draft, source, using)
-            if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
-                return _insert(draft, source, using)
-            return _same(draft.row, using).first() or draft.row
-    except IntegrityError:
+            _take_write_lock(using, source, is_backfill)
+            draft = draft_of(order.make(), source, problem)
+            if is_backfill:
+                draft.row.expire_if_too_old()
+            row, may_be_due = _write(draft, source, using)
+    except IntegrityError as exc:
         if draft is None:
-            raise  # the shop's own
-    # Somebody was first: an earlier signal, or the same one on another connection.
-    with transaction.atomic(using=using):
-        return _merge(draft, source, using)
+            raise  # an error of the shop's adapter
+        try:
+            # An earlier signal, perhaps on another connection, recorded the order.
+            with transaction.atomic(using=using):
+                row, may_be_due = _merge(draft, using)
+        except Conversion.DoesNotExist:
+            raise exc from None  # an error of the shop's post_save receiver
+    if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
+        transaction.on_commit(wake, using=using)
+    return row
 
 
-def _has_joined(draft: Conversion, using: str) -> bool:
-    """Behind several hosts one order is one row: what has no click goes where the other
-    is. Two that have clicks of two businesses are two orders with one number.
+def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, bool]:
+    """Return the order's row, and whether this draft has inserted or replaced it."""
+    has_other_businesses = source.business is None and len(conf.BUSINESSES) > 1
+    if has_other_businesses and _share_row(draft.row, using):
+        return _merge(draft, using)
+    if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
+        return _insert(draft, using), True
+    return _same(draft.row, using).first() or draft.row, False
+
+
+def _share_row(row: Conversion, using: str) -> bool:
+    """Make one row of an order that several hosts report. Return whether there is one.
+
+    Without a click it joins the other business's row. With a click it takes that row
+    over, unless that has a click, too: then two orders have the same number.
     """
-    rows = Conversion.objects.using(using)
-    found = rows.of_order(draft.order_id).exclude(business=draft.business)
-    other = found.first() if draft.order_id else None
+    rows = Conversion.objects.using(using).of_order(row.order_id)
+    rows = rows.exclude(business=row.business)
+    other = rows.first() if row.order_id else None
     if other is None:
         return False
-    if not draft.body:
-        draft.business = other.business
+    if not row.body:
+        row.business = other.business
         return True
-    mine = found.filter(pk=other.pk, state=State.SKIPPED)
-    return other.is_mendable and bool(mine.update(business=draft.business))
+    skipped = rows.filter(pk=other.pk, state=State.SKIPPED)
+    return other.is_replaceable and bool(skipped.update(business=row.business))
 
 
-def _insert(draft: Draft, source: Source, using: str) -> Conversion:
+def _insert(draft: Draft, using: str) -> Conversion:
     row = draft.row
     if draft.click is not None:
-        store(draft.click)
+        store_click(draft.click)
     if connections[using].vendor == "mysql":
-        # A duplicate's error leaves a shared lock there, and two orders that hold one
-        # and want to read the row for update end each other's transaction.
+        # The error of a duplicate leaves a shared lock. Two orders that hold one and
+        # want to read the row for update would end each other's transaction.
         Conversion.objects.using(using).bulk_create(
             [row], update_conflicts=True, update_fields=["key"]
         )
-        row = _merge(draft, source, using, follow=False)
-    else:
-        row.save(force_insert=True, using=using)
-    _follow(row, source, using)
+        return _merge(draft, using)[0]
+    row.save(force_insert=True, using=using)
+    if row.state == State.PENDING:
+        # The database's clock has set it: read back only if it is needed.
+        row.__dict__.pop("due_at", None)
     return row
 
 
-def _merge(
-    draft: Draft, source: Source, using: str, *, follow: bool = True
-) -> Conversion:
-    """The row that was there first; mended where only this draft can be sent."""
+def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
+    """Return the row that was there first, and whether the draft has replaced it."""
     same = _same(draft.row, using)
-    # Locked, since a snapshot of MySQL's would not show what has just been committed.
+    # Locked, since a snapshot of MySQL does not show what was committed just now.
     row = same.locked(skip=False).get()
-    if draft.row.body and row.is_mendable:
-        if draft.click is not None:
-            store(draft.click)  # its INSERT may have been rolled back with the row's
-        fields = {
-            field.attname: getattr(draft.row, field.attname)
-            for field in Conversion._meta.concrete_fields
-            if not field.primary_key and field.attname not in {"key", "recorded_at"}
-        }
-        same.update(**fields)
-        row.refresh_from_db(using=using)
-        if follow:
-            _follow(row, source, using)
-    return row
+    if not (draft.row.body and row.is_replaceable):
+        return row, False
+    if draft.click is not None:
+        store_click(draft.click)  # its INSERT may have been rolled back with the row's
+    fields = {
+        field.attname: getattr(draft.row, field.attname)
+        for field in Conversion._meta.concrete_fields
+        if not field.primary_key and field.attname not in {"key", "recorded_at"}
+    }
+    same.update(**fields)
+    row.refresh_from_db(using=using)
+    return row, True
 
 
-def _same(draft: Conversion, using: str) -> ConversionQuerySet:
+def _same(row: Conversion, using: str) -> ConversionQuerySet:
     return Conversion.objects.using(using).filter(
-        event_name=draft.event_name, business=draft.business, key=draft.key
+        event_name=row.event_name, business=row.business, key=row.key
     )
 
 
-def _follow(row: Conversion, source: Source, using: str) -> None:
-    if row.state == State.PENDING:
-        # Read back only if somebody asks: the database's clock has set it.
-        row.__dict__.pop("due_at", None)
-        if not (source.quiet or conf.HOLD):
-            transaction.on_commit(wake, using=using)
+def _take_write_lock(using: str, source: ClickSource, is_backfill: bool) -> None:
+    """On SQLite, begin with a write, if only of no row.
 
-
-def _take_write_lock(using: str, source: Source) -> None:
-    """On SQLite a transaction that begins with a read cannot become a writer while
-    another one writes, so ours begins with a write, if only of nothing.
+    A transaction that begins with a read cannot become a writer while another writes.
     """
     connection = connections[using]
     options = connection.settings_dict.get("OPTIONS", {})
     mode = options.get("transaction_mode") or "DEFERRED"
     if connection.vendor != "sqlite" or mode.upper() != "DEFERRED":
         return
-    # Inside the order's transaction the shop has mostly written by now.
+    # In the order's own transaction the shop has mostly written by now.
     is_ours = len(connection.savepoint_ids) == 0
-    if is_ours or source.quiet or not isinstance(source.attribution, Attribution):
+    if is_ours or is_backfill or not isinstance(source.attribution, Attribution):
         Conversion.objects.using(using).filter(pk=0).update(attempts=0)

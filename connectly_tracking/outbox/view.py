@@ -1,4 +1,4 @@
-"""Records that an attributed visitor looked at something: once in half an hour."""
+"""Records that an attributed visitor viewed something: once in half an hour."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, router, transaction
 from django.utils import timezone
 
-from ..api.body import body_of, view_payload
-from ..api.view import View
-from ..attribution import (
-    Clue,
-    click_of,
-    fault_of,
+from ..api.body import body_json, payload_json
+from ..api.payload import ViewPayload
+from ..api.values import described
+from ..attribution.capture import current_click
+from ..attribution.clicks import (
     known_business,
-    resolve,
     savepoint,
-    store,
+    store_click,
+    why_not_credited,
 )
+from ..attribution.resolution import resolve
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
@@ -28,41 +28,41 @@ from ..models import Conversion, EventName, Reason, State, moment
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from ..attribution import ClickSource
     from ..models import Attribution
-    from .draft import Source
 
 ONCE_IN: Final = timedelta(minutes=30)
 
 
 def record_view(
-    view: ViewContent, source: Source, *, using: str | None = None
+    view: ViewContent, source: ClickSource, *, using: str | None = None
 ) -> Conversion:
-    """Record that a visitor looked at something, to be sent with the next poll.
+    """Record that a visitor viewed something. The next poll sends it.
 
-    The row is unsaved where the visitor has no click that can be credited, which is no
-    trouble and leaves no trace; and that of the earlier time where the same content was
-    looked at after the same click less than half an hour ago. Raises InvalidEvent for
-    what cannot be sent, and what the database raises.
+    The row is unsaved if no click can be credited. It is the earlier row if the same
+    content was viewed after the same click less than half an hour ago. Raises
+    InvalidEvent for a view that cannot be sent, and any database error.
     """
     if not isinstance(view, ViewContent):
-        raise InvalidEvent("view", f"is a {type(view).__name__}; pass a ViewContent")
+        raise InvalidEvent("view", f"must be a ViewContent, not {described(view)}")
     if source.business is not None:
         known_business(source.business)
     using = using or router.db_for_write(Conversion)
-    # By itself each statement is one: on SQLite a transaction that has read could not
-    # wait for its turn to write.
+    # Without a transaction of our own: on SQLite one that has read could not wait for
+    # its turn to write.
     with savepoint(using):
         click = _click(source)
         if click is None or click._state.adding:
-            return _nobodys()
-        checked = View.from_view(
+            return _not_attributed()
+        payload = ViewPayload.from_view(
             view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
         )
-        event_time = moment(checked.event_time)
-        if click.business not in conf.BUSINESSES or fault_of(click, event_time):
-            return _nobodys()
-        slot = int(checked.event_time // ONCE_IN.total_seconds())
-        keys = [_key(click.pk, checked, slot - past) for past in (0, 1)]
+        event_time = moment(payload.event_time)
+        why_not = why_not_credited(click, event_time)
+        if why_not or click.business not in conf.BUSINESSES:
+            return _not_attributed()
+        slot = int(payload.event_time // ONCE_IN.total_seconds())
+        keys = [_key(click.pk, payload, slot - past) for past in (0, 1)]
         rows = Conversion.objects.using(using).filter(
             event_name=EventName.VIEW_CONTENT, business=click.business
         )
@@ -75,41 +75,35 @@ def record_view(
             key=keys[0],
             event_time=event_time,
             recorded_at=timezone.now(),
-            value=checked.value,
-            currency=checked.currency,
-            body=body_of("ViewContent", view_payload(checked), click.landing),
+            value=payload.value,
+            currency=payload.currency,
+            body=body_json("ViewContent", payload_json(payload), click.landing),
         )
         row.credit(click)
         row.schedule(hold=0)
         try:
             with transaction.atomic(using=using):
                 row.save(force_insert=True, using=using)
-        except IntegrityError:
-            return rows.get(key=keys[0])
+        except IntegrityError as exc:
+            try:
+                return rows.get(key=keys[0])  # the same view on another connection
+            except Conversion.DoesNotExist:
+                raise exc from None  # an error of the shop's post_save receiver
         return row
 
 
-def _click(source: Source) -> Attribution | None:
-    """The visitor's; or the one that the caller names in another way."""
+def _click(source: ClickSource) -> Attribution | None:
     now, request = timezone.now(), source.request
     named = (source.attribution, source.token, source.user, source.business)
-    if request is not None and named == (None,) * len(named):
-        return click_of(request, at=now)
-    clue = Clue(
-        event_time=now,
-        attribution=source.attribution,
-        token=source.token,
-        request=request,
-        user=source.user,
-        business=source.business,
-    )
-    click = resolve(clue).click
+    if request is not None and named == (None, None, None, None):
+        return current_click(request, at=now)
+    click = resolve(source, event_time=now).click
     if click is not None and click._state.adding:
-        store(click)
+        store_click(click)
     return click
 
 
-def _nobodys() -> Conversion:
+def _not_attributed() -> Conversion:
     return Conversion(
         event_name=EventName.VIEW_CONTENT,
         business=DEFAULT_BUSINESS,
@@ -118,6 +112,6 @@ def _nobodys() -> Conversion:
     )
 
 
-def _key(click_id: UUID, view: View, slot: int) -> str:
-    text = f"{click_id.hex}\n{view.digest}\n{slot}"
+def _key(click_id: UUID, payload: ViewPayload, slot: int) -> str:
+    text = f"{click_id.hex}\n{payload.digest}\n{slot}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Until interrupted or terminated."""
+    """Run until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(
         prog="python -m connectly_tracking.sandbox",
         description="A fake Connectly; its page shows the events as they arrive.",
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument(
         "--business-id",
         default=os.environ.get("CONNECTLY_BUSINESS_ID"),
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--api-key",
         default=os.environ.get("CONNECTLY_API_KEY"),
-        help="default: $CONNECTLY_API_KEY, which the list of processes does not show",
+        help="default: $CONNECTLY_API_KEY, which does not show in a list of processes",
     )
     parser.add_argument("--log", metavar="FILE", help="one JSON line per request")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
@@ -51,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sandbox.start()
     except (ValueError, OSError) as exc:
         parser.error(str(exc))
-    ended = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: stopped.set())
     sys.stdout.write(
-        f"BASE_URL is {sandbox.url}\nThe page is at {sandbox.url}/, Ctrl-C ends it.\n"
+        f"BASE_URL is {sandbox.url}\nIts page is at {sandbox.url}/. Ctrl-C stops it.\n"
     )
     sys.stdout.flush()
-    ended.wait()
+    stopped.wait()
     sandbox.stop()
     return 0
 

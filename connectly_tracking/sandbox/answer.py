@@ -1,4 +1,4 @@
-"""What the sandbox says to a request, before anything happens to it on the wire."""
+"""An answer of the API: what is sent, unless a behaviour breaks it on the wire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-CODES: Final = {
+_GRPC_CODES: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
@@ -26,7 +26,7 @@ CODES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A status and a body; ``counted`` where Connectly has recorded the event."""
+    """A status and a body; ``counted`` if Connectly has recorded the event."""
 
     status: int
     body: bytes = b""
@@ -46,7 +46,7 @@ class Answer:
 
     @classmethod
     def from_body(cls, body: bytes, *, status: int = 200) -> Answer:
-        """A 2xx whose body confirms an event is counted, whatever wrote it."""
+        """An answer with this body; counted if it is a 2xx that confirms an event."""
         counted = 200 <= status <= 299 and _confirms(body)
         return cls(status=status, body=body, counted=counted)
 
@@ -54,8 +54,8 @@ class Answer:
     def from_error(
         cls, status: int, message: str, headers: dict[str, str] | None = None
     ) -> Answer:
-        """The shape that gRPC's gateways give their errors."""
-        code = CODES.get(status, "UNKNOWN")
+        """An error in the format of the gRPC gateway."""
+        code = _GRPC_CODES.get(status, "UNKNOWN")
         document = {"code": code, "message": message, "details": []}
         return cls.from_json(document, status=status, headers=headers)
 

@@ -1,4 +1,4 @@
-"""What may happen to a request instead of an honest answer, and its spelling."""
+"""The ways to misbehave, and how they are written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .rules import refused_by_meta
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Manner = Literal["whole", "close", "drip", "drip-body", "half-body", "hang", "reset"]
+Mode = Literal["whole", "close", "drip", "drip-body", "half-body", "hang", "reset"]
 
-KNOWN: Final = (
+SPELLINGS: Final = (
     "ok",
     "a status such as 500 or 401",
     "429:SECONDS, 413:…, 503:… (Retry-After, verbatim)",
-    "400:WORDS (refused by Meta, and counted)",
-    "another status:WORDS",
+    "400:MESSAGE (refused by Meta, and counted)",
+    "another status:MESSAGE",
     "redirect, redirect:URL, 302:URL",
     "delay:SECONDS",
     "hang",
@@ -35,43 +35,43 @@ KNOWN: Final = (
     "unconfirmed",
     "body:TEXT",
 )
-ELSEWHERE: Final = "/redirected"
-PACE: Final = "0.2"  # seconds from one dripped byte to the next
+REDIRECT_TO: Final = "/redirected"
+DRIP_GAP: Final = "0.2"  # seconds between two dripped bytes
 GARBAGE: Final = b"<!doctype html>\n<title>Sign in</title>\n<h1>Guest Wi-Fi</h1>\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """``answer`` replaces what the rules say; ``manner`` is how it is sent."""
+    """``answer`` replaces what the rules say; ``mode`` is how it is sent."""
 
     text: str
     answer: Answer | None = None
-    manner: Manner = "whole"
+    mode: Mode = "whole"
     seconds: float = 0.0
-    deaf: bool = False  # ends before any answer is decided, so nothing is counted
-    by_meta: bool = False  # concerns only what Connectly itself has accepted
+    before_rules: bool = False  # no answer is decided, so nothing is counted
+    by_meta: bool = False  # applies only to events that Connectly has accepted
 
     @classmethod
     def from_text(cls, text: str) -> Behaviour:
-        """Raises ``ValueError``, with the known spellings, for any other."""
+        """Raises ValueError, with a list of the known behaviours, for any other."""
         name, colon, argument = text.partition(":")
         if re.fullmatch("[1-9][0-9]{2}", name):
             return _status(text, int(name), argument if colon else None)
-        if name in _PLAIN and not colon:
-            return _PLAIN[name](text)
-        if name in _TAKING and (argument or name not in ("delay", "body")):
-            return _TAKING[name](text, argument)
-        known = "\n  ".join(KNOWN)
-        raise ValueError(f"unknown behaviour {text!r}; the known ones are:\n  {known}")
+        if name in _WITHOUT_ARGUMENT and not colon:
+            return _WITHOUT_ARGUMENT[name](text)
+        if name in _WITH_ARGUMENT and (argument or name not in ("delay", "body")):
+            return _WITH_ARGUMENT[name](text, argument)
+        known = "\n  ".join(SPELLINGS)
+        raise ValueError(f"unknown behaviour {text!r}; known:\n  {known}")
 
     @property
-    def silent(self) -> bool:
-        """Whether the client sees no byte of an answer."""
-        return self.manner in ("hang", "reset")
+    def is_silent(self) -> bool:
+        """Whether the client receives no byte of an answer."""
+        return self.mode in ("hang", "reset")
 
     def decide(self, ruled: Answer) -> Answer | None:
-        """The answer decided on, given what the rules say; None: none ever is."""
-        if self.deaf:
+        """The answer, given that of the rules; None if no answer is decided."""
+        if self.before_rules:
             return None
         if self.answer is None or (self.by_meta and not ruled.counted):
             return ruled
@@ -84,15 +84,15 @@ OK: Final = Behaviour(text="ok")
 def _status(text: str, status: int, argument: str | None) -> Behaviour:
     if status == 400 and argument:
         return Behaviour(text=text, answer=refused_by_meta(argument), by_meta=True)
-    words, headers = argument or f"{status}, as scripted", {}
+    message, headers = argument or f"{status}, as scripted", {}
     if 300 <= status <= 399:
-        words, headers = "look elsewhere", {"Location": argument or ELSEWHERE}
+        message, headers = "moved", {"Location": argument or REDIRECT_TO}
     elif status in (413, 429, 503) and argument is not None:
-        words, headers = "wait", {"Retry-After": argument}
+        message, headers = "try again later", {"Retry-After": argument}
     if 200 <= status <= 299:
         answer = Answer.from_body(b'{"events_received": 1}', status=status)
     else:
-        answer = Answer.from_error(status, words, headers)
+        answer = Answer.from_error(status, message, headers)
     if status < 200 or status in (204, 304):
         answer = Answer(status=status, headers=answer.headers)
     return Behaviour(text=text, answer=answer)
@@ -104,7 +104,7 @@ def _redirect(text: str, url: str) -> Behaviour:
 
 
 def _body(text: str, body: str) -> Behaviour:
-    # surrogateescape: so that bytes which are no text can be had, too.
+    # surrogateescape allows for bytes that are not UTF-8.
     answer = Answer.from_body(body.encode(errors="surrogateescape"))
     return Behaviour(text=text, answer=answer)
 
@@ -115,7 +115,7 @@ def _seconds(text: str, argument: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ValueError(f"{text!r}: after the colon goes a number of seconds")
+        raise ValueError(f"{text!r}: a number of seconds must follow the colon")
     return seconds
 
 
@@ -124,12 +124,14 @@ def _delay(text: str, argument: str) -> Behaviour:
 
 
 def _drip(text: str, argument: str) -> Behaviour:
-    return Behaviour(text=text, manner="drip", seconds=_seconds(text, argument or PACE))
+    return Behaviour(
+        text=text, mode="drip", seconds=_seconds(text, argument or DRIP_GAP)
+    )
 
 
 def _drip_body(text: str, argument: str) -> Behaviour:
-    seconds = _seconds(text, argument or PACE)
-    return Behaviour(text=text, manner="drip-body", seconds=seconds)
+    seconds = _seconds(text, argument or DRIP_GAP)
+    return Behaviour(text=text, mode="drip-body", seconds=seconds)
 
 
 def _garbage(text: str) -> Behaviour:
@@ -137,13 +139,13 @@ def _garbage(text: str) -> Behaviour:
     return Behaviour(text=text, answer=answer)
 
 
-_PLAIN: Final[dict[str, Callable[[str], Behaviour]]] = {
+_WITHOUT_ARGUMENT: Final[dict[str, Callable[[str], Behaviour]]] = {
     "ok": lambda text: Behaviour(text=text),
-    "hang": lambda text: Behaviour(text=text, manner="hang", deaf=True),
-    "close": lambda text: Behaviour(text=text, manner="close"),
-    "half-body": lambda text: Behaviour(text=text, manner="half-body"),
-    "reset-before": lambda text: Behaviour(text=text, manner="reset", deaf=True),
-    "reset-after": lambda text: Behaviour(text=text, manner="reset"),
+    "hang": lambda text: Behaviour(text=text, mode="hang", before_rules=True),
+    "close": lambda text: Behaviour(text=text, mode="close"),
+    "half-body": lambda text: Behaviour(text=text, mode="half-body"),
+    "reset-before": lambda text: Behaviour(text=text, mode="reset", before_rules=True),
+    "reset-after": lambda text: Behaviour(text=text, mode="reset"),
     "garbage": _garbage,
     "empty": lambda text: _body(text, ""),
     "unconfirmed": lambda text: _body(text, '{"events_received": 0}'),
@@ -151,7 +153,7 @@ _PLAIN: Final[dict[str, Callable[[str], Behaviour]]] = {
     "drip": lambda text: _drip(text, ""),
     "drip-body": lambda text: _drip_body(text, ""),
 }
-_TAKING: Final[dict[str, Callable[[str, str], Behaviour]]] = {
+_WITH_ARGUMENT: Final[dict[str, Callable[[str, str], Behaviour]]] = {
     "redirect": _redirect,
     "delay": _delay,
     "drip": _drip,

@@ -1,4 +1,4 @@
-"""The talk on one socket: requests in, answers out, whole, broken or not at all."""
+"""One connection: reads requests, and sends answers whole, broken or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .answer import Answer
 from .behaviour import OK, Behaviour
-from .rules import MAX_BODY
+from .rules import BODY_LIMIT
 from .wire import Request, WireError, arm_reset, encode_head, read_body, read_head
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Connection:
         self._counted = False
 
     def run(self) -> None:
-        """Until the client leaves, the answer ends it, or the sandbox stops."""
+        """Run until the client leaves, an answer ends it, or the sandbox stops."""
         try:
             while self._exchange():
                 pass
@@ -48,28 +48,28 @@ class Connection:
             self._socket.close()
 
     def _exchange(self) -> bool:
-        """One request and its answer; False where the connection ends with it."""
+        """Handle one request; False if the connection ends with it."""
         request = read_head(self._reader)
         if request is None:
             return False
         if self._endpoint.is_post(request) and not self._counted:
             self._counted = True
             self._endpoint.count_connection()
-        if self._endpoint.is_reset_unread(request):
+        if self._endpoint.reset_unread(request):
             arm_reset(self._socket)
             return False
         if request.awaits_continue:
             self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if not read_body(self._reader, request, limit=MAX_BODY):
+        if not read_body(self._reader, request, limit=BODY_LIMIT):
             return False
         answer = self._control.answer(request)
         if answer is not None:
             return self._send(answer, request, OK)
         behaviour, answer = self._endpoint.receive(request)
-        pause = behaviour.seconds if behaviour.manner == "whole" else 0.0
-        if self._waits(self._endpoint.delay + pause):
+        delay = behaviour.seconds if behaviour.mode == "whole" else 0.0
+        if self._wait(self._endpoint.delay + delay):
             return False
-        if behaviour.manner == "reset":
+        if behaviour.mode == "reset":
             arm_reset(self._socket)
             return False
         if answer is None:
@@ -80,33 +80,33 @@ class Connection:
     def _send(self, answer: Answer, request: Request, behaviour: Behaviour) -> bool:
         head = encode_head(answer, close=not request.keep_alive)
         body = b"" if request.method == "HEAD" else answer.body
-        if behaviour.manner == "drip":
+        if behaviour.mode == "drip":
             head, body, dripped = b"", b"", head + body
-        elif behaviour.manner == "drip-body":
+        elif behaviour.mode == "drip-body":
             body, dripped = b"", body
         else:
             dripped = b""
-        if behaviour.manner == "half-body":
+        if behaviour.mode == "half-body":
             body = body[: len(body) // 2]
         self._socket.sendall(head + body)
         for byte in dripped:
             self._socket.sendall(bytes((byte,)))
-            if self._waits(behaviour.seconds):
+            if self._wait(behaviour.seconds):
                 return False
-        return request.keep_alive and behaviour.manner not in ("close", "half-body")
+        return request.keep_alive and behaviour.mode not in ("close", "half-body")
 
-    def _waits(self, seconds: float) -> bool:
-        """True where the sandbox stops meanwhile."""
+    def _wait(self, seconds: float) -> bool:
+        """Wait; True if the sandbox stops meanwhile."""
         return seconds > 0 and self._stopping.wait(seconds)
 
     def _drain(self) -> None:
-        """Until the client leaves, or stopping shuts the socket."""
+        """Read until the client leaves, or stopping shuts the socket."""
         while self._socket.recv(64 * 1024):
             pass
 
     def _refuse(self, answer: Answer) -> None:
         with contextlib.suppress(OSError):
             self._socket.sendall(encode_head(answer, close=True) + answer.body)
-            # Closing with bytes unread would reset, and the answer might be lost.
+            # Closing with unread bytes would send a RST, and the answer might be lost.
             self._socket.shutdown(socket.SHUT_WR)
             self._drain()

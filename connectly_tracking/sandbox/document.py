@@ -1,4 +1,4 @@
-"""The documented body, as one table: every field, its kind, and what is required."""
+"""The documented body as one table: every field, its type, and what is required."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _KINDS: Final = {
     type(None): "null",
 }
 
-# Past it a number of seconds is a time after the year 5138: milliseconds were meant.
-MILLISECONDS: Final = 100_000_000_000
-GRACE: Final = 300  # seconds by which clocks may differ
+#: As seconds this is the year 5138, so milliseconds were meant.
+TOO_LARGE: Final = 100_000_000_000
+CLOCK_SKEW: Final = 300  # seconds by which two clocks may differ
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A rule that is broken: ``field`` as in ``payload.contents[0].id``, or empty."""
+class Problem:
+    """A broken rule; ``field`` is such as ``payload.contents[0].id``, or empty."""
 
     field: str
-    words: str
+    message: str
 
 
-Check = Callable[[Any, str], Iterator[Fault]]
+_Check = Callable[[Any, str], Iterator[Problem]]
 
 
 class DocumentError(ValueError):
-    """A body that breaks a documented rule; ``str()`` is what the caller is told."""
+    """A body that breaks a documented rule; ``str()`` is the message to the client."""
 
 
-def parse(body: bytes) -> dict[str, Any]:
+def parse_document(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``; numbers with a point are ``Decimal``."""
     try:
         document = json.loads(
@@ -58,14 +58,8 @@ def parse(body: bytes) -> dict[str, Any]:
     return document
 
 
-def check(document: dict[str, Any], *, now: float) -> None:
-    """Raise ``DocumentError`` with the first rule that is broken."""
-    for fault in faults(document, now=now):
-        raise DocumentError(fault.words)
-
-
-def faults(document: dict[str, Any], *, now: float) -> Iterator[Fault]:
-    """Every rule that is broken, in the order in which they are looked at."""
+def problems_in(document: dict[str, Any], *, now: float) -> Iterator[Problem]:
+    """Every broken rule, in the order of the checks. ``now`` is in Unix seconds."""
     yield from _EVENT(document, "")
     payload = document.get("payload")
     if not isinstance(payload, dict):
@@ -74,18 +68,18 @@ def faults(document: dict[str, Any], *, now: float) -> Iterator[Fault]:
         for field in ("currency", "value"):
             if field not in payload:
                 name = f"payload.{field}"
-                yield Fault(name, f"{name} is required for a Purchase")
-    name, moment = "payload.event_time", payload.get("event_time")
-    if not _is_number(moment):
+                yield Problem(name, f"{name} is required for a Purchase")
+    name, time = "payload.event_time", payload.get("event_time")
+    if not _is_number(time):
         return
-    if moment >= MILLISECONDS:
-        yield Fault(name, f"{name} must be in seconds, not milliseconds")
-    elif moment > now + GRACE:
-        yield Fault(name, f"{name} is in the future")
+    if time >= TOO_LARGE:
+        yield Problem(name, f"{name} must be in seconds, not milliseconds")
+    elif time > now + CLOCK_SKEW:
+        yield Problem(name, f"{name} is in the future")
 
 
 def order_id_of(body: bytes) -> str | None:
-    """The order a body speaks of, however wrong the rest of it is."""
+    """The order id in a body, however invalid the rest of it is."""
     try:
         order_id = json.loads(body)["payload"]["order_id"]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -94,7 +88,7 @@ def order_id_of(body: bytes) -> str | None:
 
 
 def _constant(name: str) -> None:
-    raise DocumentError(f"the body is not JSON: {name} is no JSON number")
+    raise DocumentError(f"the body is not JSON: {name} is not a JSON number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -117,45 +111,45 @@ def _is_number(value: Any) -> TypeGuard[int | Decimal]:
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
-def _string(value: Any, name: str) -> Iterator[Fault]:
+def _string(value: Any, name: str) -> Iterator[Problem]:
     if not isinstance(value, str):
-        yield Fault(name, f"{name} must be a string, not {_kind(value)}")
+        yield Problem(name, f"{name} must be a string, not {_kind(value)}")
 
 
-def _filled(value: Any, name: str) -> Iterator[Fault]:
+def _filled(value: Any, name: str) -> Iterator[Problem]:
     yield from _string(value, name)
     if value == "":
-        yield Fault(name, f"{name} must not be empty")
+        yield Problem(name, f"{name} must not be empty")
 
 
-def _event_name(value: Any, name: str) -> Iterator[Fault]:
+def _event_name(value: Any, name: str) -> Iterator[Problem]:
     yield from _filled(value, name)
     if isinstance(value, str) and value not in ("", "Purchase", "ViewContent"):
-        yield Fault(
+        yield Problem(
             name,
             f'{name} must be "Purchase" or "ViewContent", not {_quoted(value)}',
         )
 
 
-def _currency(value: Any, name: str) -> Iterator[Fault]:
+def _currency(value: Any, name: str) -> Iterator[Problem]:
     yield from _string(value, name)
     if isinstance(value, str) and not re.fullmatch("[A-Z]{3}", value):
-        yield Fault(
+        yield Problem(
             name,
             f"{name} must be an ISO 4217 code, three capital letters,"
             f" not {_quoted(value)}",
         )
 
 
-def _number(value: Any, name: str) -> Iterator[Fault]:
+def _number(value: Any, name: str) -> Iterator[Problem]:
     if not _is_number(value):
-        yield Fault(name, f"{name} must be a number, not {_kind(value)}")
+        yield Problem(name, f"{name} must be a number, not {_kind(value)}")
 
 
-def _list(of: Check) -> Check:
-    def check(value: Any, name: str) -> Iterator[Fault]:
+def _list(of: _Check) -> _Check:
+    def check(value: Any, name: str) -> Iterator[Problem]:
         if not isinstance(value, list):
-            yield Fault(name, f"{name} must be a list, not {_kind(value)}")
+            yield Problem(name, f"{name} must be a list, not {_kind(value)}")
             return
         for index, item in enumerate(value):
             yield from of(item, f"{name}[{index}]")
@@ -163,18 +157,18 @@ def _list(of: Check) -> Check:
     return check
 
 
-def _object(fields: Mapping[str, Check], *, required: tuple[str, ...] = ()) -> Check:
-    def check(value: Any, name: str) -> Iterator[Fault]:
+def _object(fields: Mapping[str, _Check], *, required: tuple[str, ...] = ()) -> _Check:
+    def check(value: Any, name: str) -> Iterator[Problem]:
         if not isinstance(value, dict):
-            yield Fault(name, f"{name} must be an object, not {_kind(value)}")
+            yield Problem(name, f"{name} must be an object, not {_kind(value)}")
             return
         prefix = f"{name}." if name else ""
         for key in value:
             if key not in fields:
-                yield Fault(f"{prefix}{key}", _unknown(key, prefix, fields))
+                yield Problem(f"{prefix}{key}", _unknown(key, prefix, fields))
         for key in required:
             if key not in value:
-                yield Fault(f"{prefix}{key}", f"{prefix}{key} is required")
+                yield Problem(f"{prefix}{key}", f"{prefix}{key} is required")
         for key, item in value.items():
             if key in fields:
                 yield from fields[key](item, f"{prefix}{key}")
@@ -182,7 +176,7 @@ def _object(fields: Mapping[str, Check], *, required: tuple[str, ...] = ()) -> C
     return check
 
 
-def _unknown(key: str, prefix: str, fields: Mapping[str, Check]) -> str:
+def _unknown(key: str, prefix: str, fields: Mapping[str, _Check]) -> str:
     outer, dot, _ = key.partition(".")
     if dot and outer in ("attribution", "payload", "meta_ctwa"):
         return (

@@ -1,4 +1,4 @@
-"""What a request earns: the rules' answer, or what the script has for it instead."""
+"""Decides on a request: the answer of the rules, or the script's next behaviour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .behaviour import OK, Behaviour
 from .document import order_id_of
-from .rules import is_endpoint, judge
+from .rules import apply_rules, is_endpoint
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Endpoint:
-    """``delay`` and ``meta_max_age`` are seconds and may change at any time."""
+    """``delay`` and ``meta_max_age`` are seconds, and may change at any time."""
 
     business_id: str
     api_key: str = field(repr=False)
@@ -38,8 +38,8 @@ class Endpoint:
         with self._counting:
             self.connections += 1
 
-    def is_reset_unread(self, request: Request) -> bool:
-        """Whether the script wants this connection reset before the body is read."""
+    def reset_unread(self, request: Request) -> bool:
+        """Record a reset before the body is read; False if the script has none."""
         if not self.is_post(request):
             return False
         behaviour = self.script.take_unread()
@@ -49,9 +49,9 @@ class Endpoint:
         return True
 
     def receive(self, request: Request) -> tuple[Behaviour, Answer | None]:
-        """Decide, and record what is decided. The answer is None where none is."""
+        """Decide on the behaviour and the answer, if any, and record them."""
         order_id = order_id_of(request.body)
-        ruled = judge(
+        ruled = apply_rules(
             request.method,
             request.path,
             request.fields,

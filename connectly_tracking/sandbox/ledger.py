@@ -1,4 +1,4 @@
-"""What the sandbox has seen: kept, counted, logged, awaited."""
+"""The requests so far: kept, counted, logged."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from .wire import Request
 
 _SECRETS: Final = frozenset({"x-api-key", "authorization", "proxy-authorization"})
-_GLANCE: Final = 0.1  # seconds after which a waiter looks again in any case
+_RECHECK: Final = 0.1  # seconds; a condition may depend on more than requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One request, and what was decided about it.
+    """One request and its answer.
 
-    ``status`` is None, and ``answer`` empty, where no byte of an answer is sent.
-    ``headers`` are named as they were sent; the key is ``***``.
+    ``status`` is None and ``answer`` empty if no byte of an answer was sent.
+    ``headers`` have their names as sent; the key is ``***``.
     """
 
     number: int  # from 1, never used again
@@ -41,7 +41,7 @@ class Received:
     behaviour: str
     status: int | None
     answer: str
-    counted: bool  # Connectly has recorded the event, whatever it answered
+    counted: bool  # Connectly has recorded the event, even if it was refused by Meta
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -92,8 +92,8 @@ class Ledger:
         answer: Answer | None,
         order_id: str | None,
     ) -> None:
-        """``answer`` is the one decided on, sent or not; None: none was."""
-        heard = answer is not None and not behaviour.silent
+        """``answer`` is the one decided on, if any, even if it is not sent."""
+        is_sent = answer is not None and not behaviour.is_silent
         headers = {
             name: "***" if name.lower() in _SECRETS else value
             for name, value in request.headers.items()
@@ -109,13 +109,15 @@ class Ledger:
                 received_at=datetime.now(UTC),
                 order_id=order_id,
                 behaviour=behaviour.text,
-                status=answer.status if answer and heard else None,
-                answer=answer.body.decode(errors="replace") if answer and heard else "",
+                status=answer.status if answer and is_sent else None,
+                answer=answer.body.decode(errors="replace")
+                if answer and is_sent
+                else "",
                 counted=answer is not None and answer.counted,
             )
             self._keep_one(received)
             if self._file is not None:
-                # Before the answer: a log never knows less than the client does.
+                # Before the answer, so that the log never knows less than the client.
                 self._file.write(json.dumps(received.as_json()) + "\n")
                 self._file.flush()
             self._changed.notify_all()
@@ -152,17 +154,17 @@ class Ledger:
             self.received_count = self.event_count = 0
             self._changed.notify_all()
 
-    def wait_until(self, true: Callable[[], bool], *, timeout: float) -> bool:
-        """``true`` is asked without the lock, after each request and now and then."""
+    def wait_until(self, condition: Callable[[], bool], *, timeout: float) -> bool:
+        """Wait for the condition, called without the lock; False after ``timeout``."""
         end = time.monotonic() + timeout
         while True:
             with self._changed:
                 number = self._number
-            if true():
+            if condition():
                 return True
             left = end - time.monotonic()
             if left <= 0:
                 return False
             with self._changed:
                 if number == self._number:
-                    self._changed.wait(min(left, _GLANCE))
+                    self._changed.wait(min(left, _RECHECK))

@@ -1,4 +1,4 @@
-"""A port, and a thread for each connection to it; stopping leaves nobody behind."""
+"""A port, and a thread for each connection to it; stopping ends them all."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Talk = Callable[[socket.socket, threading.Event], None]
+    Serve = Callable[[socket.socket, threading.Event], None]
 
 BACKLOG: Final = 256
 
 
 class Listener:
-    """``talk`` is run with each socket, closes it, and ends when the event is set."""
+    """``serve`` is called with each socket, and closes it once the event is set."""
 
-    def __init__(self, host: str, port: int, talk: Talk) -> None:
+    def __init__(self, host: str, port: int, serve: Serve) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server(
             (host, port), family=family, backlog=BACKLOG
         )
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
-        self._talk = talk
+        self._serve = serve
         self._stopping = threading.Event()
         self._woken, self._waker = socket.socketpair()
-        self._talks: dict[threading.Thread, socket.socket] = {}
+        self._sockets: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(
             target=self._accept, name=f"sandbox-{self.port}", daemon=True
@@ -43,8 +43,8 @@ class Listener:
         for sock in (self._socket, self._woken, self._waker):
             sock.close()
         with self._lock:
-            talks = list(self._talks.items())
-        for thread, sock in talks:
+            open_ = list(self._sockets.items())
+        for thread, sock in open_:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             thread.join()
@@ -65,12 +65,12 @@ class Listener:
             target=self._run, args=(sock,), name=self._thread.name, daemon=True
         )
         with self._lock:
-            self._talks[thread] = sock
+            self._sockets[thread] = sock
         thread.start()
 
     def _run(self, sock: socket.socket) -> None:
         try:
-            self._talk(sock, self._stopping)
+            self._serve(sock, self._stopping)
         finally:
             with self._lock:
-                del self._talks[threading.current_thread()]
+                del self._sockets[threading.current_thread()]

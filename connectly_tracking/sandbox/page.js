@@ -1,7 +1,7 @@
 "use strict";
 
 const SHOWN = 200;
-const DEEP = 32; // past it, and past LONG, JSON is shown as it came
+const DEEP = 32; // deeper or longer JSON is shown as it came
 const LONG = 65536;
 const LINE = 60;
 const WEEK = 7 * 86400;
@@ -16,7 +16,7 @@ let folded = !wide.matches;
 let about = { path: "" };
 let standing = "";
 
-// ---- Small tools. Whatever comes from outside is put in as text, never as markup.
+// ---- Helpers. What comes from outside is inserted as text, never as markup.
 
 function make(name, kind, text) {
   const element = document.createElement(name);
@@ -49,8 +49,7 @@ function ordinal(number) {
   return number + tail;
 }
 
-// ---- JSON: broken into lines and coloured, and not a character of a value changed,
-// so that 99.90 stays 99.90.
+// ---- JSON: broken into lines and coloured, with no value changed: 99.90 stays 99.90.
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/gs;
 
@@ -93,7 +92,7 @@ function tokens(text) {
   return found;
 }
 
-// Which brackets and commas stand on a line that is short enough to stay whole.
+// The brackets and commas of a list or object that fits on one line.
 function flat(found) {
   const whole = new Set();
   const open = [];
@@ -110,7 +109,7 @@ function flat(found) {
   return whole;
 }
 
-function draw(pre, found, faulty) {
+function draw(pre, found, marked) {
   const whole = flat(found);
   let depth = 0;
   const line = () => "\n" + "  ".repeat(depth);
@@ -121,9 +120,9 @@ function draw(pre, found, faulty) {
       pre.append(line());
     }
     if (kind === "key" || kind === "string" || kind === "number" || kind === "literal") {
-      const wrong = faulty.has(path);
+      const wrong = marked.has(path);
       const mark = put(pre, wrong ? "mark" : "span", `json-${kind}`, sign);
-      if (wrong) mark.title = faulty.get(path);
+      if (wrong) mark.title = marked.get(path);
     } else {
       pre.append(sign);
     }
@@ -138,31 +137,31 @@ function draw(pre, found, faulty) {
   });
 }
 
-function json(parent, text, faulty = new Map(), label = "JSON") {
+function json(parent, text, marked = new Map(), label = "JSON") {
   const pre = put(parent, "pre");
-  pre.tabIndex = 0; // so that the keys can scroll it
+  pre.tabIndex = 0; // so that it can be scrolled by keyboard
   pre.setAttribute("role", "group");
   pre.setAttribute("aria-label", label);
   const found = text.length > LONG ? null : tokens(text);
-  if (found) draw(pre, found, faulty);
+  if (found) draw(pre, found, marked);
   else pre.textContent = text;
 }
 
-// ---- What a request is, in words.
+// ---- A request in words.
 
-const STORIES = {
-  hang: "The request was read and left without an answer.",
-  "reset-before": "The connection was reset before anything was decided.",
-  "reset-after": "The connection was reset instead of answering.",
-  "half-body": "The answer broke off in the middle.",
+const EXPLANATIONS = {
+  hang: "The request was read but never answered.",
+  "reset-before": "The connection was reset before the event was handled.",
+  "reset-after": "The connection was reset instead of an answer.",
+  "half-body": "Only half of the answer was sent.",
   close: "The connection was closed after the answer.",
-  drip: "The answer came byte by byte.",
-  "drip-body": "The body of the answer came byte by byte.",
+  drip: "The answer was sent byte by byte.",
+  "drip-body": "The body of the answer was sent byte by byte.",
   delay: "The answer was late.",
-  garbage: "A page came instead of JSON, as from a guest Wi-Fi.",
+  garbage: "The answer was a web page, such as the login page of a guest Wi-Fi.",
   empty: "The answer was empty.",
   unconfirmed: "The answer said that no event was received.",
-  redirect: "The answer named another address.",
+  redirect: "The answer was a redirect.",
 };
 
 function stateOf(seen) {
@@ -175,7 +174,7 @@ function verdictOf(seen, state) {
   if (seen.status === null) return "no answer";
   if (state === "mute") return "answer cut off";
   if (seen.status < 300) return "not confirmed";
-  if (seen.status < 400) return "sent elsewhere";
+  if (seen.status < 400) return "redirected";
   if (seen.status >= 500) return "failed";
   return "refused";
 }
@@ -184,13 +183,13 @@ function consequence(seen, state) {
   if (state === "good") return "";
   if (seen.counted && seen.status >= 400)
     return "Connectly has counted the event; Meta refused it. Sending it again would count it twice.";
-  if (seen.counted) return "Connectly has counted the event, but the shop cannot know.";
+  if (seen.counted) return "Connectly has counted the event, but the shop cannot know that.";
   if (seen.status === 401)
-    return "The key is wrong, not the event: every other event would be answered the same.";
+    return "The key is wrong, not the event: every event would get this answer.";
   if (seen.status === 404)
-    return "The address is wrong, not the event: every other event would be answered the same.";
+    return "The address is wrong, not the event: every event would get this answer.";
   if (seen.status === null || seen.status >= 500 || seen.status === 429)
-    return "Nothing was counted; sending it again is right.";
+    return "Nothing was counted. It is right to send it again.";
   return "Nothing was counted.";
 }
 
@@ -207,7 +206,7 @@ function placed(eventTime, arrived) {
     return null;
   const gap = arrived.getTime() / 1000 - eventTime;
   const when = new Date(eventTime * 1000);
-  if (Math.abs(gap) < 2) return { when, words: "placed as it arrived" };
+  if (Math.abs(gap) < 2) return { when, words: "placed when it arrived" };
   const side = gap > 0 ? "before" : "after";
   return { when, words: `placed ${span(Math.abs(gap))} ${side} it arrived`, late: gap > WEEK };
 }
@@ -227,7 +226,7 @@ function fact(parent, name, value) {
   put(parent, "dd", "code", value);
 }
 
-// The values of a body by their paths: strings as they read, numbers as they came.
+// The values of a body by their paths; numbers are kept as text.
 function values(text) {
   const found = new Map();
   for (const { kind, path, sign } of tokens(text) ?? [])
@@ -266,7 +265,7 @@ function repeats(seen) {
     (one) => one.order === seen.order_id && one.number < seen.number);
   if (!same.length) return null;
   const equal = same.every((one) => one.body === seen.body);
-  return { equal, words: `${ordinal(same.length + 1)} time, ${equal ? "same bytes" : "other bytes!"}` };
+  return { equal, words: `${ordinal(same.length + 1)} time, ${equal ? "same bytes" : "different bytes!"}` };
 }
 
 function remarks(article, seen, order) {
@@ -274,34 +273,34 @@ function remarks(article, seen, order) {
   const again = repeats(seen);
   if (again) put(tags, "span", again.equal ? "tag" : "tag loud", again.words);
   if (seen.behaviour !== "ok") {
-    const tag = put(tags, "span", "tag told", "told to: ");
+    const tag = put(tags, "span", "tag told", "behaviour: ");
     put(tag, "code", "", seen.behaviour);
   }
-  if (order?.late) put(tags, "span", "tag loud", "Meta takes no event older than 7 days");
+  if (order?.late) put(tags, "span", "tag loud", "Meta refuses events older than 7 days");
   if (tags.childNodes.length) article.append(tags);
 }
 
-function wrongs(parent, seen, state) {
+function problems(parent, seen, state) {
   const told = seen.behaviour !== "ok";
-  const box = make("section", "wrong");
-  const title = told ? "What happened" : state === "bad" ? "What is wrong" : "";
+  const box = make("section", "problem-box");
+  const title = told ? "What happened" : state === "bad" ? "Problems" : "";
   if (title) put(box, "h4", "", title);
-  const story = STORIES[seen.behaviour.split(":")[0]];
+  const explanation = EXPLANATIONS[seen.behaviour.split(":")[0]];
   if (told)
-    put(box, "p", "", story ?? "The sandbox was told to answer so.");
+    put(box, "p", "", explanation ?? "The sandbox was told to give this answer.");
   const answered = object(parsed(seen.answer)).message;
-  if (!told && state === "bad" && !seen.faults.length)
+  if (!told && state === "bad" && !seen.problems.length)
     put(box, "p", "", typeof answered === "string" ? answered : seen.answer);
-  if (seen.faults.length) {
-    if (told) put(box, "p", "", "By its rules it would have refused the event besides:");
-    const faults = put(box, "ul", "faults");
-    for (const { field, words } of seen.faults) {
-      const item = put(faults, "li");
-      if (field && words.startsWith(field)) {
+  if (seen.problems.length) {
+    if (told) put(box, "p", "", "The event itself is invalid, too:");
+    const items = put(box, "ul", "problems");
+    for (const { field, message } of seen.problems) {
+      const item = put(items, "li");
+      if (field && message.startsWith(field)) {
         put(item, "code", "", field);
-        item.append(words.slice(field.length));
+        item.append(message.slice(field.length));
       } else {
-        item.append(words);
+        item.append(message);
       }
     }
   }
@@ -312,10 +311,10 @@ function wrongs(parent, seen, state) {
 
 function answer(parent, seen) {
   const box = put(parent, "section", "answer");
-  put(box, "h4", "", "The API’s answer");
+  put(box, "h4", "", "Answer");
   if (seen.status === null) put(box, "p", "quiet", "None.");
   else if (seen.answer.length && seen.answer.length < 40) put(box, "code", "short", seen.answer);
-  else if (seen.answer) json(box, seen.answer, new Map(), "The API’s answer");
+  else if (seen.answer) json(box, seen.answer, new Map(), "Answer");
   else put(box, "p", "quiet", `${seen.status}, without a body.`);
 }
 
@@ -323,11 +322,11 @@ function body(parent, seen) {
   const details = put(parent, "details", "body");
   details.open = !folded;
   const size = new TextEncoder().encode(seen.body).length;
-  const summary = put(details, "summary", "", "What was sent");
-  put(summary, "span", "quiet", seen.body ? ` ${plural(size, "byte")}` : " nothing that was read");
+  const summary = put(details, "summary", "", "Request body");
+  put(summary, "span", "quiet", seen.body ? ` ${plural(size, "byte")}` : " not read");
   if (!seen.body) return;
-  const faulty = new Map(seen.faults.map(({ field, words }) => [field, words]));
-  json(details, seen.body, faulty, "The event as it was sent");
+  const marked = new Map(seen.problems.map(({ field, message }) => [field, message]));
+  json(details, seen.body, marked, "Request body");
 }
 
 function card(seen) {
@@ -340,7 +339,7 @@ function card(seen) {
   remarks(article, seen, order);
   const inside = put(article, "div", "inside");
   const left = put(inside, "div", "left");
-  wrongs(left, seen, state);
+  problems(left, seen, state);
   const facts = put(left, "dl", "facts");
   if (order) {
     put(facts, "dt", "", "order");
@@ -361,7 +360,7 @@ function card(seen) {
   return item;
 }
 
-// ---- The list, the counters, the news.
+// ---- The list, the counters, the announcements.
 
 function count() {
   const sums = { good: 0, bad: 0, mute: 0 };
@@ -400,7 +399,7 @@ function show(seen, quietly) {
   const hidden = seen.received_count - list.children.length;
   at("rest").hidden = hidden <= 0;
   at("rest").textContent = `${plural(hidden, "older event")} not shown` +
-    (seen.received_count > records.size ? `; the counts beside “received” are of the newest ${records.size}.` : ".");
+    (seen.received_count > records.size ? `; all counts but “received” are of the newest ${records.size}.` : ".");
   at("empty").hidden = list.children.length > 0;
   at("fold").hidden = at("clear").hidden = !list.children.length;
 }
@@ -412,7 +411,7 @@ function pending({ behaviours, delay }) {
   at("banner").hidden = !behaviours.length && !delay;
   at("behave").hidden = !behaviours.length;
   const fine = behaviours.every(({ behaviour }) => behaviour === "ok") && !delay;
-  at("banner-title").textContent = fine ? "Told to behave" : "Misbehaving";
+  at("banner-title").textContent = fine ? "Behaving" : "Misbehaving";
   at("pending").replaceChildren();
   behaviours.forEach(({ behaviour, times, order_id: order }, index) => {
     const item = put(at("pending"), "li", "", index && behaviours[index - 1].order_id === order ? "then " : "");
@@ -424,7 +423,7 @@ function pending({ behaviours, delay }) {
     }
     if (times === null) item.append(", until reset");
   });
-  if (delay) put(at("pending"), "li", "", `every answer waits ${plural(delay, "second")}`);
+  if (delay) put(at("pending"), "li", "", `every answer is delayed by ${plural(delay, "second")}`);
 }
 
 function linked(state, words) {
@@ -446,7 +445,7 @@ async function ask(path, method = "GET", document) {
   return said;
 }
 
-// One look at a time: two would show an event twice.
+// One request at a time: two would show an event twice.
 let looking = Promise.resolve();
 function look(method) {
   looking = looking.then(() => poll(method));
@@ -455,7 +454,7 @@ function look(method) {
 
 async function poll(method) {
   try {
-    // Whoever answers after a silence may be another sandbox.
+    // After a silence it may be another sandbox that answers.
     const known = !away;
     if (away) {
       about = await ask("about");
@@ -501,7 +500,7 @@ function example() {
 function wanted(behaviour) {
   const scope = at("script").elements.scope.value;
   const document = { behaviour };
-  // 500*2 says by itself how many times.
+  // 500*2 already has a number of times.
   const counted = /^[^:]+\*\s*[0-9]+$/.test(behaviour);
   if (scope === "once" && !counted) document.times = 1;
   if (scope === "times" && !counted) document.times = Number(at("times").value);
@@ -512,17 +511,17 @@ function wanted(behaviour) {
 async function misbehave(behaviour) {
   try {
     pending(await ask("behaviours", "POST", wanted(behaviour)));
-    at("fault").textContent = "";
+    at("error").textContent = "";
     at("news").textContent = `${at("banner-title").textContent}: ${at("pending").textContent}`;
-  } catch (fault) {
-    at("fault").textContent = fault.message;
+  } catch (error) {
+    at("error").textContent = error.message;
   }
 }
 
 for (const button of at("script").querySelectorAll("[data-behaviour]"))
   button.addEventListener("click", () => misbehave(button.dataset.behaviour
     .replace("SECONDS", () => at("seconds").value)
-    .replace("WORDS", () => at("words").value)));
+    .replace("MESSAGE", () => at("message").value)));
 
 at("script").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -541,7 +540,7 @@ at("script").addEventListener("input", scoped);
 at("behave").addEventListener("click", async () => {
   try {
     pending(await ask("behaviours", "DELETE"));
-    at("news").textContent = "It behaves again.";
+    at("news").textContent = "The sandbox behaves again.";
     at("misbehave").querySelector("summary").focus();
   } catch {
     linked("bad", "The sandbox does not answer");
@@ -556,7 +555,7 @@ at("clear").addEventListener("click", async () => {
 
 function fold(on) {
   folded = on;
-  at("fold").textContent = on ? "Unfold the JSON" : "Fold the JSON";
+  at("fold").textContent = on ? "Expand JSON" : "Collapse JSON";
   at("fold").setAttribute("aria-pressed", String(on));
   for (const details of list.querySelectorAll("details")) details.open = !on;
 }

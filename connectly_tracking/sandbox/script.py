@@ -1,4 +1,4 @@
-"""Which behaviour is next, for everybody or for one order."""
+"""Which behaviour is next, for all events or for one order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from .behaviour import OK, Behaviour
 
-# After a colon everything belongs to the behaviour, a star included.
+# After a colon, a star belongs to the behaviour.
 _COUNTED: Final = re.compile(r"([^:]+?)\s*[*×]\s*([0-9]+)", re.DOTALL)  # noqa: RUF001
 
 
@@ -22,7 +22,7 @@ class Step:
 
 
 class Script:
-    """Steps queue up; those of an order go before those for everybody."""
+    """Queues of steps; those for an order come before those for all events."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,7 +35,7 @@ class Script:
         times: int | None = None,
         order_id: str | None = None,
     ) -> None:
-        """Raises ``ValueError`` for what is not understood, and then adds nothing."""
+        """Raises ValueError for an unknown behaviour, and then adds nothing."""
         if order_id is not None and not isinstance(order_id, str):
             raise ValueError(f"order_id must be a string or None, not {order_id!r}")
         steps = _steps(behaviour, times)
@@ -50,13 +50,13 @@ class Script:
             return self._take(order_id) or self._take(None) or OK
 
     def take_unread(self) -> Behaviour | None:
-        """A reset that is due whatever the order; so the body need not be read."""
+        """Take a reset-before that is next for all orders: the body stays unread."""
         with self._lock:
             queue = self._steps.get(None)
             if queue is None or len(self._steps) > 1:
                 return None
             behaviour = queue[0].behaviour
-            if not (behaviour.deaf and behaviour.manner == "reset"):
+            if not (behaviour.before_rules and behaviour.mode == "reset"):
                 return None
             return self._take(None)
 
@@ -92,23 +92,25 @@ class Script:
 
 def _steps(behaviour: str | Sequence[str], times: int | None) -> list[Step]:
     if times is not None and (type(times) is not int or times < 1):
-        raise ValueError(f"times must be a whole number from 1, or None, not {times!r}")
+        raise ValueError(
+            f"times must be a whole number, 1 or greater, or None, not {times!r}"
+        )
     if isinstance(behaviour, str):
         return [_step(behaviour, times)]
     if not isinstance(behaviour, Sequence):
-        raise ValueError(f"a behaviour is a string or a list, not {behaviour!r}")
+        raise ValueError(f"a behaviour must be a string or a list, not {behaviour!r}")
     if times is not None or not behaviour:
-        raise ValueError('times goes with one behaviour; in a list, write "500*2"')
+        raise ValueError('times is for one behaviour; in a list, write "500*2"')
     *first, last = behaviour
     return [*(_step(text, None, otherwise=1) for text in first), _step(last, None)]
 
 
 def _step(text: str, times: int | None, *, otherwise: int | None = None) -> Step:
     if not isinstance(text, str):
-        raise ValueError(f"a behaviour is a string, not {text!r}")
+        raise ValueError(f"a behaviour must be a string, not {text!r}")
     counted = _COUNTED.fullmatch(text)
     if counted is None:
         return Step(Behaviour.from_text(text), times or otherwise)
     if times is not None or not int(counted[2]):
-        raise ValueError(f"{text!r}: say how many times once, and at least once")
+        raise ValueError(f"{text!r}: give the number of times once, and at least 1")
     return Step(Behaviour.from_text(counted[1]), int(counted[2]))

@@ -1,4 +1,4 @@
-"""The sandbox itself: start, stop, ask, await."""
+"""The sandbox itself: start, stop, misbehave, wait."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 class Sandbox:
     """A fake of Connectly's endpoint, for one business and one key.
 
-    ``port`` 0 lets the kernel choose; a sandbox that is stopped and started again
-    keeps its port, its requests and its behaviours. Each request is one JSON line in
-    ``log``, written before it is answered. ``delay`` and ``meta_max_age`` (the age
-    past which Meta refuses an event; None: never) are seconds. The newest ``keep``
-    requests are kept.
+    ``port`` 0 is any free port. A sandbox that is stopped and started again keeps its
+    port, its requests and its behaviours. Each request is written to ``log`` as a JSON
+    line before it is answered. ``delay`` and ``meta_max_age`` (the age from which Meta
+    refuses an event; None: never) are seconds. The newest ``keep`` requests are kept.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class Sandbox:
         self._switch = threading.Lock()
 
     def start(self) -> Self:
-        """Raises ``OSError`` where the port is taken."""
+        """Raises OSError if the port is taken."""
         with self._switch:
             if self._listener is not None:
-                raise RuntimeError("this sandbox has been started already")
+                raise RuntimeError("this sandbox is already running")
             self._ledger.open()
             try:
-                self._listener = Listener(self._host, self._port, self._talk)
+                self._listener = Listener(self._host, self._port, self._serve)
             except BaseException:
                 self._ledger.close()
                 raise
@@ -73,7 +72,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Ends every connection, whatever hangs on it. Does nothing the second time."""
+        """End every connection, even one that hangs. May be called again."""
         with self._switch:
             if self._listener is not None:
                 self._listener.stop()
@@ -86,40 +85,40 @@ class Sandbox:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def _talk(self, sock: socket.socket, stopping: threading.Event) -> None:
+    def _serve(self, sock: socket.socket, stopping: threading.Event) -> None:
         Connection(sock, stopping, endpoint=self._endpoint, control=self._control).run()
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end."""
+        """The base URL, without a trailing slash."""
         if not self._port:
-            raise RuntimeError("the port is known once the sandbox has been started")
+            raise RuntimeError("the port is not known until the sandbox is started")
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
     @property
     def requests(self) -> list[Received]:
-        """Every request but those for the page and its neighbours, oldest first."""
+        """Every request except those of the page, oldest first."""
         return self._ledger.requests
 
     @property
     def events(self) -> list[Received]:
-        """The requests that Connectly has counted, whatever became of the answer."""
+        """The requests that Connectly has counted, even if the answer was lost."""
         return self._ledger.events
 
     @property
     def received_count(self) -> int:
-        """How many requests came since ``clear``, those no longer kept included."""
+        """How many requests came since `clear`, kept or not."""
         return self._ledger.received_count
 
     @property
     def event_count(self) -> int:
-        """How many events were counted since ``clear``, likewise."""
+        """How many events were counted since `clear`, kept or not."""
         return self._ledger.event_count
 
     @property
     def connections(self) -> int:
-        """How many connections ever carried a POST to the endpoint."""
+        """How many connections have carried a POST to the endpoint."""
         return self._endpoint.connections
 
     @property
@@ -133,7 +132,7 @@ class Sandbox:
 
     @property
     def behaviours(self) -> list[dict[str, Any]]:
-        """What is still to happen: ``behaviour``, ``times``, ``order_id`` of each."""
+        """The steps to come: ``behaviour``, ``times`` and ``order_id`` of each."""
         return self._script.pending()
 
     def behave(
@@ -143,28 +142,28 @@ class Sandbox:
         times: int | None = None,
         order_id: str | None = None,
     ) -> None:
-        """Misbehave: ``"500"``, ``"429:4"``, ``"hang"``, … (``behaviour.KNOWN``).
+        """Misbehave: ``"500"``, ``"429:4"``, ``"hang"``, … (`behaviour.SPELLINGS`).
 
-        ``times`` None is until something else is asked for; several calls queue up.
-        ``"500*2"`` is twice; in a list each but the last is for once. What is asked
-        for an order goes before what is asked for all. Raises ``ValueError``.
+        ``times`` None lasts until the next call; other calls queue up. ``"500*2"`` is
+        twice. In a list, each but the last is once. A behaviour for an order comes
+        before one for all. Raises ValueError if it is unknown.
         """
         self._script.add(behaviour, times=times, order_id=order_id)
 
     def wait_for(
         self, condition: Callable[[Sandbox], object], *, timeout: float = 10.0
     ) -> None:
-        """Until ``condition(sandbox)`` is true. Raises ``TimeoutError``."""
+        """Wait until ``condition(sandbox)`` is true. Raises TimeoutError."""
         if self._ledger.wait_until(lambda: bool(condition(self)), timeout=timeout):
             return
         last = [received.status for received in self.requests[-5:]]
         raise TimeoutError(
-            f"not so within {timeout:g} s; requests: {self.received_count},"
+            f"not true within {timeout:g} s; requests: {self.received_count},"
             f" events counted: {self.event_count}, last statuses: {last},"
-            f" still to happen: {self.behaviours}"
+            f" behaviours to come: {self.behaviours}"
         )
 
     def clear(self) -> None:
-        """Forget events and behaviours; connections and the log stay."""
+        """Forget requests and behaviours; connections and the log stay."""
         self._ledger.clear()
         self._script.clear()

@@ -1,4 +1,4 @@
-"""Just enough HTTP/1.1 for a server that must be able to break it."""
+"""Just enough HTTP/1.1 for a server that can break it on purpose."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LENGTH: Final = re.compile("[0-9]{1,18}")
 
 
 class WireError(Exception):
-    """What came is no HTTP that this server reads; the connection cannot go on."""
+    """Not the HTTP that this server reads; the connection must end."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class WireError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """``headers`` as they were sent, ``fields`` by their lower-case names."""
+    """``headers`` have their names as sent, ``fields`` theirs in lower case."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Request:
 
 
 def read_head(reader: BufferedReader) -> Request | None:
-    """None where the client is done. Raises ``WireError``."""
+    """None if the client has closed the connection. Raises WireError."""
     line = _line(reader, _MAX_HEAD)
     if line is None:
         return None
@@ -63,7 +63,7 @@ def read_head(reader: BufferedReader) -> Request | None:
             raise WireError(400, "a header line is not HTTP/1.1")
         name, value = field.groups()
         lower = name.lower()
-        # As RFC 9110 reads a header that is sent twice.
+        # As RFC 9110 joins a header that is sent twice.
         fields[lower] = f"{fields[lower]}, {value}" if lower in fields else value
         headers[name] = fields[lower]
     if line is None:
@@ -79,9 +79,9 @@ def read_head(reader: BufferedReader) -> Request | None:
 
 
 def read_body(reader: BufferedReader, request: Request, *, limit: int) -> bool:
-    """False where the client leaves in the middle. Raises ``WireError``.
+    """False if the client leaves before the end. Raises WireError.
 
-    Of a body over ``limit`` bytes, one byte more than that is kept.
+    Of a body over ``limit`` bytes, only ``limit`` + 1 bytes are kept.
     """
     if "transfer-encoding" in request.fields:
         raise WireError(411, "send Content-Length, not Transfer-Encoding")
@@ -112,12 +112,12 @@ def encode_head(answer: Answer, *, close: bool) -> bytes:
 
 
 def arm_reset(sock: socket.socket) -> None:
-    """Closing ``sock`` sends a RST, not a FIN."""
+    """Make closing ``sock`` send a RST instead of a FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _line(reader: BufferedReader, limit: int) -> str | None:
-    """A line without its end; None where the client has left in the middle."""
+    """A line without its end; None if the client left before it."""
     line = reader.readline(max(limit, 0) + 2)
     if line.endswith(b"\n"):
         return line.rstrip(b"\r\n").decode("latin-1")

@@ -16,13 +16,13 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def connectly_capture(context: Context, endpoint: str = "") -> SafeString:
-    """The script that tells the shop of a landing: for pages from a cache or a CDN.
+    """Render the script that reports a landing, for pages from a cache or a CDN.
 
-    ``endpoint``: the whole URL of the capture endpoint, where the page is served from
-    another host than the shop; else it is that of ``connectly_tracking.urls``.
+    ``endpoint`` is the full URL of the capture endpoint if the page is served from
+    another host. By default it is the URL in ``connectly_tracking.urls``.
     """
     source = static("connectly_tracking/capture.js")
-    # A literal in a template passes for safe.
+    # Escaped here, since a literal in a template is marked as safe.
     url = escape(endpoint) if endpoint else reverse("connectly_tracking:capture")
     nonce = _nonce(context)
     if nonce:
@@ -38,6 +38,6 @@ def connectly_capture(context: Context, endpoint: str = "") -> SafeString:
 
 
 def _nonce(context: Context) -> Any:
-    """Of Django's own content security policy, or of django-csp."""
+    """The nonce of Django's content security policy, or of django-csp."""
     request = context.get("request")
     return context.get("csp_nonce") or getattr(request, "csp_nonce", None)

@@ -1,6 +1,6 @@
 """For a shop's own tests: does my checkout really report its orders?
 
-A pytest plugin, beside pytest-django; name it in the ``conftest.py`` at the root::
+A pytest plugin, used with pytest-django. Name it in the ``conftest.py`` at the root::
 
     pytest_plugins = ["connectly_tracking.testing"]
 
@@ -12,13 +12,13 @@ A pytest plugin, beside pytest-django; name it in the ``conftest.py`` at the roo
         connectly_deliver()
         connectly_reported("ORD-1", value="49.99", currency="USD", click=click)
 
-``plugin`` has the fixtures, ``cases`` the same for Django's own test cases. What both
-stand on: ``link`` lands a customer, ``delivery`` sends, ``assertions`` compares and
-explains, ``connection`` points the settings at a sandbox, ``process`` forgets.
+``plugin`` has the fixtures, ``cases`` the same for Django's own test cases. Both use
+``connection``, which points the settings at a sandbox, ``scenario``, which lands a
+customer and sends events, and ``assertions``.
 
 Nothing in the app imports this package, and only ``plugin`` imports pytest.
 PYTEST_DONT_REWRITE: a conftest may import from here before it names the plugin.
 """
 
-#: Not an import: pytest loads the fixtures, nobody else needs pytest.
+#: By name, since only pytest may load the fixtures.
 pytest_plugins = ["connectly_tracking.testing.plugin"]

@@ -1,4 +1,4 @@
-"""Whether an order was reported, and if not so, in words why not."""
+"""Asserts that an order was reported or not; a failure says why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import router
 from django.utils import timezone
 
-from ..api.values import legible, text_of
+from ..api.values import id_text, safe_id
 from ..models import Conversion, DeliveryAttempt, EventName, Reason, State
 from ..reports.explanation import explain
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
     OrderId = str | int | UUID
 
-SHOWN: Final = 10  # other orders that a message names
+MAX_NAMED: Final = 10  # other orders in a message
 
 _WAITING: Final = (State.PENDING, State.SENDING)
 _HINTS: Final = {
     "waiting": (
-        "In a test nothing is sent by itself: deliver first. With later=True also what "
-        "waits for its time goes out."
+        "In a test nothing is sent by itself: deliver first. With later=True, events "
+        "that are not due yet are sent, too."
     ),
     Reason.NOT_ATTRIBUTED: (
-        "Did this customer land by the ad's link before, with the same client? Is the "
-        "request passed on, or the order bound?"
+        "Did this customer open the ad's link before, with the same client? Is the "
+        "request passed to the signal, or the order bound to the click?"
     ),
 }
 
@@ -46,11 +46,11 @@ def assert_reported(
     click: Attribution | None = None,
     **payload: object,
 ) -> dict[str, Any]:
-    """That Connectly has counted the order, and with what was expected.
+    """Assert that Connectly has counted the order, with the given fields.
 
-    ``payload`` names further fields: ``currency``, ``event_time`` (also a datetime),
-    ``content_ids``, ``num_items``, … Returns the document that was sent, numbers with a
-    point as Decimal.
+    ``payload`` are further fields: ``currency``, ``event_time`` (also a datetime),
+    ``content_ids``, ``num_items``, … Returns the document that was sent; numbers with a
+    point are Decimal.
     """
     __tracebackhide__ = True
     _check(order_id)
@@ -65,7 +65,7 @@ def assert_reported(
         *_differences(_click_in(document), _click_of(click)),
     ]
     if differences:
-        head = f"Order {legible(order_id)} was reported, but not as expected:"
+        head = f"Order {safe_id(order_id)} was reported, but not as expected:"
         sent = f"Sent: {event.body.decode()}"
         raise AssertionError("\n".join([head, *differences, sent]))
     return document
@@ -74,22 +74,26 @@ def assert_reported(
 def assert_not_reported(
     sandbox: Sandbox, order_id: OrderId, *, reason: str | None = None
 ) -> None:
-    """That Connectly has not counted the order, and is not going to.
+    """Assert that Connectly has not counted the order, and will not.
 
-    ``reason`` is the code that says why; without it an order that was never recorded
-    will do as well.
+    ``reason`` is the expected code. Without it, an order that was never recorded
+    passes, too.
     """
     __tracebackhide__ = True
     _check(order_id)
     if reason is not None and reason not in Reason.values:
-        raise ValueError(f"no reason {reason!r}; they are: {', '.join(Reason.values)}")
-    number, rows = legible(order_id), list(_rows_of(order_id))
+        raise ValueError(
+            f"unknown reason {reason!r}; known: {', '.join(Reason.values)}"
+        )
+    number, rows = safe_id(order_id), list(_rows_of(order_id))
     if event := _event_of(sandbox, order_id):
         raise AssertionError(
             f"Order {number} was reported.\nSent: {event.body.decode()}"
         )
     if any(row.state in _WAITING for row in rows):
-        raise AssertionError(f"Order {number} is still to be sent.\n{explain(number)}")
+        raise AssertionError(
+            f"Order {number} is waiting to be sent.\n{explain(number)}"
+        )
     if reason is None or any(row.reason == reason for row in rows):
         return
     found = ", ".join(row.reason for row in rows) or "none, it was never recorded"
@@ -100,15 +104,15 @@ def assert_not_reported(
 
 
 def _check(order_id: object) -> None:
-    """Of what can be no order's id, "was not reported" would always hold."""
+    """Refuse a mistake for which "was not reported" would always be true."""
     __tracebackhide__ = True
-    if not text_of(order_id):
-        raise TypeError(f"{order_id!r} is no order's id; pass what Purchase was given")
+    if not id_text(order_id):
+        raise TypeError(f"{order_id!r} is not an order id; pass the id of the Purchase")
 
 
 def _event_of(sandbox: Sandbox, order_id: OrderId) -> Received | None:
-    """The newest; one that is sent twice has the same bytes."""
-    number = legible(order_id)
+    """The newest, if any; an event that is sent twice has the same bytes."""
+    number = safe_id(order_id)
     found = [event for event in sandbox.events if event.order_id == number]
     return found[-1] if found else None
 
@@ -119,11 +123,11 @@ def _purchases() -> ConversionQuerySet:
 
 
 def _rows_of(order_id: OrderId) -> ConversionQuerySet:
-    return _purchases().of_order(legible(order_id))
+    return _purchases().of_order(safe_id(order_id))
 
 
 def _why_not(order_id: OrderId) -> Iterator[str]:
-    yield f"Order {legible(order_id)} was not reported."
+    yield f"Order {safe_id(order_id)} was not reported."
     yield explain(order_id)
     rows = list(_rows_of(order_id))
     for row in rows:
@@ -131,7 +135,7 @@ def _why_not(order_id: OrderId) -> Iterator[str]:
     if hint := next(filter(None, map(_hint_for, rows)), None):
         yield hint
     if not rows:
-        yield _recorded()
+        yield _recorded_orders()
 
 
 def _answer_to(row: Conversion) -> Iterator[str]:
@@ -139,18 +143,18 @@ def _answer_to(row: Conversion) -> Iterator[str]:
     if last := attempts.order_by("started_at").last():
         code = f" {last.status_code}" if last.status_code else ""
         detail = f": {last.detail}" if last.detail else ""
-        yield f"The last answer: {last.get_outcome_display()}{code}{detail}"
+        yield f"Last answer: {last.get_outcome_display()}{code}{detail}"
 
 
 def _hint_for(row: Conversion) -> str | None:
     return _HINTS.get("waiting" if row.state in _WAITING else row.reason)
 
 
-def _recorded() -> str:
-    rows = list(_purchases().order_by("id")[: SHOWN + 1])
-    named = [f"{row.order_id or '-'} ({row.state})" for row in rows[:SHOWN]]
-    more = ["…"] if len(rows) > SHOWN else []
-    return f"Orders that were recorded: {', '.join(named + more) or 'none'}."
+def _recorded_orders() -> str:
+    rows = list(_purchases().order_by("id")[: MAX_NAMED + 1])
+    named = [f"{row.order_id or '-'} ({row.state})" for row in rows[:MAX_NAMED]]
+    more = ["…"] if len(rows) > MAX_NAMED else []
+    return f"Recorded orders: {', '.join(named + more) or 'none'}."
 
 
 def _differences(sent: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:
@@ -161,7 +165,7 @@ def _differences(sent: dict[str, Any], expected: dict[str, Any]) -> Iterator[str
 
 
 def _plain(value: object) -> object:
-    """As JSON has it."""
+    """The value as it is after a way through JSON."""
     match value:
         case datetime():
             aware = timezone.make_aware(value) if timezone.is_naive(value) else value

@@ -1,4 +1,4 @@
-"""The same for Django's own test cases; pytest is not needed."""
+"""The fixtures as methods, for Django's own test cases; pytest is not needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.test import override_settings
 
-from .. import wakeup
+from ..wakeup import publisher
 from .assertions import assert_not_reported, assert_reported
 from .connection import connected
-from .delivery import deliver
-from .link import land
+from .scenario import deliver_to, follow_link
 
 if TYPE_CHECKING:
     from django.test import TransactionTestCase
@@ -32,18 +31,18 @@ class ConnectlyMixin(_Case):
 
     def setUp(self) -> None:
         super().setUp()
-        given = getattr(settings, "CONNECTLY_TRACKING", {})
-        self.sandbox, changed = self.enterContext(connected(given))
+        configured = getattr(settings, "CONNECTLY_TRACKING", {})
+        self.sandbox, changed = self.enterContext(connected(configured))
         self.enterContext(override_settings(CONNECTLY_TRACKING=changed))
-        wakeup.mute()
+        publisher.mute()
 
     def land(self, path: str = "/", **options: Any) -> Attribution | None:
         """As the fixture ``connectly_landing``."""
-        return land(options.pop("client", self.client), path, **options)
+        return follow_link(options.pop("client", self.client), path, **options)
 
     def deliver(self, *, later: bool = False) -> Tally:
         """As the fixture ``connectly_deliver``."""
-        return deliver(self.sandbox, later=later)
+        return deliver_to(self.sandbox, later=later)
 
     def assertReported(self, order_id: Any, **expected: Any) -> dict[str, Any]:  # noqa: N802 - as unittest names it
         """As the fixture ``connectly_reported``."""

@@ -7,70 +7,70 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .. import delivery, wakeup
 from ..conf import VALIDATORS
+from ..delivery import reset_memory
 from ..sandbox import Sandbox
+from ..wakeup import publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     Settings = dict[str, Any]
 
-#: Where the settings have none: tests need no secret.
-MADE_UP: Final = {
+#: Used if the settings have none: tests need no secret.
+TEST_CREDENTIALS: Final = {
     "BUSINESS_ID": "00000000-0000-4000-8000-000000000000",
     "API_KEY": "made-up-for-tests",
 }
 
 
 @contextmanager
-def connected(given: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings]]:
+def connected(configured: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings]]:
     """A running sandbox, and the settings that make every business send to it.
 
-    ``given`` is ``CONNECTLY_TRACKING`` as the project wrote it. In a process that
-    remembers nothing, before and after.
+    ``configured`` is the project's ``CONNECTLY_TRACKING``.
     """
-    credentials = {name: _credential(name, given) for name in MADE_UP}
-    _reset_process()
+    credentials = {name: _credential(name, configured) for name in TEST_CREDENTIALS}
+    reset_process()
     try:
         with Sandbox(
             business_id=credentials["BUSINESS_ID"], api_key=credentials["API_KEY"]
         ) as sandbox:
-            yield sandbox, {**given, **_changes(sandbox, credentials, given)}
+            yield sandbox, {**configured, **_changes(sandbox, credentials, configured)}
     finally:
-        _reset_process()
+        reset_process()
 
 
-def _reset_process() -> None:
-    """Forget what a process remembers; the database keeps its rows."""
-    delivery.reset_memory()
-    wakeup.start_afresh()
+def reset_process() -> None:
+    """Forget what a process remembers between deliveries, as a new process would."""
+    reset_memory()
+    publisher.reset()
 
 
 def _changes(
-    sandbox: Sandbox, credentials: dict[str, str], given: Mapping[str, Any]
+    sandbox: Sandbox, credentials: dict[str, str], configured: Mapping[str, Any]
 ) -> Settings:
-    further = dict.fromkeys(given.get("BUSINESSES") or {}, credentials)
-    has_default = not further or any(given.get(name) for name in credentials)
+    businesses = dict.fromkeys(configured.get("BUSINESSES") or {}, credentials)
+    has_default = not businesses or any(configured.get(name) for name in credentials)
     return {
         **(credentials if has_default else {}),
-        "BUSINESSES": further,
+        "BUSINESSES": businesses,
         "BASE_URL": sandbox.url,
-        "PROXIES": {},  # the machine's must not come between
+        "PROXIES": {},  # not those of the environment
         "SEND": True,
         "HOLD": 0,
     }
 
 
-def _credential(name: str, given: Mapping[str, Any]) -> str:
-    """The project's own, if it is a text that will do. A callable is not asked: behind
-    it may be a vault.
+def _credential(name: str, configured: Mapping[str, Any]) -> str:
+    """The project's own, if it is a valid string. A callable may ask a vault, so it is
+    not called.
     """
-    value = given.get(name)
+    value = configured.get(name)
     if callable(value):
-        return MADE_UP[name]
+        return TEST_CREDENTIALS[name]
     try:
         VALIDATORS[name](name, value)
     except ImproperlyConfigured:
-        return MADE_UP[name]
+        return TEST_CREDENTIALS[name]
     return str(value)

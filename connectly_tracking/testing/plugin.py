@@ -1,5 +1,5 @@
-"""The fixtures. What needs Django's apps is imported where it is used: pytest may load
-plugins before they are ready.
+"""The fixtures. pytest may load them before Django's apps are ready, so each imports
+what needs the apps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.pluginmanager.hasplugin("django"):
         raise pytest.UsageError(
             "connectly_tracking.testing needs pytest-django: "
-            "pip install pytest-django, and name DJANGO_SETTINGS_MODULE."
+            "pip install pytest-django, and set DJANGO_SETTINGS_MODULE."
         )
 
 
@@ -31,55 +31,55 @@ def pytest_configure(config: pytest.Config) -> None:
 def connectly_sandbox(settings: Any) -> Iterator[Sandbox]:
     """A fake Connectly on a real socket, with the settings pointing at it.
 
-    It needs no secret: a business and a key are made up where the settings have none.
-    SEND is on, HOLD is 0. `behave("500")` and the like make it misbehave.
+    It needs no secret: a business and a key are made up if the settings have none. SEND
+    is on, HOLD is 0. `behave("500")` and the like make it misbehave.
     """
     from .connection import connected
 
-    given = getattr(settings, "CONNECTLY_TRACKING", {})
-    with connected(given) as (sandbox, changed):
+    configured = getattr(settings, "CONNECTLY_TRACKING", {})
+    with connected(configured) as (sandbox, changed):
         settings.CONNECTLY_TRACKING = changed
         yield sandbox
 
 
 @pytest.fixture
 def connectly_landing(client: Client, db: None) -> Callable[..., Attribution | None]:
-    """Have the test's ``client``, or another, open a page by the ad's link.
+    """Open a page by the ad's link, with the test's ``client`` or another one.
 
     ``connectly_landing(path="/", *, client=…, follow=False, **parameters)`` returns the
-    click that the customer holds then; a parameter that is None is left out.
+    click that the visitor then has; a parameter that is None is left out.
     """
-    from .link import land
+    from .scenario import follow_link
 
     def landing(
         path: str = "/", *, client: Client = client, **options: Any
     ) -> Attribution | None:
         __tracebackhide__ = True
-        return land(client, path, **options)
+        return follow_link(client, path, **options)
 
     return landing
 
 
 @pytest.fixture
 def connectly_deliver(connectly_sandbox: Sandbox, db: None) -> Callable[..., Tally]:
-    """Send what is due to the sandbox: no worker, no broker, no commit is needed.
+    """Send the events that are due to the sandbox, without a worker or a broker.
 
-    ``connectly_deliver(*, later=False)`` returns the counts; ``later`` as if time had
-    passed. Nobody else is told that there is something to send.
+    ``connectly_deliver(*, later=False)`` returns the counts; ``later`` acts as if time
+    had passed. The broker is never told that there is something to send.
     """
-    from .. import wakeup
-    from .delivery import deliver
+    from ..wakeup import publisher
+    from .scenario import deliver_to
 
-    wakeup.mute()
-    return partial(deliver, connectly_sandbox)
+    publisher.mute()
+    return partial(deliver_to, connectly_sandbox)
 
 
 @pytest.fixture
 def connectly_reported(connectly_sandbox: Sandbox) -> Callable[..., dict[str, Any]]:
-    """Assert that an order reached Connectly, and what was said of it.
+    """Assert that an order reached Connectly, with the expected fields.
 
     ``connectly_reported(order_id, *, value=, currency=, click=, event_time=, …)``
-    compares what is named, and returns the document that was sent.
+    compares the given fields, and returns the document that was sent.
     """
     from .assertions import assert_reported
 

@@ -1,5 +1,5 @@
-"""A fake bank: somebody else's page, which knows the shop by its webhook alone.
+"""A fake bank on its own page, which knows the shop only by its webhook.
 
-``invoice`` is what a shop asks to be paid, ``seal`` proves who wrote a message,
-``notice`` tells the shop what the customer did.
+``invoice`` is a shop's request for a payment, ``seal`` signs a message, and ``notice``
+tells the shop whether the customer paid.
 """

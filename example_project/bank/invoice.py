@@ -1,4 +1,4 @@
-"""What a shop asks to be paid; it travels in the address of the bank's page."""
+"""A shop's request for a payment, sent in the URL of the bank's page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SALT: Final = "example_project.bank"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """``webhook`` and ``back`` are the shop's paths: for the bank, for the customer."""
+    """``webhook`` is the shop's path for the bank, ``back`` that for the customer."""
 
     merchant: str
     reference: str
@@ -23,7 +23,7 @@ class Invoice:
 
     @classmethod
     def from_sealed(cls, text: str) -> Invoice:
-        """Raises BadSignature for one that no merchant of the bank's has written."""
+        """Raises BadSignature if it was not signed by a merchant of the bank."""
         return cls(**signing.loads(text, key=settings.BANK_SECRET, salt=_SALT))
 
     def sealed(self) -> str:

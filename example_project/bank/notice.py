@@ -1,4 +1,4 @@
-"""Tells a merchant what became of an invoice."""
+"""Tells a merchant whether an invoice was paid."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def send(invoice: Invoice, status: str) -> None:
-    """Calls the webhook with a request of the bank's own: no cookie, no session.
+    """Call the webhook with a new request, without the customer's cookies.
 
-    Without the network, since a server with one thread would wait for itself.
+    Not over the network, since a server with one thread would wait for itself.
     """
     body = json.dumps({"reference": invoice.reference, "status": status}).encode()
     header = "HTTP_" + seal.HEADER.upper().replace("-", "_")

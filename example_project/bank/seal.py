@@ -17,5 +17,5 @@ def of(body: bytes) -> str:
 
 
 def is_genuine(body: bytes, signature: str) -> bool:
-    # Bytes, since compare_digest takes no text beyond ASCII.
+    # Bytes, since compare_digest accepts only ASCII text.
     return hmac.compare_digest(of(body).encode(), signature.encode())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def pay(request: HttpRequest, sealed: str) -> HttpResponse:
-    """The customer decides, the shop is told, and then he is sent back to it."""
+    """Tell the shop what the customer decided, then send the customer back."""
     try:
         invoice = Invoice.from_sealed(sealed)
     except BadSignature as exc:

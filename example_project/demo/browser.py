@@ -16,11 +16,11 @@ PHONE = (
 
 
 class Browser:
-    """A session with servers on this machine; a refusal is the end of the demo."""
+    """A session with servers on this machine; an error ends the demo."""
 
     def __init__(self) -> None:
         self._session = requests.Session()
-        # No proxy leads to this machine.
+        # A proxy cannot reach this machine.
         self._session.trust_env = False
         self._session.headers["User-Agent"] = PHONE
 

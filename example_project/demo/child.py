@@ -1,4 +1,4 @@
-"""A process of ours, with its output in a file."""
+"""A child process, with its output in a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Child:
-    """Runs in a session of its own, so that Ctrl-C in a terminal is for its parent."""
+    """Runs in its own session, so that Ctrl-C in a terminal reaches only the parent."""
 
     def __init__(
         self, name: str, command: Sequence[str], *, log: Path, environ: dict[str, str]
@@ -54,7 +54,7 @@ class Child:
 
     @property
     def ending(self) -> str:
-        """The signal or the status that it ended with."""
+        """Its signal or exit status."""
         code = self._process.returncode
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
@@ -63,15 +63,15 @@ class Child:
         """The end of its log, for a person."""
         said = self._log.read_text(errors="replace").rstrip().splitlines()[-TAIL:]
         return "\n".join(
-            ["The end of its log:", *said] if said else ["It said nothing."]
+            ["The end of its log:", *said] if said else ["Its log is empty."]
         )
 
     def ask_to_end(self) -> None:
-        # Its leader alone: Celery's worker ends its own pool, and in good order.
+        # Only the leader: Celery's worker ends its own pool.
         self._process.terminate()
 
     def end(self, seconds: float) -> None:
-        """Wait so long; then kill whatever is left of its group."""
+        """Wait so long, then kill what is left of its process group."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         with suppress(ProcessLookupError, PermissionError):
@@ -80,6 +80,6 @@ class Child:
 
 
 def _end_with_parent() -> None:
-    """Runs in the child: a parent that is killed can end nobody any more."""
+    """Runs in the child, for a parent that is killed cannot end its children."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

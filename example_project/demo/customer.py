@@ -1,4 +1,4 @@
-"""One customer, who comes from an ad and buys something."""
+"""A customer who comes from an ad and buys something."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUANTITY = 3
 
 
 def tagged(shop: str) -> str:
-    """The link behind an ad's button, with the five parameters that Connectly adds."""
+    """The link of an ad, with the five parameters that Connectly adds."""
     parameters = {
         "cnct_tracking_id": _opaque(),
         "sendout_id": str(uuid4()),
@@ -30,7 +30,7 @@ def tagged(shop: str) -> str:
 
 
 def buy(shop: str, landing_url: str) -> str:
-    """Land, look at a product, buy it. Returns the order's number."""
+    """Land, open a product, buy it. Returns the number of the order."""
     product = Product.objects.filter(sku=SKU).first()
     if product is None:
         raise CommandError(f"The shop does not sell {SKU}.")
@@ -48,6 +48,6 @@ def buy(shop: str, landing_url: str) -> str:
 
 
 def _opaque() -> str:
-    """An id like Meta's, with what a careless reader of URLs would spoil."""
+    """An id like Meta's, with characters that careless URL parsing would change."""
     part = secrets.token_hex
     return f"{part(8)}-{part(8)}_{part(8)}+{part(4)}"

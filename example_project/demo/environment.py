@@ -1,4 +1,4 @@
-"""What the processes of one run share: a directory, a database, credentials."""
+"""The environment of one run: a directory, a database, credentials."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Names the run's own directory; where it is set, the settings are the run's own too.
+#: The run's own directory; if this is set, so are the run's settings.
 DIRECTORY = "CONNECTLY_DEMO_DIRECTORY"
 
 
 def fresh() -> dict[str, str]:
-    """This process's environment, with everything that is a new run's own."""
+    """This process's environment, with the values of a new run."""
     name = f"connectly-demo-{secrets.token_hex(8)}"
     place = Path(tempfile.gettempdir()).resolve() / name
     # Celery prefers these to the settings.
@@ -37,7 +37,7 @@ def fresh() -> dict[str, str]:
         "REDIS_PREFIX": f"{name}:",
         # Their logs are read while they run.
         "PYTHONUNBUFFERED": "1",
-        # The sandbox is on this machine, whatever proxy leads out of it.
+        # The sandbox is on this machine, so no proxy is used for it.
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }
@@ -45,7 +45,7 @@ def fresh() -> dict[str, str]:
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """The run's directory, made and removed."""
+    """Make the run's directory, and remove it afterwards."""
     made = Path(os.environ[DIRECTORY])
     made.mkdir(mode=0o700)
     try:

@@ -1,4 +1,4 @@
-"""What became of an order: in the table, and at Connectly."""
+"""Finds an order's conversion, and the request that Connectly received."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Exchange:
 
 
 def conversion(supervisor: Supervisor, order_id: str) -> Conversion:
-    """The order's row: final, or as it is after all this time."""
+    """The order's row once it is final, or as it is after a minute."""
     rows = Conversion.objects.filter(order_id=order_id)
     try:
         row = supervisor.until(rows.filter(due_at=None).first, seconds=PATIENCE)
@@ -49,7 +49,7 @@ def conversion(supervisor: Supervisor, order_id: str) -> Conversion:
 
 
 def exchange(sandbox: str, order_id: str) -> Exchange | None:
-    """The last request about this order; None where none came."""
+    """The last request about this order, if any."""
     with Browser() as browser:
         seen = browser.get(f"{sandbox}/events").json()
     ours = [

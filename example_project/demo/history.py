@@ -1,7 +1,7 @@
-"""Thirty days of a shop's life: campaigns, clicks, orders, and what became of each.
+"""Thirty days of a shop: campaigns, clicks, and orders in every state.
 
-Everything goes through the same functions as in a shop: orders are recorded, and sent
-to a sandbox of their own. Then the clock's part is moved into the past.
+The orders are recorded and sent by the same functions as in a shop, to a sandbox of
+their own. Then their times are moved into the past.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.attribution import token
+from connectly_tracking.attribution.late import write_token
 from connectly_tracking.conf import DEFAULT_BUSINESS, conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
@@ -48,7 +48,7 @@ SENT_FOR: Final = timedelta(days=7)
 
 @dataclass(slots=True)
 class Filled:
-    """What was written down, by the plan's end."""
+    """The rows that were recorded, by their primary keys."""
 
     rows: dict[int, Plan] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class Filled:
 
 
 def fill() -> dict[str, int]:
-    """Does nothing where it was done before. Returns the number of orders by state."""
+    """Fill them once. Returns the number of orders by state."""
     if not Attribution.objects.filter(sendout_id__in=CAMPAIGNS).exists():
         business = conf.BUSINESS_ID
         key = conf.API_KEY.reveal()
@@ -83,7 +83,7 @@ def _fill(sandbox: Sandbox) -> None:
 
 @contextmanager
 def _settings(url: str) -> Iterator[None]:
-    """So that what is long ago is sent, and to nobody but our own sandbox."""
+    """Settings with which old orders are sent, and only to our own sandbox."""
     changed = {
         "BASE_URL": url,
         "SEND": True,
@@ -92,7 +92,7 @@ def _settings(url: str) -> Iterator[None]:
         "RECORD_UNATTRIBUTED": True,
         "ATTRIBUTION_WINDOW": WINDOW,
         "MAX_EVENT_AGE": None,
-        # So that no worker is woken for what is sent from here.
+        # No worker is woken for an order that is held.
         "HOLD": 0.001,
     }
     with _changed(**changed):
@@ -121,7 +121,7 @@ def _record(plan: Plan) -> Conversion:
             return outbox.record(event, request=HttpRequest())
     if plan.end == "consent_pending":
         with _changed(CONSENT=lambda _: None):
-            return outbox.record(event, token=token.write(uuid4()))
+            return outbox.record(event, token=write_token(uuid4()))
     with _changed(SEND=plan.end != "sending_off"):
         row = outbox.record(event, attribution=plan.click)
     if plan.end == "cancelled":
@@ -133,8 +133,8 @@ def _record(plan: Plan) -> Conversion:
 
 
 def _deliver(filled: Filled) -> None:
-    """First what goes well; then what does not, each by itself, so that no trouble of
-    one looks like an outage to all.
+    """First the orders that succeed, then each of the others alone, so that its failure
+    does not look like an outage.
     """
     rows = Conversion.objects.filter(state=State.PENDING)
     now = timezone.now() - timedelta(seconds=1)  # for every clock, the database's too
@@ -159,7 +159,7 @@ def _deliver(filled: Filled) -> None:
 
 
 def _hold(pk: int, times: int) -> None:
-    """As by so many workers that take it and are not heard of again."""
+    """Claim it so many times, as workers do that die before they settle it."""
     for _ in range(times):
         due = timezone.now() - timedelta(seconds=1)
         Conversion.objects.filter(pk=pk).update(due_at=due)
@@ -167,7 +167,7 @@ def _hold(pk: int, times: int) -> None:
 
 
 def _shift(chance: random.Random, filled: Filled) -> None:
-    """Move what the clock wrote to when it would have been."""
+    """Move the times of rows and attempts to when they would have been."""
     rows = Conversion.objects.in_bulk(list(filled.rows))
     attempts: dict[int, list[DeliveryAttempt]] = {}
     for attempt in DeliveryAttempt.objects.filter(conversion__in=rows).order_by(
@@ -176,7 +176,7 @@ def _shift(chance: random.Random, filled: Filled) -> None:
         attempts.setdefault(attempt.conversion_id, []).append(attempt)
     for pk, plan in filled.rows.items():
         row = rows[pk]
-        # Whoever was told of an order so late had been away for a week.
+        # An order that expires was recorded a week late.
         late = SENT_FOR + timedelta(hours=30) if plan.end == "expired" else timedelta(0)
         row.recorded_at = plan.at + late
         at = row.recorded_at + timedelta(seconds=chance.uniform(0.2, 2))
@@ -192,7 +192,9 @@ def _shift(chance: random.Random, filled: Filled) -> None:
         if row.state == State.PENDING:
             row.due_at = max(at, timezone.now() + timedelta(hours=1))
         elif row.state == State.SENDING:
-            row.due_at = timezone.now() + timedelta(hours=1)  # for whoever looks on
+            row.due_at = timezone.now() + timedelta(
+                hours=1
+            )  # so that it stays so while the demo runs
     Conversion.objects.bulk_update(
         rows.values(), ["recorded_at", "delivered_at", "cancelled_at", "due_at"], 200
     )

@@ -1,4 +1,4 @@
-"""Orders to be: when, what, from which click, and what is to become of each."""
+"""Planned orders: when, what, from which click, and how each ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAMPAIGNS: Final = tuple(
 ADS: Final = tuple(f"1202148392048{number:05}" for number in range(17_260, 17_272))
 WINDOW: Final = timedelta(days=28)
 
-#: How many of a thousand orders come to which end.
+#: How many of a thousand orders end in which way.
 SHARES: Final = {
     "delivered": 620,
     "late": 50,
@@ -39,8 +39,8 @@ SHARES: Final = {
     "other_source": 10,
     "invalid": 6,
 }
-PENDING: Final = 7  # of the last hours, besides
-#: So rare that chance might leave them out.
+PENDING: Final = 7  # more, of the last hours
+#: One each, since they are too rare for a random choice.
 RARE: Final = (
     "click_after_order",
     "consent_pending",
@@ -49,7 +49,7 @@ RARE: Final = (
     "unconfirmed",
     "internal",
 )
-#: Where the ads of each campaign lead to.
+#: The landing page of each campaign.
 PAGES: Final = ("/", "/product/grinder-01/", "/product/kettle-goose/")
 META: Final = (
     "(#100) Invalid parameter: ctwa_clid does not belong to this WhatsApp account",
@@ -69,13 +69,13 @@ TROUBLES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """An order to be: when, what, and what is to become of it."""
+    """A planned order: when, what, and how it ends."""
 
     at: datetime
     end: str
     pieces: Sequence[tuple[Product, int]]
     click: Attribution | None
-    answers: tuple[str, ...] = ()  # before the honest one
+    answers: tuple[str, ...] = ()  # before the normal one
 
 
 def plans_until(chance: random.Random, now: datetime) -> list[Plan]:
@@ -83,7 +83,7 @@ def plans_until(chance: random.Random, now: datetime) -> list[Plan]:
     ends = chance.choices(list(SHARES), list(SHARES.values()), k=ORDERS)
     plans = [_plan(chance, end, _moment(chance, end, now), products) for end in ends]
     for number in range(PENDING):
-        # Late enough that the next try is still to come, however long one looks on.
+        # Late enough that the next attempt is not due while the demo runs.
         at = now - timedelta(minutes=95 + 17 * number)
         plan = _plan(chance, "pending", at, products)
         plans.append(replace(plan, answers=(BUSY,) * 6))
@@ -93,8 +93,8 @@ def plans_until(chance: random.Random, now: datetime) -> list[Plan]:
 
 
 def _moment(chance: random.Random, end: str, now: datetime) -> datetime:
-    """More of them lately, and in the evening."""
-    most = DAYS - 1.5  # what is older than 30 days is never sent
+    """More often lately, and in the evening."""
+    most = DAYS - 1.5  # older orders are never sent
     least = 9.0 if end == "expired" else 0.3
     age = least + (most - least) * chance.random() ** 1.25
     at = now - timedelta(days=age)

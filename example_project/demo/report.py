@@ -1,4 +1,4 @@
-"""How the run is told: in words for a person, in one line for a program."""
+"""The result of a run: as text for a person, as JSON for a program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Report:
         return self.conversion.state == State.DELIVERED
 
     def as_json(self) -> str:
-        """One line; numbers that were sent are as they were sent."""
+        """One line; the numbers of the request are as they were sent."""
         request = response = None
         if seen := self.exchange:
             request = {
@@ -60,10 +60,8 @@ class Report:
         )
 
     def as_text(self, heading: Callable[[str], str], *, stays: bool) -> str:
-        """``heading`` gives a heading its looks."""
-        where = (
-            "Where to look" if stays else "Where to look (without --once it stays up)"
-        )
+        """``heading`` formats a heading."""
+        where = "Where to look" if stays else "Where to look (if run without --once)"
         past = {"Thirty days before": self._past()} if self.stage.history else {}
         parts = past | {
             "The customer landed on": self.landing_url,
@@ -99,7 +97,7 @@ class Report:
         if row.delivered_at:
             yield f"{_clock(row.delivered_at)}  {row.get_state_display()}"
         else:
-            yield f"{row.get_state_display()} {row.explanation}".rstrip()
+            yield f"{row.get_state_display()}, {row.explanation}".rstrip(", ")
 
     def _past(self) -> str:
         counts = self.stage.history

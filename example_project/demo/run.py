@@ -1,4 +1,4 @@
-"""The whole way, once."""
+"""The whole demo, once."""
 
 from __future__ import annotations
 

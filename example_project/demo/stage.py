@@ -30,13 +30,13 @@ ADMIN = "admin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where to look; the URLs have no slash at their end."""
+    """Where to look; the URLs have no trailing slash."""
 
     sandbox: str
     shop: str
     password: str
     logs: Path
-    history: dict[str, int]  # orders by state; empty where none was asked for
+    history: dict[str, int]  # orders by state; empty without --history
 
     @property
     def urls(self) -> dict[str, str]:
@@ -50,12 +50,12 @@ class Stage:
 def build(
     supervisor: Supervisor, say: Callable[[str], None], *, with_history: bool
 ) -> Stage:
-    """Returns once all of it answers."""
+    """Start everything. Returns when all of it answers."""
     say("Preparing a database")
     password = _prepare_database()
     filled: dict[str, int] = {}
     if with_history:
-        # Before anybody else sends what is due.
+        # Before a worker could send it.
         say("Filling thirty days")
         filled = history.fill()
     say("Starting Connectly's sandbox and Redis")
@@ -105,7 +105,7 @@ def _await_worker(supervisor: Supervisor, worker: Child, redis: str) -> None:
 
 
 def _serve(supervisor: Supervisor, name: str, *command: str) -> str:
-    """Start a command that says its URL once it listens. Returns the URL."""
+    """Start a command that prints its URL when it listens. Returns the URL."""
     manage = [sys.executable, os.fspath(settings.BASE_DIR / "manage.py")]
     port = supervisor.serve(
         name,

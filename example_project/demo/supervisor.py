@@ -1,4 +1,4 @@
-"""Starts children, watches them while it waits, and ends them whatever happens."""
+"""Starts child processes, watches them while it waits, and always ends them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GLANCE = 0.05  # seconds between two looks at what is waited for
-STARTING = 30.0  # seconds that a child may take to come up
-ENDING = 5.0  # seconds that all children together may take to end
-ATTEMPTS = 3  # at a port that nobody else takes first
+RECHECK = 0.05  # seconds between two checks of a condition
+STARTING = 30.0  # seconds that a child may take to start
+ENDING = 5.0  # seconds for all children together to end
+ATTEMPTS = 3  # in case another process takes the port first
 
 
 class Interruption(KeyboardInterrupt):
-    """Ctrl-C, or another request to end."""
+    """Ctrl-C or another signal to stop."""
 
 
 class LateError(CommandError):
-    """What was waited for did not come in time."""
+    """A condition was not true in time."""
 
 
 class ChildError(CommandError):
@@ -47,7 +47,7 @@ class ChildError(CommandError):
 
 @contextmanager
 def end_requests() -> Iterator[threading.Event]:
-    """Set by a signal, and looked at only where it can be heeded."""
+    """An event that a signal sets, checked where the demo can stop."""
     requested = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, lambda *_: requested.set()) for number in numbers]
@@ -59,7 +59,7 @@ def end_requests() -> Iterator[threading.Event]:
 
 
 class Supervisor:
-    """``directory`` gets the logs; ``environ`` is what every child is told besides."""
+    """``directory`` gets the logs; ``environ`` is added to that of every child."""
 
     def __init__(self, directory: Path, requested: threading.Event) -> None:
         self.directory = directory
@@ -97,7 +97,7 @@ class Supervisor:
     ) -> int:
         """Start a server and wait for it. Returns its port.
 
-        Another process may take the port first, and must not pass for ours.
+        If another process takes the port first, another port is tried.
         """
         port = free_port()
         child = self.start(name, command(port))
@@ -119,7 +119,10 @@ class Supervisor:
             raise LateError(f"The {child.name}: {exc} {child.last_words}") from None
 
     def until(self, condition: Callable[[], T], *, seconds: float) -> T:
-        """Once it is true, what ``condition`` returns. Raises when a child ends."""
+        """Wait until ``condition`` returns something true, and return it.
+
+        Raises LateError after ``seconds``, and ChildError if a child ends.
+        """
         end = time.monotonic() + seconds
         while True:
             if self._requested.is_set():
@@ -131,4 +134,4 @@ class Supervisor:
                 return result
             if time.monotonic() >= end:
                 raise LateError(f"{seconds:g} seconds were not enough.")
-            self._requested.wait(GLANCE)
+            self._requested.wait(RECHECK)

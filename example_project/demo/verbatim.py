@@ -1,4 +1,4 @@
-"""JSON in and out with every number as it stood: 99.90 stays 99.90, and no float."""
+"""JSON in and out with every number as it was written: 99.90 stays 99.90."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def loads(text: str) -> Any:
 
 
 def dumps(value: Any, *, indent: int | None = None, _margin: str = "\n") -> str:
-    """``indent`` None: all on one line."""
+    """Without ``indent``, on one line."""
     if isinstance(value, Number):
         return str(value)
     if not value or not isinstance(value, dict | list):

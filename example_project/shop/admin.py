@@ -19,7 +19,7 @@ class ProductAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class OrderLineInline(admin.TabularInline):  # type: ignore[type-arg]
-    """What was bought stands; how many and at what price may be mended."""
+    """Quantity and price can be corrected, but not the product."""
 
     model = OrderLine
     fields = ["sku", "name", "quantity", "price"]

@@ -1,4 +1,4 @@
-"""What a visitor means to buy."""
+"""A visitor's cart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Line:
 
 
 class Cart:
-    """A view of the session; what is no longer for sale is passed over."""
+    """The cart in the session; products that are no longer sold are left out."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -62,7 +62,7 @@ class Cart:
         self.put(product, min(before + quantity, MOST))
 
     def put(self, product: Product, quantity: int) -> None:
-        """So many from now on; 0 takes it out."""
+        """Set the quantity; 0 removes the product."""
         pieces = session.cart(self._request) | {product.sku: quantity}
         self._write({sku: count for sku, count in pieces.items() if count})
 

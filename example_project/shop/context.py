@@ -1,4 +1,4 @@
-"""What every page of the shop shows besides its own."""
+"""What every page of the shop shows: the cart and the bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def visitor(request: HttpRequest) -> dict[str, Any]:
-    """Looked up where a page asks for it; the admin's do not."""
+    """Lazy, since the admin's pages do not use it."""
     return {
         "cart": SimpleLazyObject(partial(Cart, request)),
         "visit": SimpleLazyObject(partial(Visit.from_request, request)),

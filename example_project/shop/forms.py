@@ -7,7 +7,7 @@ from .models import Product
 
 
 class PiecesForm(forms.Form):
-    """So many pieces of one product."""
+    """A quantity of one product."""
 
     sku = forms.ModelChoiceField(
         Product.objects.all(), to_field_name="sku", widget=forms.HiddenInput
@@ -16,7 +16,7 @@ class PiecesForm(forms.Form):
 
 
 class CartForm(PiecesForm):
-    """As many as shall be in the cart from now on; none takes the product out."""
+    """The new quantity in the cart; 0 removes the product."""
 
     quantity = forms.IntegerField(min_value=0, max_value=MOST)
 
@@ -31,7 +31,7 @@ class EmailForm(forms.Form):
 
 
 class BuyNowForm(EmailForm, PiecesForm):
-    """The whole order at once: one product, some pieces of it."""
+    """An order of one product."""
 
 
 class PaymentForm(EmailForm):

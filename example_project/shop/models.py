@@ -1,4 +1,4 @@
-"""What is sold, and what was bought."""
+"""Products and orders."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Product(models.Model):
 
 class OrderQuerySet(models.QuerySet["Order"]):
     def place(self, product: Product, *, quantity: int, email: str = "") -> Order:
-        """An order of one product, and its line, both or neither."""
+        """Create an order of one product."""
         return self.place_all([(product, quantity)], email=email)
 
     def place_all(
         self, pieces: Iterable[tuple[Product, int]], *, email: str = ""
     ) -> Order:
-        """An order and its lines, all or nothing; the shop sells in one currency."""
+        """Create an order with its lines, in one transaction and one currency."""
         pieces = list(pieces)
         (currency,) = {product.currency for product, _ in pieces}
         with transaction.atomic(using=self.db):
@@ -54,7 +54,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
                 currency=currency,
                 email=email,
             )
-            # By the key, since the database gives no two orders the same one.
+            # From the primary key, which is unique.
             order.number = f"ORD-{1000 + order.pk}"
             order.save(update_fields=["number"])
             for product, quantity in pieces:

@@ -1,4 +1,4 @@
-"""How this shop is paid through its bank: where it sends, what it is told."""
+"""Payment by bank: where customers are sent, and how the shop is notified."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What the bank says of a payment, in a request of its own."""
+    """The bank's notice about a payment."""
 
     number: str
     is_paid: bool
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Notice:
-        """Raises PermissionDenied where the bank has not signed it."""
+        """Raises PermissionDenied if the bank has not signed it."""
         if not seal.is_genuine(request.body, request.headers.get(seal.HEADER, "")):
             raise PermissionDenied
         try:
             told = json.loads(request.body)
             return cls(number=told["reference"], is_paid=told["status"] == "paid")
         except (ValueError, TypeError, KeyError) as exc:
-            raise BadRequest("This is no notice of a payment.") from exc
+            raise BadRequest("Not a notice about a payment.") from exc
 
 
 def page_of(order: Order) -> str:
-    """Where the customer pays."""
+    """The URL of the bank's page for this order."""
     invoice = Invoice(
         merchant="Beispiel",
         reference=order.number,

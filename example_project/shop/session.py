@@ -1,4 +1,4 @@
-"""What the shop keeps of a visitor: a cart, and the numbers of his own orders."""
+"""What the shop keeps in the session: the cart, and the visitor's order numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cart(request: HttpRequest) -> dict[str, int]:
 
 
 def orders(request: HttpRequest) -> list[str]:
-    """Oldest first; nobody else sees their pages."""
+    """Oldest first; only this visitor may see their pages."""
     found = _read(request, ORDERS)
     return list(found) if isinstance(found, list) else []
 

@@ -1,4 +1,4 @@
-"""How an order of this shop is told to Connectly."""
+"""How an order of this shop is reported to Connectly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the app did in this visit, for the bar at the foot of each page."""
+"""What the app did in this visit, for the bar at the bottom of each page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 Tone = Literal["done", "waits", "none", "failed"]
-WHOLE = 20  # characters of an id that are shown; of a longer one, its beginning
+WHOLE = 20  # characters; a longer id is shortened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """``is_settled``: nothing more is to come of the newest order."""
+    """``is_settled``: the state of the newest order will not change."""
 
     steps: tuple[Step, ...]
     is_settled: bool

@@ -12,7 +12,7 @@ import pytest
 from kombu import Connection
 
 from connectly_tracking import outbox, wakeup
-from connectly_tracking.doctor.broker import examine_broker
+from connectly_tracking.doctor.celery import examine_broker
 from example_project import celery_app
 from example_project.demo.supervisor import Supervisor
 
@@ -35,7 +35,7 @@ def queue(configure: Any) -> Iterator[str]:
     configure(QUEUE=name)
     with broker_at(URL):
         yield name
-        wakeup.hang_up()
+        wakeup.publisher.close_connection()
     with Connection(URL) as connection:
         channel: Any = connection.default_channel
         channel.queue_delete(name)

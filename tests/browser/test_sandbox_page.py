@@ -76,7 +76,7 @@ def counted(page: Page) -> list[str]:
 def test_events_arrive_by_themselves_newest_first(
     watched: Page, sandbox: Sandbox
 ) -> None:
-    expect(watched.get_by_text("Nothing has arrived yet")).to_be_visible()
+    expect(watched.get_by_text("No events yet")).to_be_visible()
     send(sandbox, event("A-1"))
     expect(cards(watched)).to_have_count(1)
     expect(watched.get_by_role("status")).to_have_text("Purchase A-1: confirmed")
@@ -91,7 +91,7 @@ def test_events_arrive_by_themselves_newest_first(
     expect(newest).to_contain_text("placed 2 days before it arrived")
     for words in ("200 confirmed", "send-1", "ad-1", "click-1"):
         expect(newest).to_contain_text(words)
-    expect(watched.get_by_text("Nothing has arrived yet")).to_be_hidden()
+    expect(watched.get_by_text("No events yet")).to_be_hidden()
     assert counted(watched) == ["2", "2", "0", "0", "2"]
 
 
@@ -139,7 +139,7 @@ def test_an_order_that_comes_again_is_marked(watched: Page, sandbox: Sandbox) ->
         send(sandbox, event("A-1", value=value))
     expect(cards(watched)).to_have_count(3)
     expect(cards(watched).nth(1)).to_contain_text("2nd time, same bytes")
-    expect(cards(watched).nth(0)).to_contain_text("3rd time, other bytes!")
+    expect(cards(watched).nth(0)).to_contain_text("3rd time, different bytes!")
     expect(cards(watched).nth(2)).not_to_contain_text("time,")
     assert counted(watched)[4] == "1"
 
@@ -150,8 +150,8 @@ def test_a_button_makes_the_next_event_fail(watched: Page, sandbox: Sandbox) -> 
     expect(banner).to_contain_text("500 for the next event")
     assert [send(sandbox, event("A-1")), send(sandbox, event("A-1"))] == [500, 200]
     expect(cards(watched)).to_have_count(2)
-    expect(cards(watched).last).to_contain_text("told to: 500")
-    expect(cards(watched).last).to_contain_text("sending it again is right")
+    expect(cards(watched).last).to_contain_text("behaviour: 500")
+    expect(cards(watched).last).to_contain_text("It is right to send it again")
     expect(banner).to_be_hidden()
 
 
@@ -163,8 +163,10 @@ def test_it_misbehaves_as_often_as_wanted_until_it_is_told_to_behave(
     watched.get_by_label("Seconds to wait").fill("7")
     watched.get_by_role("button", name="429").click()
     watched.get_by_role("radio", name="Until reset").check()
-    watched.get_by_label("Only for the order").fill("A-9")
-    watched.get_by_label("Meta\N{RIGHT SINGLE QUOTATION MARK}s words").fill("(#100) No")
+    watched.get_by_label("Only for order").fill("A-9")
+    watched.get_by_label("Meta\N{RIGHT SINGLE QUOTATION MARK}s message").fill(
+        "(#100) No"
+    )
     watched.get_by_role("button", name="400").click()
     expect(watched.locator("#pending li")).to_have_text(
         [
@@ -186,7 +188,7 @@ def test_any_behaviour_can_be_typed(page: Page, sandbox: Sandbox) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(sandbox.url)
     page.get_by_text("Misbehave", exact=True).click()
-    field = page.get_by_label("Any other")
+    field = page.get_by_label("Another behaviour")
     field.fill("teapot")
     field.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("unknown behaviour 'teapot'")

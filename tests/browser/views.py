@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from connectly_tracking.attribution import make_token
 from connectly_tracking.signals import order_completed
-from connectly_tracking.views import capture
+from connectly_tracking.views import capture_endpoint
 from example_project.shop.models import Order, Product
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def pay(request: HttpRequest, token: str = "") -> HttpResponse:
 def slow_capture(request: HttpRequest) -> HttpResponse:
     """Answers once the customer sees another page."""
     _shown.wait(30)
-    return capture(request)
+    return capture_endpoint(request)
 
 
 def another(request: HttpRequest) -> HttpResponse:

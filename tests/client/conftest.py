@@ -46,3 +46,18 @@ def crowd():
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def resolves_to(monkeypatch):
+    """Makes any name a host with these addresses ("127.0.0.1:80"), in this order."""
+
+    def resolve(*addresses):
+        pairs = [address.rsplit(":", 1) for address in addresses]
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, int(port)))
+            for host, port in pairs
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+
+    return resolve

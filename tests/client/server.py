@@ -15,9 +15,10 @@ class Server(socketserver.ThreadingTCPServer):
     """Says these answers in turn, the last one for ever: bytes, or a function."""
 
     daemon_threads = True
+    host = "127.0.0.1"
 
     def __init__(self, *answers: Any, keep: bool = True, tls: Any = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Talk)
+        super().__init__((self.host, 0), _Talk)
         self.answers = [*answers]
         self.asked: list[bytes] = []
         self.opened = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import pytest
@@ -75,3 +76,45 @@ class TestClocks:
     def test_the_deadline_holds_during_the_handshake(self, silence):
         with took(at_most=5):
             post(f"https://{silence}", connect_timeout=15, deadline=0.2)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="fills Linux's queue")
+    def test_the_deadline_holds_over_all_addresses_of_a_host(self, crowd, resolves_to):
+        resolves_to(*[crowd] * 8)
+        with took(at_least=0.9, at_most=4):
+            verdict = post("http://api.connectly.test", proxies={}, deadline=1)
+        assert verdict == Verdict(
+            outcome=Outcome.NOT_SENT, detail="TimeoutError: timed out"
+        )
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="fills Linux's queue")
+    def test_the_deadline_holds_over_addresses_and_the_handshake(
+        self, crowd, silence, resolves_to
+    ):
+        resolves_to(crowd, silence)
+        with took(at_least=1.9, at_most=3.7):
+            verdict = post(
+                "https://api.connectly.test",
+                proxies={},
+                connect_timeout=1.9,
+                deadline=2,
+            )
+        assert verdict.outcome is Outcome.NOT_SENT
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="fills Linux's queue")
+    def test_the_next_address_is_tried_after_one_that_does_not_answer(
+        self, crowd, sandbox, resolves_to
+    ):
+        resolves_to(crowd, sandbox.url.removeprefix("http://"))
+        with took(at_least=0.3, at_most=4):
+            verdict = post("http://api.connectly.test", proxies={}, connect_timeout=0.3)
+        assert verdict == DELIVERED
+
+    def test_the_next_address_is_tried_after_one_that_refuses(
+        self, sandbox, resolves_to
+    ):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+            resolves_to(f"127.0.0.1:{port}", sandbox.url.removeprefix("http://"))
+            verdict = post("http://api.connectly.test", proxies={})
+        assert verdict == DELIVERED

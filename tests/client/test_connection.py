@@ -25,6 +25,11 @@ from .post import (
 from .server import CONFIRMS, Server, answer, chunked
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+    host = "::1"
+
+
 class TestConnection:
     @pytest.mark.parametrize(
         "whole",
@@ -113,7 +118,11 @@ class TestConnection:
         assert "Name or service not known" in verdict.detail
 
     @pytest.mark.parametrize(
-        "url", ["http://", "http://[::1", "gopher://x", "", "http://%"]
+        "url",
+        [
+            *["http://", "http://[::1", "gopher://x", "", "http://%"],
+            *["http://a..b", f"http://{'x' * 64}.test"],
+        ],
     )
     def test_an_address_that_is_none_sends_nothing(self, url):
         assert post(url, proxies={}).outcome is Outcome.NOT_SENT
@@ -130,3 +139,12 @@ class TestConnection:
             verdict = post(f"http://{crowd}", connect_timeout=0.3)
         assert verdict.outcome is Outcome.NOT_SENT
         assert "timed out" in verdict.detail
+
+    def test_an_ipv6_address_is_one(self):
+        try:
+            server = Server6(answer())
+        except OSError:
+            pytest.skip("there is no IPv6")
+        with server:
+            port = server.server_address[1]
+            assert post(f"http://[::1]:{port}") == DELIVERED

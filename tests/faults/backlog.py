@@ -6,8 +6,9 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from connectly_tracking.attribution import ClickSource
 from connectly_tracking.models import Conversion
-from connectly_tracking.outbox.draft import Source, draft_of
+from connectly_tracking.outbox.draft import draft_of
 from example_project.shop.models import Order
 
 from ..conftest import make_click, make_purchase
@@ -26,7 +27,7 @@ _COPIED: Final = {
 def pile_up(count: int) -> list[str]:
     """So many orders with their rows, all seen at once. Returns the orders' numbers."""
     numbers = [f"LATE-{number}" for number in range(count)]
-    source = Source(attribution=make_click())
+    source = ClickSource(attribution=make_click())
     rows = [draft_of(make_purchase(number), source, None).row for number in numbers]
     orders = [Order(number=number, total=1, currency="USD") for number in numbers]
     with transaction.atomic():

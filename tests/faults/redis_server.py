@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from redis import Redis, RedisError
 
-from example_project.demo.broker import _command, _executable
+from example_project.demo.broker import find_server, server_command
 from example_project.demo.ports import LOOPBACK
 
 from .process import until
@@ -42,7 +42,7 @@ class RedisServer:
 
     def start(self) -> Self:
         """Empty, whatever it held before."""
-        command = _command(_executable(), self.port, self._directory)
+        command = server_command(find_server(), self.port, self._directory)
         self._process = self._launch(command)
         until(self._answers)
         return self

@@ -118,8 +118,8 @@ class TestLedger:
         sandbox.behave("500", times=2)
         post(sandbox)
         expected = (
-            r"not so within 0.01 s; requests: 1, events counted: 0,"
-            r" last statuses: \[500\], still to happen: \[\{'behaviour': '500'"
+            r"not true within 0.01 s; requests: 1, events counted: 0,"
+            r" last statuses: \[500\], behaviours to come: \[\{'behaviour': '500'"
         )
         with pytest.raises(TimeoutError, match=expected):
             sandbox.wait_for(lambda s: s.events, timeout=0.01)

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from connectly_tracking.sandbox import Sandbox
-from connectly_tracking.sandbox.rules import MAX_BODY
+from connectly_tracking.sandbox.rules import BODY_LIMIT
 
 from .ask import (
     ABSENT,
@@ -157,7 +157,9 @@ class TestPage:
         }
         wanted = [
             {
-                "behaviour": name.replace("SECONDS", "5").replace("WORDS", "(#100) No"),
+                "behaviour": name.replace("SECONDS", "5").replace(
+                    "MESSAGE", "(#100) No"
+                ),
                 "times": times,
                 "order_id": order_id,
             }
@@ -172,7 +174,7 @@ class TestPage:
             said = self.ask(sandbox, "/behaviours", "POST", json=one).json()
             assert said["behaviours"] == [one]
 
-    def test_a_refused_event_comes_with_all_that_is_wrong(self, sandbox):
+    def test_a_refused_event_comes_with_all_its_problems(self, sandbox):
         answer = post(
             sandbox,
             changed(
@@ -185,18 +187,18 @@ class TestPage:
             ),
         )
         (seen,) = self.ask(sandbox, "/events").json()["refused"]
-        assert [fault["field"] for fault in seen["faults"]] == [
+        assert [problem["field"] for problem in seen["problems"]] == [
             "event_name",
             "sendout_id",
             "payload.curency",
             "payload.currency",
             "payload.contents[1].id",
         ]
-        assert seen["faults"][0]["words"] == message(answer)
-        assert seen["faults"][1]["words"] == "sendout_id must not be empty"
+        assert seen["problems"][0]["message"] == message(answer)
+        assert seen["problems"][1]["message"] == "sendout_id must not be empty"
 
     @pytest.mark.parametrize(
-        ("body", "faults"),
+        ("body", "problems"),
         [
             (changed(payload=ABSENT), {"payload": "payload is required"}),
             (
@@ -211,30 +213,30 @@ class TestPage:
             ),
             (b"[]", {"": "the body must be an object, not a list"}),
             (
-                b" " * (MAX_BODY + 1),
-                {"": f"the body is larger than {MAX_BODY} bytes"},
+                b" " * (BODY_LIMIT + 1),
+                {"": f"the body is larger than {BODY_LIMIT} bytes"},
             ),
         ],
         ids=["payload", "many", "list", "large"],
     )
-    def test_faults_are_said_however_little_is_left(self, sandbox, body, faults):
+    def test_problems_are_listed_however_little_is_left(self, sandbox, body, problems):
         post(sandbox, body)
         (seen,) = self.ask(sandbox, "/events").json()["refused"]
-        assert {f["field"]: f["words"] for f in seen["faults"]} == faults
+        assert {f["field"]: f["message"] for f in seen["problems"]} == problems
 
-    def test_nobody_reads_a_million_faults(self, sandbox):
+    def test_at_most_fifty_problems_are_listed(self, sandbox):
         post(sandbox, changed(payload__content_ids=[1] * 100_000))
         (seen,) = self.ask(sandbox, "/events").json()["refused"]
-        assert len(seen["faults"]) == 50
+        assert len(seen["problems"]) == 50
 
-    def test_faults_are_the_events_own(self, sandbox):
+    def test_problems_are_the_events_own(self, sandbox):
         sandbox.behave(["500", "500", "ok"])
         post(sandbox)
         post(sandbox, changed(sendout_id=""))
         post(sandbox)
         post(sandbox, path="/elsewhere")
         seen = self.ask(sandbox, "/events").json()
-        counts = [len(one["faults"]) for one in seen["events"] + seen["refused"]]
+        counts = [len(one["problems"]) for one in seen["events"] + seen["refused"]]
         assert counts == [0, 0, 1, 0]
 
     def test_it_says_where_events_go_and_not_with_which_key(self, sandbox):

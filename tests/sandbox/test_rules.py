@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectly_tracking.sandbox import Sandbox
-from connectly_tracking.sandbox.rules import MAX_BODY, judge
+from connectly_tracking.sandbox.rules import BODY_LIMIT, apply_rules
 
 from .ask import (
     ABSENT,
@@ -213,8 +213,11 @@ class TestRules:
             (b"[" * 100_000, "the body is not JSON: "),
             (b"9" * 5_000, "the body is not JSON: "),
             (b"1e" + b"9" * 30, "the body is not JSON: "),
-            (b'{"a": NaN}', "the body is not JSON: NaN is no JSON number"),
-            (b'{"a": -Infinity}', "the body is not JSON: -Infinity is no JSON number"),
+            (b'{"a": NaN}', "the body is not JSON: NaN is not a JSON number"),
+            (
+                b'{"a": -Infinity}',
+                "the body is not JSON: -Infinity is not a JSON number",
+            ),
             (b"[]", "the body must be an object, not a list"),
             (b"null", "the body must be an object, not null"),
             (b"1.5", "the body must be an object, not a number"),
@@ -271,11 +274,11 @@ class TestRules:
         with requests.Session() as session:
             session.headers.update(HEADERS)
             url = sandbox.url + PATH
-            assert session.post(url, b"x" * (3 * MAX_BODY), timeout=10).status_code == (
-                413
-            )
+            assert session.post(
+                url, b"x" * (3 * BODY_LIMIT), timeout=10
+            ).status_code == (413)
             assert session.post(url, json=PURCHASE, timeout=10).ok
-        assert len(sandbox.requests[0].body) == MAX_BODY + 1
+        assert len(sandbox.requests[0].body) == BODY_LIMIT + 1
         assert sandbox.connections == 1
 
     def test_meta_refuses_an_old_event_which_connectly_counts(self):
@@ -307,7 +310,7 @@ class TestRules:
 
 def verdict(body):
     headers = {name.lower(): value for name, value in HEADERS.items()}
-    return judge(
+    return apply_rules(
         "POST",
         PATH,
         headers,

@@ -89,7 +89,7 @@ class TestServer:
             assert sandbox.url == url
             assert post(sandbox).ok
             assert len(sandbox.events) == 2
-            with pytest.raises(RuntimeError, match="started already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 sandbox.start()
         assert len(log.read_text().splitlines()) == 2
 
@@ -102,7 +102,9 @@ class TestServer:
             other.start()
 
     def test_the_url_is_unknown_before_the_start(self):
-        with pytest.raises(RuntimeError, match="once the sandbox has been started"):
+        with pytest.raises(
+            RuntimeError, match="not known until the sandbox is started"
+        ):
             _ = Sandbox(business_id=BUSINESS, api_key=KEY).url
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from connectly_tracking.api.verdicts import Outcome, Verdict, judge
+from connectly_tracking.api.verdicts import Outcome, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Behaviour(Enum):
     """How the API, the way to it or our own code treats a request."""
 
-    CONFIRMS = judge(200, b'{"events_received": 1}')
-    REFUSES = judge(400, b"no such campaign")
-    FAILS = judge(503, b"down")
-    MUMBLES = judge(200, b"<html>please log in</html>")
-    IS_MISCONFIGURED = judge(401, b"no such key")
-    THROTTLES = judge(429, b"", "60")
-    THROTTLES_LONG = judge(429, b"", "3600")
+    CONFIRMS = verdict_of(200, b'{"events_received": 1}')
+    REFUSES = verdict_of(400, b"no such campaign")
+    FAILS = verdict_of(503, b"down")
+    MUMBLES = verdict_of(200, b"<html>please log in</html>")
+    IS_MISCONFIGURED = verdict_of(401, b"no such key")
+    THROTTLES = verdict_of(429, b"", "60")
+    THROTTLES_LONG = verdict_of(429, b"", "3600")
     LOSES_THE_ANSWER = Verdict(outcome=Outcome.UNKNOWN, detail="counted")
     LOSES_THE_REQUEST = Verdict(outcome=Outcome.UNKNOWN, detail="not counted")
     IS_UNREACHABLE = Verdict(outcome=Outcome.NOT_SENT)

@@ -1,4 +1,4 @@
-"""What the faults are made with: a proxy that breaks a link, a command that is killed.
+"""Tools of the fault tests: a proxy that breaks a link, a command that is killed.
 
-Knows nothing of Connectly.
+They know nothing of Connectly.
 """

@@ -1,4 +1,4 @@
-"""A port that stays ours, whoever knocks: open, shut, or jammed."""
+"""A port that stays taken: open, shut or jammed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import socket
 from typing import Final
 
 _BACKLOG: Final = 256
-_MANY: Final = 16  # more than any system lets wait where none should
-_ANSWER: Final = 0.1  # seconds in which this host would have answered itself
+_MANY: Final = 16  # more than any system queues with a backlog of 0
+_ANSWER: Final = 0.1  # seconds in which a connection to this host succeeds
 
 
 class Door:
-    """Shut, it refuses; jammed, it drops what knocks. Raises ``OSError``."""
+    """Shut, it refuses connections; jammed, it drops them. Raises OSError."""
 
     def __init__(self, host: str, port: int) -> None:
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # Bound and never listening: it holds the port while nobody else does.
+        # Bound and never listening: it keeps the port taken.
         self._keeper = self._bind(host, port)
         self._host = host
         self.port: int = self._keeper.getsockname()[1]
@@ -24,7 +24,7 @@ class Door:
         self._jam: dict[object, socket.socket] = {}
 
     def open(self) -> socket.socket:
-        """The socket that is ready to be read when somebody knocks."""
+        """The socket to watch for connections."""
         if self._listener is None:
             self._listener = self._bind(self._host, self.port)
             self._listener.setblocking(False)
@@ -41,7 +41,7 @@ class Door:
         self._jam.clear()
 
     def jam(self) -> None:
-        """Fill the queue of those who wait: Linux drops whoever comes after them."""
+        """Fill the queue of connections: Linux drops those that come later."""
         listener = self.open()
         self._jam.clear()
         listener.listen(0)
@@ -54,15 +54,15 @@ class Door:
                 return
             self._jam[sock.getsockname()] = sock
         self.shut()
-        raise OSError("this system does not drop what its queue has no room for")
+        raise OSError("this system does not drop connections when its queue is full")
 
     def accept(self) -> socket.socket | None:
-        """None where there is nobody, or only what jammed the door."""
+        """None if there is no connection, or only one that jams the door."""
         if self._listener is None:
             return None
         try:
             sock, address = self._listener.accept()
-        except OSError:  # it may have left before its turn came
+        except OSError:  # it may have left meanwhile
             return None
         if self._jam.pop(address, None) is not None:
             sock.close()

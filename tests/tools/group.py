@@ -1,4 +1,4 @@
-"""A command that leads a process group of its own, and whoever it starts."""
+"""A command in its own process group, with the processes that it starts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_GLANCE: Final = 0.02  # seconds between two looks at what is waited for
+_RECHECK: Final = 0.02  # seconds between two checks of a condition
 _PROC: Final = Path("/proc")
 
 
 class Group:
-    """Nobody else gets its id before ``clear``, which leaves no member behind.
+    """Its id is not reused before ``clear``, which leaves no member behind.
 
-    A process that leaves the group is not followed. Raises ``OSError`` where there is
-    no such command. Linux, and macOS from Python 3.13 on.
+    A process that leaves the group is not followed. Raises OSError if there is no such
+    command. For Linux, and for macOS with Python 3.13.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def has_ended(self) -> bool:
-        """Of the leader. It is not reaped, so that the id stays taken."""
+        """Whether the leader has; it is not reaped, so that its id stays taken."""
         if self._leader.returncode is not None:
             return True
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def members(self) -> list[int]:
-        """Those alive, the leader first; without ``/proc``, none but it is known."""
+        """Those alive, the leader first; without ``/proc``, only the leader."""
         if self._leader.returncode is not None:
             return []
         if not _PROC.joinpath("self").exists():
@@ -65,10 +65,10 @@ class Group:
         return sorted(pids, key=lambda pid: (pid != self.id, pid))
 
     def send(self, number: int, pid: int | None = None) -> None:
-        """To one member, or to all."""
+        """Send a signal to one member, or to all."""
         if self._leader.returncode is not None:
             return
-        # macOS says EPERM of a group in which only the leader's remains are left.
+        # macOS answers EPERM for a group with only a zombie.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if pid is None:
                 os.killpg(self.id, number)
@@ -76,10 +76,10 @@ class Group:
                 os.kill(pid, number)
 
     def clear(self) -> None:
-        """Kill whoever is left, and reap the leader."""
+        """Kill the members that are left, and reap the leader."""
         self.send(SIGKILL)
         while self.members:
-            time.sleep(_GLANCE)
+            time.sleep(_RECHECK)
         self._leader.wait()
 
     def _has(self, path: Path) -> bool:
@@ -87,7 +87,7 @@ class Group:
             stat = path.joinpath("stat").read_text(errors="replace")
         except OSError:  # it has ended meanwhile
             return False
-        # A name may hold spaces and brackets, and stands in brackets itself.
+        # The name is in brackets, and may itself contain spaces and brackets.
         state, _, group, *_ = stat.rpartition(")")[2].split()
         return int(group) == self.id and state not in "ZX"
 
@@ -98,9 +98,9 @@ def until(
     seconds: float,
     unless: threading.Event | None = None,
 ) -> None:
-    """Until it is true, or the time is over, or ``unless`` is set."""
+    """Wait until it is true, the time is over, or ``unless`` is set."""
     end = time.monotonic() + seconds
     unless = unless or threading.Event()
     while not condition() and (left := end - time.monotonic()) > 0:
-        if unless.wait(min(left, _GLANCE)):
+        if unless.wait(min(left, _RECHECK)):
             return

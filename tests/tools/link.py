@@ -1,4 +1,4 @@
-"""One connection through the proxy: what each side says, held back or passed on."""
+"""One connection through the proxy: the data of each side, held back or passed on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AHEAD: Final = 16  # pieces heard and not yet passed on
 
 
 class Passage:
-    """How many seconds each piece is held back; with ``inf`` it is closed."""
+    """Holds each piece back for so many seconds; with ``inf`` it is closed."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -46,10 +46,10 @@ class Passage:
 
 
 class Link:
-    """Ends when both sides have; in any other way it ends with a RST to both.
+    """Ends when both sides have ended; otherwise both get a RST.
 
-    While the passage is closed the server is not dialled, what a client says is kept,
-    and a client that leaves takes it with it.
+    While the passage is closed, no connection to the server is made, the client's data
+    is kept, and it is lost if the client leaves.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Link:
         self._sockets = [client]
         self._over = False
         self.task = self._loop.create_task(self._run(client))
-        # Not in `finally`: of a task cancelled before its first step, none is run.
+        # Not in `finally`: that of a task cancelled before its first step never runs.
         self.task.add_done_callback(self._close)
 
     async def _run(self, client: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""How the proxy may treat a connection, and how that is spelled."""
+"""The ways in which the proxy treats a connection, and how they are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KNOWN: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """What a behaviour does to the door, to each piece, and to who is inside."""
+    """What a behaviour does to the port, to each piece and to open connections."""
 
     door: Literal["open", "shut", "jammed"] = "open"
     seconds: float = 0.0
@@ -26,14 +26,14 @@ class Mode:
 
     @classmethod
     def from_text(cls, text: str) -> Mode:
-        """Raises ``ValueError``, with the known spellings, for any other."""
+        """Raises ValueError, with the known spellings, for any other."""
         name, colon, argument = text.partition(":")
         if name == "delay":
             return cls(seconds=_seconds(text, argument))
         if name in _PLAIN and not colon:
             return _PLAIN[name]
         known = "\n  ".join(KNOWN)
-        raise ValueError(f"unknown behaviour {text!r}; the known ones are:\n  {known}")
+        raise ValueError(f"unknown behaviour {text!r}; known:\n  {known}")
 
 
 PASS: Final = Mode()
@@ -52,5 +52,5 @@ def _seconds(text: str, argument: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ValueError(f"{text!r}: after the colon goes a number of seconds")
+        raise ValueError(f"{text!r}: a number of seconds must follow the colon")
     return seconds

@@ -1,32 +1,23 @@
-"""A link to any server that can be broken at will.
+"""A link to any server that can be broken on demand::
 
-What happens to my checkout if Redis hangs? Point the shop at ``proxy.url``, and see::
-
-    with Proxy("redis://127.0.0.1:6379/0") as proxy:
-        proxy.behave("mute")
-
-or, in a terminal, where each line that you type is a behaviour::
-
-    python -m tests.tools.proxy --to redis://127.0.0.1:6379/0
+with Proxy("redis://127.0.0.1:6379/0") as proxy:
+    proxy.behave("mute")  # what uses proxy.url now hangs
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import signal
-import sys
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from .door import Door
-from .mode import KNOWN, PASS, Mode
+from .mode import PASS, Mode
 from .relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
 PORTS: Final = {
     "amqp": 5672,
@@ -44,9 +35,9 @@ PORTS: Final = {
 class Proxy:
     """``to`` is a URL, or a host and a port.
 
-    Nobody need be there: a proxy accepts before it knows, and resets where it has to.
-    ``port`` 0 lets the kernel choose; a proxy that is stopped and started again keeps
-    its port and its behaviour. All methods may be called from any thread.
+    The server need not be running: the proxy accepts first, and resets if it must.
+    ``port`` 0 is any free port. A proxy that is stopped and started again keeps its
+    port and its behaviour. All methods may be called from any thread.
     """
 
     def __init__(
@@ -61,7 +52,7 @@ class Proxy:
         self._relay: Relay | None = None
 
     def start(self) -> Self:
-        """Raises ``OSError`` where the port is taken."""
+        """Raises OSError if the port is taken."""
         with self._switch:
             if self._thread is not None:
                 raise RuntimeError("this proxy has been started already")
@@ -83,7 +74,7 @@ class Proxy:
         return self
 
     def stop(self) -> None:
-        """Resets every connection. Does nothing the second time."""
+        """Reset every connection. May be called again."""
         with self._switch:
             if self._thread is not None:
                 self._ask(Relay.close)
@@ -104,21 +95,20 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The server's URL, but for host and port, which are the proxy's."""
+        """The server's URL, with the host and port of the proxy."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{self._before}{host}:{self.port}{self._after}"
 
     @property
     def connections(self) -> int:
-        """How many were ever accepted."""
+        """How many have been accepted."""
         return self._relay.connections if self._relay is not None else 0
 
     def behave(self, behaviour: str) -> None:
-        """One of ``KNOWN``, from now on: when this returns, it is so.
+        """Do one of ``mode.KNOWN`` from now on; in force when this returns.
 
-        ``refuse`` and ``reset`` also reset the connections there are. ``mute`` and
-        ``drop`` silence them; with ``pass`` they go on where they stopped. Raises
-        ``ValueError``.
+        ``refuse`` and ``reset`` also reset the open connections. ``mute`` and ``drop``
+        silence them; with ``pass`` they continue. Raises ValueError.
         """
         mode = Mode.from_text(behaviour)
         with self._switch:
@@ -126,7 +116,7 @@ class Proxy:
             self._mode = mode
 
     def cut(self) -> None:
-        """Reset every connection there is now."""
+        """Reset every open connection."""
         with self._switch:
             self._ask(Relay.cut)
 
@@ -138,14 +128,14 @@ class Proxy:
         await relay.until_closed()
 
     def _ask(self, what: Callable[[Relay], Coroutine[Any, Any, None]]) -> None:
-        """To be done on the loop, and wait until it is."""
+        """Run it on the loop, and wait until it is done."""
         if self._thread is not None and self._relay is not None:
             task = asyncio.run_coroutine_threadsafe(what(self._relay), self._loop)
             task.result()
 
 
 def _parse(to: str | tuple[str, int]) -> tuple[str, tuple[str, int], str]:
-    """What stands before host and port, these two, and what stands after them."""
+    """The part of a URL before host and port, these two, and the part after them."""
     if not isinstance(to, str):
         host, port = to
         return "tcp://", (host, port), ""
@@ -153,60 +143,9 @@ def _parse(to: str | tuple[str, int]) -> tuple[str, tuple[str, int], str]:
     port = parts.port or PORTS.get(parts.scheme, 0)
     if not parts.hostname or not port:
         raise ValueError(
-            "say where to, as a URL with a host and a port: redis://127.0.0.1:6379/0"
+            "give a URL with a host and a port, such as redis://127.0.0.1:6379/0"
         )
     scheme, _, rest = to.partition("://")
     user, at, _ = parts.netloc.rpartition("@")
     after = rest[len(parts.netloc) :]
     return f"{scheme}://{user}{at}", (parts.hostname, port), after
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Until interrupted or terminated."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.tools.proxy",
-        description="A link to a server; each line that you type is what it does next.",
-    )
-    parser.add_argument("--to", required=True, metavar="URL")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument(
-        "--behave", default="pass", metavar="BEHAVIOUR", help=", ".join(KNOWN)
-    )
-    options = parser.parse_args(argv)
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
-        proxy = Proxy(options.to, host=options.host, port=options.port)
-        proxy.behave(options.behave)
-        with proxy:
-            _say(f"Use {proxy.url}; Ctrl-C ends it.\nNow: {options.behave}")
-            for line in sys.stdin or ():
-                _say(_told(proxy, line.strip()))
-            signal.pause()
-    except KeyboardInterrupt:
-        pass
-    except (ValueError, OSError) as exc:
-        parser.error(str(exc))
-    return 0
-
-
-def _told(proxy: Proxy, text: str) -> str:
-    """Do what was typed. Returns what to say of it."""
-    try:
-        if text == "cut":
-            proxy.cut()
-            return f"Cut; connections so far: {proxy.connections}"
-        proxy.behave(text)
-    except (ValueError, OSError) as exc:
-        return f"{exc}\n  cut (reset the connections there are)"
-    return f"Now: {text}; connections so far: {proxy.connections}"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

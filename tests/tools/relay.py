@@ -1,4 +1,4 @@
-"""What the proxy does, on its loop: let in, hold back, send away."""
+"""The proxy's side on the event loop: accepts, holds back, resets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Relay:
-    """``connections`` is how many there were before. Belongs to the running loop."""
+    """``connections`` is the count so far. Belongs to the running loop."""
 
     def __init__(
         self, door: Door, server: tuple[str, int], *, connections: int
@@ -34,7 +34,7 @@ class Relay:
         self._closed = asyncio.Event()
 
     async def obey(self, mode: Mode) -> None:
-        """Raises ``OSError`` where the door cannot be what it should be."""
+        """Raises OSError if the system cannot do it."""
         self._mode = mode
         self._passage.hold(mode.seconds)
         self._ignore()
@@ -65,7 +65,7 @@ class Relay:
         await self._closed.wait()
 
     def _ignore(self) -> None:
-        """Whoever is at the door; a socket must not be closed while it is watched."""
+        """Stop accepting; a socket must not be closed while it is watched."""
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener = None

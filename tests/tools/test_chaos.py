@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import random
-import re
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +13,6 @@ import pytest
 
 from tests.tools.chaos import Chaos, Draw
 
-ROOT = Path(__file__).parent.parent
 PATIENCE = 60.0  # seconds: what should happen, happens before
 SOON = (0.05, 0.4)
 NEVER = (3600.0, 3600.0)
@@ -112,12 +107,6 @@ def is_up(directory):
     return those("leader", directory) and those("child", directory)
 
 
-def those_after(kills, whom):
-    """The pids of the one kill of such."""
-    (pids,) = [pids for hit, pids in kills if hit == whom]
-    return pids
-
-
 def struck(chaos, directory):
     """A kill once it is up, and what follows from it."""
     assert eventually(lambda: is_up(directory))
@@ -158,11 +147,10 @@ def test_any_may_be_a_child_and_the_leader_goes_on(chaos, directory) -> None:
         assert running.restarts == 0
 
 
-@pytest.mark.parametrize("options", [{"whom": "leader"}, {"signal": signal.SIGUSR1}])
 def test_whom_a_leader_leaves_behind_is_killed_before_it_is_started_again(
-    chaos, directory, options
+    chaos, directory
 ) -> None:
-    with chaos(**options) as running:
+    with chaos(whom="leader") as running:
         assert struck(running, directory) == [
             ("leader", those("leader", directory)[:1]),
             ("rest", those("child", directory)[:1]),
@@ -172,29 +160,6 @@ def test_whom_a_leader_leaves_behind_is_killed_before_it_is_started_again(
 def test_any_may_be_the_leader(chaos, directory) -> None:
     with chaos(seed=seed_of(tree=False, member=0)) as running:
         assert [whom for whom, _ in struck(running, directory)] == ["leader", "rest"]
-
-
-def test_a_deploy_asks_the_leader_alone(chaos, directory) -> None:
-    with chaos(signal=signal.SIGTERM, grace=PATIENCE) as running:
-        assert struck(running, directory) == [
-            ("leader", those("asked", directory)),
-            ("rest", those("child", directory)[:1]),
-        ]
-
-
-def test_a_leader_that_does_not_heed_a_deploy_is_killed(chaos, directory) -> None:
-    with chaos("stubborn", signal=signal.SIGTERM, grace=0.2) as running:
-        leader, child = those_after(struck(running, directory), "rest")
-    assert leader in those("asked", directory)
-    assert child not in those("asked", directory)
-
-
-def test_a_deploy_may_ask_them_all(chaos, directory) -> None:
-    with chaos(signal=signal.SIGTERM, whom="tree", grace=0.2) as running:
-        kills = struck(running, directory)
-    leader, child = those_after(kills, "tree")
-    assert those("asked", directory)[0] == leader
-    assert those_after(kills, "rest") == [child]
 
 
 def test_the_same_seed_makes_the_same_draws() -> None:
@@ -271,60 +236,3 @@ def test_what_makes_no_sense_is_refused(wrong) -> None:
 def test_a_command_that_is_not_there_is_said() -> None:
     with pytest.raises(FileNotFoundError):
         Chaos(["/no/such/command"]).start()
-
-
-@contextlib.contextmanager
-def in_a_terminal(directory, *arguments):
-    command = [sys.executable, "-m", "tests.tools.chaos", *arguments]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=directory,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def test_in_a_terminal_each_kill_is_a_line_and_the_end_a_sum(directory) -> None:
-    options = ["--every", "0.1:0.4", "--for", "3", "--seed", "1", "--grace", "1"]
-    command = [sys.executable, "-c", COMMAND]
-    with in_a_terminal(directory, *options, "--", *command) as process:
-        said, complaints = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, complaints) == (0, "")
-    first, *lines, last = said.splitlines()
-    assert first == "The seed is 1; Ctrl-C ends it."
-    assert lines
-    for line in lines:
-        assert re.fullmatch(
-            r"[0-9:]{8}\.\d{3} SIGKILL to the (tree|leader|member|rest): [0-9, ]+", line
-        )
-    assert re.fullmatch(rf"Kills: {len(lines)}; restarts: \d+; nothing is left\.", last)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_in_a_terminal_it_ends_when_it_is_told_to(directory, number) -> None:
-    options = ["--every", "3600", "--signal", "TERM", "--log", "log"]
-    command = [sys.executable, "-c", COMMAND]
-    with in_a_terminal(directory, *options, "--", *command) as process:
-        assert eventually(lambda: is_up(directory))
-        process.send_signal(number)
-        said, complaints = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, complaints) == (0, "")
-    assert those("asked", directory)
-    assert said.endswith("\nKills: 1; restarts: 0; nothing is left.\n")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("--every", "2:1", "--", "true"), ("--", "/no/such/command"), ("--every", "1")],
-)
-def test_what_it_cannot_do_it_says_at_once(tmp_path, arguments) -> None:
-    with in_a_terminal(tmp_path, *arguments) as process:
-        _, complaints = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
-    assert "error: " in complaints

@@ -1,4 +1,4 @@
 """Reports the orders of a django-oscar shop: one line in ``INSTALLED_APPS``.
 
-No app is forked and no class is overridden: all it needs is in Oscar's own signals.
+It uses Oscar's own signals: you fork no app and override no class.
 """

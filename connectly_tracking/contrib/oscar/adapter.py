@@ -1,8 +1,8 @@
-"""What Oscar's orders and products are to Connectly.
+"""Makes events of Oscar's orders and products.
 
-A product goes by its stock record's SKU, as in Oscar's own analytics: it is what a
-catalogue's feed is usually made with, each line keeps it when the product is deleted,
-and a variant has its own. Without one it is the UPC, and the primary key at last.
+The id of a product is its stock record's SKU, as in Oscar's own analytics: catalogue
+feeds usually have it, each line keeps it when the product is deleted, and each variant
+has its own. Without a SKU it is the UPC, and without that the primary key.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def purchase(order: Any) -> Purchase:
-    """The order as it was paid: its total holds shipping, surcharges, tax, vouchers.
+    """Return the order as it was paid, with shipping, surcharges, tax and vouchers.
 
-    ``item_price`` is the catalogue's price with tax, before offers and vouchers.
+    ``item_price`` is the price in the catalogue with tax, before offers and vouchers.
     """
-    # As it is stored: the one in hand may carry a total of four places, and a number
-    # that is an int, while it is being placed.
+    # Read from the database: while it is being placed, the order may have a total of
+    # four places and a number that is an int.
     stored = type(order)._base_manager.using(order._state.db).get(pk=order.pk)
     return Purchase(
         order_id=stored.number,
@@ -37,13 +37,13 @@ def purchase(order: Any) -> Purchase:
                 item_price=line.unit_price_incl_tax,
             )
             for line in stored.lines.all()
-            if line.quantity  # not one that was edited down to nothing
+            if line.quantity  # an edited line may have none
         ],
     )
 
 
 def view(product: Any, request: HttpRequest) -> ViewContent:
-    """The product at this visitor's price; of one with variants, all of them."""
+    """Return a view of the product at this visitor's price, or of all its variants."""
     strategy: Any = request.strategy  # type: ignore[attr-defined]
     variants = list(product.get_public_children()) if product.is_parent else []
     shown = [(each, strategy.fetch_for_product(each)) for each in variants or [product]]

@@ -15,5 +15,5 @@ class ConnectlyTrackingOscarConfig(AppConfig):
         from . import adapter, checks, receivers
 
         conf.default_adapter = adapter.purchase
-        checks.register()
+        checks.register_oscar_checks()
         receivers.connect()

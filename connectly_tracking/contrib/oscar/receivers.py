@@ -1,16 +1,16 @@
-"""What Oscar says, who is known to be the customer then, and what we make of it.
+"""Receivers of Oscar's signals.
 
-==================== ====================== ========================================
-Oscar's signal       the customer's request what follows
-==================== ====================== ========================================
-pre_payment          is the view's          the order's number is bound to the click:
-                                            it may be placed by the payment's webhook
-order_placed         is the basket's        the order is recorded; or only bound,
-                                            where it is reported at a later status
-post_checkout        is an argument         the same, where the basket had none
-order_status_changed is long gone           the order is recorded, or cancelled
-product_viewed       is an argument         the view is recorded
-==================== ====================== ========================================
+==================== ======================= =======================================
+Oscar's signal       customer's request      receiver
+==================== ======================= =======================================
+pre_payment          that of the view        binds the order's number to the click: a
+                                             payment webhook may place the order
+order_placed         that of the basket      records the order, or only binds it if
+                                             it is reported at a later status
+post_checkout        an argument             does so if the basket had no request
+order_status_changed none                    records or cancels the order
+product_viewed       an argument             records the view
+==================== ======================= =======================================
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def on_order_status_changed(
 def on_product_viewed(
     sender: object, *, product: Any, request: HttpRequest, **_: Any
 ) -> None:
-    """Not where the shop has an adapter of its own, whose ids may be others."""
+    """Not if the shop has its own adapter, which may use other ids."""
     try:
         if (
             request.method != "GET"
@@ -98,15 +98,14 @@ def _place(order: Any, request: HttpRequest | None) -> None:
 
 
 def _complete(order: Any, request: HttpRequest | None) -> None:
-    # Not the user of the signal: that may be somebody of the shop's staff.
+    # Not the signal's user, who may belong to the shop's staff.
     order_completed.send(type(order), order=order, request=request, user=order.user)
 
 
 def _customers_request(order: Any) -> HttpRequest | None:
-    """The request that the order's basket was priced for, while it is being placed.
+    """Return the request for which the basket was priced, while it is being placed.
 
-    None for an order that was read from the database, and for one that was placed
-    without a request.
+    None if the order was read from the database, or was placed without a request.
     """
     basket = order._meta.get_field("basket").get_cached_value(order, default=None)
     has_strategy = getattr(basket, "has_strategy", False)
@@ -117,7 +116,7 @@ def _customers_request(order: Any) -> HttpRequest | None:
 
 
 def _order_id(order: Any, otherwise: str) -> Any:
-    """What the order is reported as; a shop's own adapter may prefix its number."""
+    """Return the id under which it is reported: an adapter may prefix the number."""
     try:
         make = conf.ORDER_ADAPTER
         if make is None or make is adapter.purchase:
@@ -134,7 +133,7 @@ def _is_reported(order: Any, status: str, *, is_new: bool = False) -> bool:
     try:
         chosen = conf.OSCAR_PURCHASE_STATUS
     except ImproperlyConfigured as exc:
-        # `check` says what is wrong; no order is to fail of it.
+        # The system check reports it. An order must not fail because of it.
         logger.error("order_not_recorded order_id=%s error=%s", order.number, exc)
         return False
     return is_new if chosen is None else status == chosen

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
@@ -8,7 +9,7 @@ from django.db.models import Count
 
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import Tally, deliver
-from connectly_tracking.management.ending import Ending
+from connectly_tracking.management.console import GracefulStop
 from connectly_tracking.models import Conversion
 
 if TYPE_CHECKING:
@@ -18,70 +19,54 @@ DAY: Final = 86_400.0  # seconds
 
 
 class Command(BaseCommand):
-    help = "Send what is due, as the Celery task does, without Celery."
+    help = "Send the events that are due, as the Celery task does, without Celery."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--loop", action="store_true", help="Go on until SIGTERM or Ctrl-C."
-        )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Count what is due; send nothing."
-        )
-        parser.add_argument("--limit", type=int, help="Send at most so many events.")
-        parser.add_argument(
-            "--interval",
-            type=float,
-            default=5,
-            help="Seconds between two looks at the table with --loop (default: 5).",
-        )
+        add = parser.add_argument
+        add("--loop", action="store_true", help="Continue until SIGTERM or Ctrl-C.")
+        add("--interval", type=float, default=5, help="Seconds between rounds (5).")
+        add("--limit", type=int, help="Send at most so many events.")
+        add("--dry-run", action="store_true", help="Count, and send nothing.")
 
     def handle(
-        self,
-        *,
-        loop: bool,
-        limit: int | None,
-        interval: float,
-        dry_run: bool,
-        **_: Any,
+        self, *, loop: bool, interval: float, limit: int | None, **options: Any
     ) -> None:
         if limit is not None and limit < 1:
-            raise CommandError("--limit must be 1 or more.")
+            raise CommandError("--limit must be 1 or greater.")
         if not 0 < interval <= DAY:
-            raise CommandError("--interval must be more than 0 and at most a day.")
+            raise CommandError("--interval must be greater than 0, and at most a day.")
         if not conf.SEND:
             raise CommandError("CONNECTLY_TRACKING['SEND'] is False: nothing is sent.")
-        if dry_run:
-            self._count()
+        if options["dry_run"]:
+            self.stdout.write("\n".join(_due()) or "Nothing is due.")
             return
         total = Tally()
-        with Ending() as ending:
+        with GracefulStop() as stop:
             if not loop:
-                total.update(deliver(limit=limit, stop=ending.is_asked))
+                total.update(deliver(limit=limit, stop=stop.is_requested))
             while (
-                loop
-                and not ending.is_asked()
-                and (limit is None or total.claimed < limit)
+                loop and not stop.is_requested() and total.claimed < (limit or math.inf)
             ):
-                self._round(limit, total, ending)
-                ending.wait(interval)
+                self._round(total, limit, stop)
+                stop.wait(interval)
         self.stdout.write(f"in all: {total}" if loop else str(total))
 
-    def _count(self) -> None:
-        rows = Conversion.objects.using(router.db_for_write(Conversion))
-        due = rows.due(conf.BUSINESSES).order_by("business").values_list("business")
-        counts = [
-            f"{business}: {count} due" for business, count in due.annotate(Count("pk"))
-        ]
-        self.stdout.write("\n".join(counts) or "Nothing is due.")
-
-    def _round(self, limit: int | None, total: Tally, ending: Ending) -> None:
+    def _round(self, total: Tally, limit: int | None, stop: GracefulStop) -> None:
         close_old_connections()
-        rest = None if limit is None else limit - total.claimed
+        left = None if limit is None else limit - total.claimed
         try:
-            total.update(deliver(limit=rest, stop=ending.is_asked, report=self._report))
+            total.update(
+                deliver(limit=left, stop=stop.is_requested, report=self._report)
+            )
         except Error as exc:
-            # A database that is away comes back; a loop that ended does not.
-            self.stderr.write(f"The database failed: {type(exc).__name__}; going on.")
+            # The database may come back; a loop that has ended would not.
+            self.stderr.write(f"Database error: {type(exc).__name__}; trying again.")
 
     def _report(self, tally: Tally) -> None:
         self.stdout.write(str(tally))
+
+
+def _due() -> list[str]:
+    rows = Conversion.objects.using(router.db_for_write(Conversion))
+    due = rows.due(conf.BUSINESSES).order_by("business").values_list("business")
+    return [f"{business}: {count} due" for business, count in due.annotate(Count("pk"))]

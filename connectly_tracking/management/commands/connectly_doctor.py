@@ -3,18 +3,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, no_translations
 
 from connectly_tracking.doctor import (
     Level,
-    Trial,
+    ProbeRequest,
     as_json,
     as_lines,
     examine,
     exit_status,
     probe,
 )
-from connectly_tracking.management.arguments import business_of, click_of
+from connectly_tracking.management.console import parse_business, parse_click
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -25,37 +25,45 @@ if TYPE_CHECKING:
     from ...api.landing import Landing
 
 PROBE: Final = (
-    "An event that Connectly must refuse is sent once for each business. A 400, which "
-    "is the good answer, may be counted in Connectly's own statistics."
+    "This sends an invalid event once for each business. Connectly must refuse it; the "
+    "refusal, status 400, may be counted in Connectly's own statistics."
 )
 TEST: Final = (
-    "This purchase of 1.00 USD is sent once, as above. Connectly may count it, "
-    "whatever it answers, and has no call that takes it back."
+    "This sends the purchase of 1.00 USD above, once. Connectly may count it, even if "
+    "it refuses it, and a purchase cannot be withdrawn."
 )
 
 
 class Command(BaseCommand):
-    help = "Say what keeps orders from flowing, and what to do about it."
-    requires_system_checks = ()  # they are part of what it says
+    help = (
+        "Find out why orders are not sent, and say what to do about it. If API_KEY is "
+        "a callable, it is called."
+    )
+    requires_system_checks = ()  # they are part of the report
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add(
             "--business",
-            type=business_of,
-            help="Only what belongs to this alias of the settings.",
+            type=parse_business,
+            help="Examine only the business with this alias.",
         )
         ask = parser.add_mutually_exclusive_group()
         ask.add_argument(
-            "--probe", action="store_true", help="Ask the API, with no real event."
+            "--probe",
+            action="store_true",
+            help="Send an invalid event to the API, to check the key and the business.",
         )
         ask.add_argument(
-            "--send-test", action="store_true", help="Send a purchase of 1.00 USD."
+            "--send-test",
+            action="store_true",
+            help="Send a purchase of 1.00 USD to the API.",
         )
-        add("--click", type=click_of, help="A tagged link, for --send-test.")
-        add("--json", action="store_true", help="For machines.")
-        add("--yes", action="store_true", help="Do not ask.")
+        add("--click", type=parse_click, help="The tagged link to use for --send-test.")
+        add("--json", action="store_true", help="Print the report as JSON.")
+        add("--yes", action="store_true", help="Send without asking.")
 
+    @no_translations
     def handle(
         self,
         *,
@@ -65,30 +73,36 @@ class Command(BaseCommand):
         **chosen: Any,
     ) -> None:
         if click and not chosen["send_test"]:
-            raise CommandError("--click goes with --send-test.")
+            raise CommandError("--click needs --send-test.")
         findings, ready = examine(business)
         if chosen["probe"] or chosen["send_test"]:
-            trials = _trials(ready, click, is_test=chosen["send_test"])
-            self._ask(trials, **chosen, json=json)
-            findings += [found for trial in trials for found in probe(trial)]
-        self._say(findings, json=json)
+            requests = _requests(ready, click, is_test=chosen["send_test"])
+            self._confirm(requests[0], **chosen, json=json)
+            findings += [finding for request in requests for finding in probe(request)]
+        self._print(findings, json=json)
         sys.exit(exit_status(findings))
 
-    def _ask(
-        self, trials: list[Trial], *, send_test: bool, yes: bool, json: bool, **_: Any
+    def _confirm(
+        self,
+        request: ProbeRequest,
+        *,
+        send_test: bool,
+        yes: bool,
+        json: bool,
+        **_: Any,
     ) -> None:
-        """On stderr, since stdout is the report's."""
+        """Ask on stderr, since the report is on stdout. CommandError unless "y"."""
         if send_test:
-            (self.stderr if json else self.stdout).write(trials[0].body)
+            (self.stderr if json else self.stdout).write(request.body)
         self.stderr.write(TEST if send_test else PROBE, self.style.WARNING)
         if yes:
             return
         self.stderr.write("Send it? [y/N] ", ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() != "y":
-            raise CommandError("Nothing was sent. Without a terminal, say --yes.")
+            raise CommandError("Nothing was sent. Use --yes to send without asking.")
 
-    def _say(self, findings: list[Finding], *, json: bool) -> None:
+    def _print(self, findings: list[Finding], *, json: bool) -> None:
         if json:
             self.stdout.write(as_json(findings))
             return
@@ -99,19 +113,21 @@ class Command(BaseCommand):
         }
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         for line in as_lines(findings, paint):
-            # A terminal may lack what others' words are made of.
+            # The terminal may not be able to show every character of an answer.
             fit = line.encode(encoding, "backslashreplace").decode(encoding)
             self.stdout.write(fit)
 
 
-def _trials(
+def _requests(
     ready: list[Business], click: Landing | None, *, is_test: bool
-) -> list[Trial]:
+) -> list[ProbeRequest]:
     if not ready:
-        raise CommandError("No business can be sent for: run it without this option.")
+        raise CommandError(
+            "No business is ready to send. Run the command without this option."
+        )
     if not is_test:
-        return [Trial.probe(business) for business in ready]
+        return [ProbeRequest.invalid(business) for business in ready]
     if len(ready) > 1:
         names = ", ".join(business.alias for business in ready)
-        raise CommandError(f"Say for which --business: {names}.")
-    return [Trial.purchase(ready[0], click)]
+        raise CommandError(f"Choose one with --business: {names}.")
+    return [ProbeRequest.purchase(ready[0], click)]

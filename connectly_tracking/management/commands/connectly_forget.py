@@ -1,92 +1,59 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from connectly_tracking.attribution import erase
-from connectly_tracking.management.arguments import confirm
+from connectly_tracking.management import console
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from connectly_tracking.attribution import Erased
-
-WARNING = (
-    "It cannot be undone, and what Connectly was sent already stays there: ask them to "
+_WARNING: Final = (
+    "This cannot be undone. Connectly keeps what it has already received: ask them to "
     "delete it, too."
 )
 
 
 class Command(BaseCommand):
-    help = "Forget a person's clicks, and do not send what waits of their orders."
+    help = "Forget a person's clicks, and do not send their orders that are waiting."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--user", action="append", default=[], help="A user's name; repeatable.")
+        many: dict[str, Any] = {"action": "append", "default": []}
+        add("--user", **many, type=console.parse_user, help="A user name; repeatable.")
         add(
             "--user-id",
-            action="append",
-            default=[],
-            help="A user's primary key, also of one that is deleted; repeatable.",
+            **many,
+            type=console.parse_user_id,
+            help="A user's primary key, even of a deleted user; repeatable.",
         )
-        add("--order", action="append", default=[], help="An order's id; repeatable.")
+        add("--order", **many, help="An order id; repeatable.")
         add("--dry-run", action="store_true", help="Count, and change nothing.")
         add("--yes", action="store_true", help="Do not ask.")
 
-    def handle(
-        self,
-        *,
-        user: list[str],
-        user_id: list[str],
-        order: list[str],
-        dry_run: bool,
-        yes: bool,
-        **_: Any,
-    ) -> None:
-        if not (user or user_id or order):
-            raise CommandError("Say whom: --user, --user-id or --order.")
-        users = [_key_of(name) for name in user] + [_key(text) for text in user_id]
-        found = erase(users=users, orders=order, dry_run=True)
-        self._say(found)
-        if dry_run or not any(found):
+    def handle(self, **options: Any) -> None:
+        users, orders = options["user"] + options["user_id"], options["order"]
+        if not (users or orders):
+            raise CommandError("Say whom to forget: --user, --user-id or --order.")
+        found = erase(users=users, orders=orders, dry_run=True)
+        self.stdout.write(
+            f"{found.clicks:>7} clicks to delete\n"
+            f"{found.stopped:>7} waiting events not to send\n"
+            f"{found.emptied:>7} finished events to clear\n"
+            f"{found.under_way:>7} events being sent, not to be tried again"
+        )
+        if options["dry_run"] or not any(found):
             self.stdout.write("Nothing was changed.")
             return
-        self.stderr.write(WARNING)
-        if not yes:
-            confirm("Forget them?")
-        done = erase(users=users, orders=order)
+        self.stderr.write(_WARNING)
+        if not options["yes"]:
+            console.confirm("Forget them?")
+        under_way = erase(users=users, orders=orders).under_way
         self.stdout.write("Forgotten.")
-        if done.under_way:
+        if under_way:
             raise CommandError(
-                f"{done.under_way} were just being sent and keep their body until "
-                "their worker is done: run this command again in a few minutes."
+                f"{under_way} events were being sent and could not be cleared yet. "
+                "Run this command again in a few minutes."
             )
-
-    def _say(self, found: Erased) -> None:
-        for count, words in (
-            (found.clicks, "clicks to delete"),
-            (found.stopped, "events to stop before they are sent"),
-            (found.emptied, "finished events to empty"),
-            (found.under_way, "events under way, not to be tried again"),
-        ):
-            self.stdout.write(f"{count:>7} {words}")
-
-
-def _key_of(name: str) -> Any:
-    manager: Any = get_user_model()._default_manager
-    try:
-        return manager.get_by_natural_key(name).pk
-    except ObjectDoesNotExist:
-        raise CommandError(
-            f"There is no user {name!r}. Of one that is deleted give the --user-id."
-        ) from None
-
-
-def _key(text: str) -> Any:
-    try:
-        return get_user_model()._meta.pk.to_python(text)
-    except ValidationError:
-        raise CommandError(f"{text!r} is no user's primary key.") from None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    help = "Delete what is old and finished, as the Celery task does, without Celery."
+    help = "Delete old clicks and finished events, as the Celery task does."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

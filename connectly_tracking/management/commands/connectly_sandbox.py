@@ -19,13 +19,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument(
-            "--port", default="0", help="0 (the default): any free one."
+            "--port", default="0", help="0 (the default) is any free port."
         )
-        parser.add_argument("--business", default="default", help="An alias.")
-        parser.add_argument("--log", help="Write each request to this file as JSON.")
         parser.add_argument(
-            "--delay", default="0", help="Seconds that an answer takes."
+            "--business", default="default", help="An alias in the settings."
         )
+        parser.add_argument("--log", help="Append each request to this file as JSON.")
+        parser.add_argument("--delay", default="0", help="Seconds before each answer.")
         parser.add_argument(
             "--behave",
             action="append",

@@ -29,7 +29,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change(request: HttpRequest) -> HttpResponse:
-    """What makes no sense leaves the cart as it is."""
+    """Invalid input leaves the cart unchanged."""
     form = CartForm(request.POST)
     if form.is_valid():
         Cart(request).put(form.cleaned_data["sku"], form.cleaned_data["quantity"])

@@ -26,7 +26,7 @@ def product(request: HttpRequest, sku: str) -> HttpResponse:
 
 
 def refused(request: HttpRequest, form: BuyNowForm) -> HttpResponse:
-    """The product's page again, with what is wrong with the form."""
+    """The product's page again, with the errors of the form."""
     shown = form.cleaned_data.get("sku")
     if shown is None:
         raise Http404("No such product.")

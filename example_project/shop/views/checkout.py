@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @require_POST
 def buy_now(request: HttpRequest) -> HttpResponse:
-    """One product, past the cart, paid at once."""
+    """Buy one product without the cart, paid at once."""
     form = BuyNowForm(request.POST)
     if not form.is_valid():
         return refused(request, form)
@@ -52,7 +52,7 @@ def pay_cart(request: HttpRequest) -> HttpResponse:
             email=form.cleaned_data["email"],
         )
         if is_later:
-            # The bank tells us of the payment without this visitor's session.
+            # The bank's webhook comes without this visitor's session.
             bind_order(request, order.number)
         else:
             _complete(request, order)

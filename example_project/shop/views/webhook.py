@@ -1,4 +1,4 @@
-"""The bank calls here: a request of its own, without the customer's session."""
+"""The bank's webhook, which comes without the customer's session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @csrf_exempt
 @require_POST
 def webhook(request: HttpRequest) -> HttpResponse:
-    """A notice that comes again changes nothing."""
+    """A repeated notice changes nothing."""
     notice = Notice.from_request(request)
     with transaction.atomic():
         orders = Order.objects.select_for_update()

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    help = "Follow one customer from the ad to Connectly's sandbox; nothing is kept."
+    help = "Follow a customer from the ad to Connectly's sandbox; nothing is kept."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="End when delivered.")
         parser.add_argument("--json", action="store_true", help="Print a line of JSON.")
         parser.add_argument(
-            "--history", action="store_true", help="Fill the last thirty days, too."
+            "--history", action="store_true", help="Also fill the last thirty days."
         )
 
     def handle(self, *, once: bool, json: bool, history: bool, **_: Any) -> None:
         if environment.DIRECTORY not in os.environ:
-            # Once more from the start, since settings are read but once.
+            # Start again, since settings are read only once.
             command = [sys.executable, os.fspath(settings.BASE_DIR / "manage.py")]
             command += sys.argv[1:]
             os.execve(sys.executable, command, environment.fresh())  # noqa: S606
@@ -40,21 +40,21 @@ class Command(BaseCommand):
         with (
             end_requests() as requested,
             environment.directory() as directory,
-            broker.unspoiled(),
+            broker.cleaned_up(),
             Supervisor(directory, requested) as supervisor,
         ):
             try:
                 report = run(supervisor, self._say, with_history=history)
                 self._tell(report, as_json=json, stays=not once)
                 if not once:
-                    self._say("Ctrl-C ends it all.")
+                    self._say("Press Ctrl-C to stop.")
                     supervisor.until(lambda: False, seconds=inf)
             except Interruption:
-                self._say("Ending")
+                self._say("Stopping")
         if report is None:
-            raise CommandError("It was interrupted.", returncode=130)
+            raise CommandError("The demo was interrupted.", returncode=130)
         if not report.is_delivered:
-            raise CommandError("It was not delivered.")
+            raise CommandError("The order was not delivered.")
 
     def _tell(self, report: Report, *, as_json: bool, stays: bool) -> None:
         heading = self.style.MIGRATE_HEADING

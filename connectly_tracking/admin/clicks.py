@@ -1,0 +1,95 @@
+"""The clicks: what each link said, whose it is, and which orders it brought."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Attribution, Conversion, OrderAttribution
+from .display import ad_id, badge, campaign_id, clock
+from .filters import BusinessFilter, CapturedFilter, DateLinksMixin
+from .readonly import ReadOnlyAdmin, ReadOnlyInline
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django_stubs_ext import StrOrPromise
+
+
+class CreditedOrderInline(ReadOnlyInline):
+    """The orders that are credited to the click."""
+
+    model = Conversion
+    verbose_name_plural = _("orders from this click")
+    fields = ["order_id", "status", "amount", "event_time"]
+    show_change_link = True
+    status = staticmethod(badge)
+
+
+class BoundOrderInline(ReadOnlyInline):
+    """The orders that were bound to the click before they were paid."""
+
+    model = OrderAttribution
+    verbose_name_plural = _("orders bound before payment")
+    fields = ["order_id", "bound_at"]
+
+
+@admin.register(Attribution)
+class AttributionAdmin(DateLinksMixin, ReadOnlyAdmin):
+    list_display = ["captured", "campaign", "reportable", "refused", "user"]
+    list_filter = ["reportable", CapturedFilter, BusinessFilter]
+    list_select_related = ["user"]
+    ordering = ["-captured_at", "-id"]
+    sortable_by = ()  # any other order would read the whole table
+    inlines = [CreditedOrderInline, BoundOrderInline]
+    search_fields = ["id"]
+    search_help_text = _(
+        "Exact campaign, ad, click or tracking id, or the number of the click itself."
+    )
+    empty_message = _(
+        "No click has been recorded yet. A click appears here when a customer opens "
+        "the shop from a WhatsApp ad. If clicks are missing, a developer can run "
+        "connectly_doctor to find out why."
+    )
+    fields = [
+        "captured_at",
+        "user",
+        "business",
+        "cnct_tracking_id",
+        "sendout_id",
+        "ctwa_clid",
+        "ad_id",
+        "attribution_source",
+        "page",
+        "reportable",
+        "refused",
+    ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the click's own number first; the other ids have no index."""
+        if not (term := search_term.strip()):
+            return queryset, False
+        with suppress(ValueError):
+            found = queryset.filter(pk=UUID(term))
+            if found.exists():
+                return found, False
+        names = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
+        ids = Q(*((name, term) for name in names), _connector=Q.OR)
+        return queryset.filter(ids), False
+
+    @admin.display(description=_("captured"))
+    def captured(self, click: Attribution) -> str:
+        return clock(click.captured_at)
+
+    @admin.display(description=_("campaign, ad"))
+    def campaign(self, click: Attribution) -> StrOrPromise:
+        ids = campaign_id(click.sendout_id), ad_id(click.ad_id)
+        return format_html("<div>{}</div><div>{}</div>", *ids)

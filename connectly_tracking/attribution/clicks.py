@@ -1,0 +1,166 @@
+"""Clicks as rows: stored, judged for an order, and attached to one that waits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import router, transaction
+from django.db.models import Case, Q, SmallIntegerField, When
+
+from ..api.body import body_json
+from ..api.landing import META_CTWA
+from ..conf import DEFAULT_BUSINESS, conf
+from ..exceptions import InvalidEvent
+from ..models import Attribution, AttributionQuerySet, Conversion, Reason, State
+from ..wakeup import wake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.http import HttpRequest
+
+    from ..models import ConversionQuerySet
+
+#: A click may come this long after its order: clocks differ, and pages open late.
+GRACE: Final = timedelta(minutes=5)
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def errors_logged(event: str, level: int = logging.ERROR) -> Iterator[None]:
+    """Log any error under this name instead of raising it: the page must go on."""
+    try:
+        yield
+    except Exception as exc:  # noqa: BLE001 - any error at all
+        # The error's name alone: a database quotes values in its messages.
+        logger.log(level, "%s error=%s", event, type(exc).__name__)
+
+
+def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None]:
+    """Protect the caller's transaction, if there is one, from an error in ours."""
+    using = using or router.db_for_write(Attribution)
+    in_atomic = transaction.get_connection(using).in_atomic_block
+    return transaction.atomic(using) if in_atomic else nullcontext()
+
+
+def stored_clicks() -> AttributionQuerySet:
+    """Return all rows, not from a replica: it may lack those of a minute ago."""
+    return Attribution.objects.using(router.db_for_write(Attribution))
+
+
+def store_click(click: Attribution) -> None:
+    """Write the row by one INSERT, which does nothing if the row exists."""
+    using = router.db_for_write(Attribution)
+    with savepoint(using):
+        Attribution.objects.using(using).bulk_create([click], ignore_conflicts=True)
+    click._state.adding = False
+
+
+def resolve_business(request: HttpRequest | None, order: Any = None) -> str:
+    """Return the alias that BUSINESS_RESOLVER returns, or else ``default``."""
+    resolver = conf.BUSINESS_RESOLVER
+    return (resolver(request, order) if resolver else None) or DEFAULT_BUSINESS
+
+
+def known_business(alias: object) -> str:
+    """Return the alias if the settings have it. Raises InvalidEvent."""
+    if isinstance(alias, str) and alias in conf.BUSINESSES:
+        return alias
+    names = ", ".join(conf.BUSINESSES)
+    raise InvalidEvent("business", f"must be one of those in the settings: {names}")
+
+
+def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:
+    """Return why the click cannot be credited for an order placed then, or None."""
+    if click.attribution_source != META_CTWA:
+        return Reason.OTHER_SOURCE
+    if not click.reportable:
+        return Reason.INCOMPLETE_CLICK
+    if click.captured_at > ordered_at + GRACE:
+        return Reason.CLICK_AFTER_ORDER
+    window = conf.ATTRIBUTION_WINDOW
+    if window is not None and ordered_at - click.captured_at > window:
+        return Reason.OUTSIDE_WINDOW
+    return None
+
+
+def best_click_of_user(
+    user_id: Any, ordered_at: datetime, business: str | None = None
+) -> Attribution | None:
+    """Return the user's click to credit: the newest in the window, or the first.
+
+    Without one, return another, which shows why not. ``business`` limits the clicks.
+    """
+    if user_id is None:
+        return None  # an unsaved or deleted user: not a visitor without a user
+    clicks, window = stored_clicks(), conf.ATTRIBUTION_WINDOW
+    if business is not None:
+        clicks = clicks.filter(business=business)
+    too_early = Q(captured_at__lt=ordered_at - window) if window else Q(pk=None)
+    rank = Case(
+        When(captured_at__gt=ordered_at + GRACE, then=3),
+        When(too_early, then=2),
+        When(reportable=False, then=1),
+        default=0,
+        output_field=SmallIntegerField(),
+    )
+    newest_or_first = {"last": "-captured_at", "first": "captured_at"}
+    return (
+        clicks.filter(user_id=user_id)
+        .annotate(_rank=rank)
+        .order_by("_rank", newest_or_first[conf.ATTRIBUTION_TOUCH])
+        .first()
+    )
+
+
+def attach_late_click(rows: ConversionQuerySet, click: Attribution) -> None:
+    """Give the click to those of these orders that wait for one.
+
+    They become pending, or say from now on why this click cannot be credited.
+    """
+    if click.business not in conf.BUSINESSES:
+        return  # its orders could never be sent
+    using, is_due = router.db_for_write(Conversion), False
+    with transaction.atomic(using=using):
+        for row in rows.using(using).awaiting_click().locked(skip=False):
+            if row.event_time is not None and _may_join(row, click.business, using):
+                _attach(row, click, row.event_time)
+                row.save()
+                is_due |= row.state == State.PENDING
+        if is_due and not conf.HOLD:
+            transaction.on_commit(wake, using=using)
+
+
+def _may_join(row: Conversion, business: str, using: str) -> bool:
+    """Whether the order may become one of the click's business."""
+    if row.business == business:
+        return True
+    # Behind another host it is the same order, unless the click's business has its own.
+    own = Conversion.objects.using(using).filter(
+        event_name=row.event_name, business=business, key=row.key
+    )
+    return row.business == DEFAULT_BUSINESS and not own.exists()
+
+
+def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:
+    row.credit(click)
+    row.business = click.business
+    if reason := why_not_credited(click, ordered_at):
+        row.reason = reason
+        return
+    try:
+        row.body = body_json(row.event_name, row.payload, click.landing)
+    except InvalidEvent as exc:
+        row.reason, row.detail = Reason.INVALID, str(exc)
+        return
+    details = json.loads(row.payload, parse_float=Decimal, parse_int=Decimal)
+    row.value, row.currency = details.get("value"), details.get("currency", "")
+    row.payload = ""
+    row.schedule()

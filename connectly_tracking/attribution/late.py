@@ -1,0 +1,139 @@
+"""How a click reaches an order that is completed without the visitor's request.
+
+`bind_order` notes the click under the order's id. `make_token` returns the click as a
+text that a payment provider carries and gives back.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections, router
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from ..api.values import id_text, safe_id
+from ..conf import conf
+from ..exceptions import InvalidEvent
+from ..models import Conversion, OrderAttribution, key_of
+from .capture import current_click
+from .clicks import attach_late_click, errors_logged, savepoint
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+# A token is 45 characters of [A-Za-z0-9_-], which fit any provider's metadata: a
+# version, the row's id and a signature. It tells nothing about the customer.
+_VERSION: Final = "1"
+_SALT: Final = "connectly_tracking.attribution.token"
+
+logger = logging.getLogger(__name__)
+
+
+def bind_order(
+    request: HttpRequest, order_id: str | int | UUID
+) -> OrderAttribution | None:
+    """Bind an order to the visitor's click. Call this where the order is placed.
+
+    The webhook, task or command that completes the order then needs no request. An
+    order that is completed already, without a click, gets this one.
+
+    Returns the binding, or None if the visitor has no click. Never raises, except
+    InvalidEvent under STRICT for a wrong ``order_id``.
+    """
+    try:
+        with savepoint():
+            return _bind(request, order_id)
+    except Exception as exc:
+        if isinstance(exc, InvalidEvent) and conf.is_strict():
+            raise
+        error = type(exc).__name__
+        logger.error("order_not_bound order_id=%s error=%s", safe_id(order_id), error)
+        return None
+
+
+def binding_of(order_id: str, business: str | None) -> OrderAttribution | None:
+    """Return the order's last binding; its click may have no row, or no row yet."""
+    bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
+    # An outer join: a click that waits for consent has no row yet.
+    bindings = bindings.filter(key=key_of(order_id)).select_related("attribution")
+    if business is not None:
+        bindings = bindings.filter(business=business)
+    return bindings.order_by("-bound_at").first()
+
+
+def make_token(request: HttpRequest) -> str:
+    """Return the visitor's click as a token, for an order that does not exist yet.
+
+    Pass it to the payment provider, and what comes back to ``order_completed`` as
+    ``token=``. It is ``""`` without a click. Never raises.
+    """
+    with errors_logged("token_not_made"):
+        with savepoint():
+            click = current_click(request, at=timezone.now())
+        if click is not None:
+            return write_token(click.pk)
+    return ""
+
+
+def write_token(click_id: UUID) -> str:
+    """Return the token of a click: at most 64 characters of ``[A-Za-z0-9_-]``."""
+    return _signed(_VERSION + _base64(click_id.bytes), settings.SECRET_KEY)
+
+
+def read_token(token: object) -> UUID | None:
+    """Return the click's id; None for ``""``. Raises InvalidEvent for a bad token."""
+    if not isinstance(token, str):
+        raise InvalidEvent("token", "must be a string that make_token() returned")
+    if not token:
+        return None
+    with suppress(ValueError):  # not ASCII, or not base64: of another version
+        for key in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
+            if constant_time_compare(token, _signed(token[:-22], key)):
+                return UUID(bytes=base64.urlsafe_b64decode(f"{token[1:-22]}=="))
+    raise InvalidEvent(
+        "token",
+        "was changed, cut or signed with another SECRET_KEY; pass it exactly as "
+        "make_token() returned it",
+    )
+
+
+def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
+    text = id_text(order_id)
+    if not text or len(text) > 128:
+        raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
+    click = current_click(request, at=timezone.now())
+    if click is None:
+        return None
+    using = router.db_for_write(OrderAttribution)
+    by_target = connections[using].features.supports_update_conflicts_with_target
+    binding = OrderAttribution(
+        business=click.business,
+        key=key_of(text),
+        order_id=safe_id(text),
+        attribution=click,
+        bound_at=timezone.now(),
+    )
+    OrderAttribution.objects.using(using).bulk_create(
+        [binding],
+        update_conflicts=True,
+        unique_fields=["key", "business"] if by_target else None,
+        update_fields=["attribution", "bound_at"],
+    )
+    if not click._state.adding:  # a click that waits for consent has no row yet
+        attach_late_click(Conversion.objects.all().of_order(text), click)
+    return binding
+
+
+def _signed(text: str, key: str | bytes) -> str:
+    digest = salted_hmac(_SALT, text, secret=key, algorithm="sha256").digest()
+    return text + _base64(digest[:16])
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,161 @@
+"""The settings of each business, and the address of the API."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ..api.secret import Secret
+from .reader import SettingsReader, improper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_BUSINESS: Final = "default"
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Business:
+    """The credentials of one business. ``business_id``: a UUID in its usual form."""
+
+    alias: str
+    business_id: str
+    api_key: Secret
+
+
+class BusinessSettings(SettingsReader):
+    """The businesses that the project named, and their credentials."""
+
+    @property
+    def BUSINESSES(self) -> Mapping[str, Mapping[str, object]]:
+        """Every business by its alias, including the default one if it is set."""
+        named = self.raw.get("BUSINESSES", {})
+        if not isinstance(named, dict) or not all(
+            isinstance(alias, str)
+            and _ALIAS.fullmatch(alias)
+            and isinstance(entry, dict)
+            for alias, entry in named.items()
+        ):
+            raise improper("BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}')
+        if DEFAULT_BUSINESS in named:
+            raise improper(
+                "BUSINESSES",
+                "must not contain 'default'; use BUSINESS_ID and API_KEY for it",
+            )
+        own = {name: self.raw.get(name) for name in VALIDATORS}
+        default = {DEFAULT_BUSINESS: own} if any(own.values()) or not named else {}
+        return default | named
+
+    @property
+    def BUSINESS_ID(self) -> str:
+        """The default business's id at Connectly, a UUID."""
+        return valid_business_id("BUSINESS_ID", self.raw.get("BUSINESS_ID"))
+
+    @property
+    def API_KEY(self) -> Secret:
+        """The default business's key."""
+        return valid_api_key("API_KEY", self.raw.get("API_KEY"))
+
+    def business(self, alias: str) -> Business:
+        """Return one business's credentials; a callable ``API_KEY`` is called.
+
+        Raises ImproperlyConfigured if one is missing or wrong.
+        """
+        prefix, entry = self._entry(alias)
+        return Business(
+            alias=alias,
+            business_id=self.business_id(alias),
+            api_key=valid_api_key(f"{prefix}API_KEY", entry.get("API_KEY")),
+        )
+
+    def business_id(self, alias: str) -> str:
+        """Return one business's id. Raises ImproperlyConfigured without it."""
+        prefix, entry = self._entry(alias)
+        return valid_business_id(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID"))
+
+    def credentials_problem(self, alias: str) -> str:
+        """Return why nothing can be sent for a business, or an empty string.
+
+        A callable ``API_KEY`` counts as a key and is never called, so that a page does
+        not wait for a vault.
+        """
+        try:
+            prefix, entry = self._entry(alias)
+            self.business_id(alias)
+            if not callable(key := entry.get("API_KEY")):
+                valid_api_key(f"{prefix}API_KEY", key)
+        except ImproperlyConfigured as exc:
+            return str(exc)
+        return ""
+
+    def _entry(self, alias: str) -> tuple[str, Mapping[str, Any]]:
+        """Return the prefix of a business's settings in messages, and the settings."""
+        entry = self.BUSINESSES.get(alias)
+        if entry is None:
+            raise improper("BUSINESSES", f"has no business {alias!r}")
+        return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}.", entry
+
+
+def valid_business_id(name: str, value: object) -> str:
+    if not value:
+        raise improper(name, "is missing; Connectly shows it next to the API key")
+    try:
+        return str(UUID(str(value)))
+    except ValueError:
+        raise improper(name, "must be a UUID") from None
+
+
+def valid_api_key(name: str, value: object) -> Secret:
+    """Return the key; a callable is called for it."""
+    if callable(value):
+        try:
+            value = value()
+        except Exception as exc:
+            raise improper(
+                name, f"could not be read: its callable raised {type(exc).__name__}"
+            ) from exc
+    if not value:
+        raise improper(
+            name, "is missing; create one in Connectly under Settings, General"
+        )
+    if not isinstance(value, str):
+        raise improper(name, "must be a string")
+    if value != value.strip():
+        raise improper(name, "must not begin or end with white space")
+    if not (value.isascii() and value.isprintable()):
+        raise improper(name, "must contain only printable ASCII characters")
+    return Secret(value)
+
+
+def valid_base_url(name: str, value: object) -> str:
+    if not isinstance(value, str) or value != value.strip():
+        raise improper(name, "must be a URL, without white space around it")
+    try:
+        url = urlsplit(value)
+        host, _port = url.hostname or "", url.port
+    except ValueError:
+        raise improper(name, "must be a valid URL") from None
+    if url.scheme not in {"https", "http"} or not host:
+        raise improper(name, "must begin with https:// and contain a host name")
+    if url.scheme == "http" and host not in LOOPBACK:
+        raise improper(name, "must use https; http would expose the API key")
+    if url.username is not None or url.query or url.fragment:
+        raise improper(name, "must not contain a user, a query or a fragment")
+    if host.startswith(("169.254.", "fe80:")):
+        raise improper(name, "must not be a link-local address")
+    return value.rstrip("/")
+
+
+#: For code that has a credential's value already.
+VALIDATORS: Final[Mapping[str, Callable[[str, object], object]]] = {
+    "BUSINESS_ID": valid_business_id,
+    "API_KEY": valid_api_key,
+}

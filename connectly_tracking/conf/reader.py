@@ -1,0 +1,113 @@
+"""Reads the project's ``CONNECTLY_TRACKING``, and values of the usual types from it."""
+
+from __future__ import annotations
+
+from copy import copy
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_SECONDS: Final = 100 * 365 * 86400
+
+
+class SettingsReader:
+    """``CONNECTLY_TRACKING``, read on each access unless this is a snapshot."""
+
+    _raw: Mapping[str, Any] | None = None
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The dictionary as the project wrote it."""
+        if self._raw is not None:
+            return self._raw
+        raw = getattr(settings, "CONNECTLY_TRACKING", {})
+        if not isinstance(raw, dict):
+            raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")
+        return raw
+
+    def snapshot(self) -> Self:
+        """Return the settings as they are now, for the whole of a run.
+
+        A wrong setting raises ImproperlyConfigured when it is read, not here.
+        """
+        snapshot = copy(self)
+        snapshot._raw = MappingProxyType({**self.raw})
+        return snapshot
+
+    def _bool(self, name: str, *, default: bool) -> bool:
+        value = self.raw.get(name, default)
+        if not isinstance(value, bool):
+            raise improper(name, "must be True or False")
+        return value
+
+    def _int(self, name: str, *, default: int, maximum: int) -> int:
+        value = self.raw.get(name, default)
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not 1 <= value <= maximum
+        ):
+            raise improper(name, f"must be a whole number from 1 to {maximum}")
+        return value
+
+    def _seconds(self, name: str, *, default: float, allow_zero: bool = False) -> float:
+        return _to_seconds(name, self.raw.get(name, default), allow_zero=allow_zero)
+
+    def _duration(self, name: str, *, default: timedelta) -> timedelta:
+        return timedelta(seconds=_to_seconds(name, self.raw.get(name, default)))
+
+    def _optional_duration(self, name: str, *, default: timedelta) -> timedelta | None:
+        is_none = self.raw.get(name, default) is None
+        return None if is_none else self._duration(name, default=default)
+
+    def _schedule(self, name: str, *, default: tuple[float, ...]) -> tuple[float, ...]:
+        waits = self.raw.get(name, default)
+        if not isinstance(waits, (list, tuple)) or not waits:
+            raise improper(name, "must be a list of durations, such as [30, 60, 300]")
+        schedule = tuple(_to_seconds(name, wait) for wait in waits)
+        if list(schedule) != sorted(schedule):
+            raise improper(name, "must be in ascending order")
+        return schedule
+
+    def _callable(self, name: str) -> Callable[..., Any] | None:
+        value = self.raw.get(name)
+        if isinstance(value, str):
+            try:
+                value = import_string(value)
+            except ImportError as exc:
+                raise improper(name, f"cannot be imported: {exc}") from exc
+        if value is not None and not callable(value):
+            raise improper(name, "must be a callable or its dotted path")
+        return value
+
+
+def setting_path(name: str) -> str:
+    """Return a setting as a project writes it; a dot leads into a dictionary."""
+    return "CONNECTLY_TRACKING" + "".join(f"[{key!r}]" for key in name.split("."))
+
+
+def improper(name: str, problem: str) -> ImproperlyConfigured:
+    """Return the exception to raise. Its text begins with the setting's name."""
+    return ImproperlyConfigured(f"{setting_path(name)} {problem}.")
+
+
+def _to_seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if (
+        not isinstance(value, (int, float))
+        or isinstance(value, bool)
+        or not 0 <= value <= MAX_SECONDS
+        or (value == 0 and not allow_zero)
+    ):
+        least = "0 or greater" if allow_zero else "greater than 0"
+        wanted = f"a timedelta or a number of seconds, {least}, and at most 100 years"
+        raise improper(name, f"must be {wanted}")
+    return float(value)

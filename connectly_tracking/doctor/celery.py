@@ -1,0 +1,202 @@
+"""Findings on Celery: its schedule, its broker and its workers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from celery import current_app
+from django.apps import apps
+from kombu.exceptions import ChannelError
+
+from ..conf import conf
+from ..exceptions import causes
+from ..wakeup import PRUNE, TASK, connection_of, has_broker, queue_of
+from .findings import Subject, found, run_check, with_timeout
+from .settings import system_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .findings import Finding
+
+BROKER_PATIENCE: Final = 2.0  # seconds, for each step of talking to it
+BROKER_LIMIT: Final = 3.0  # seconds in all
+WORKER_PATIENCE: Final = 1.0  # seconds that a worker may take to answer
+WORKER_LIMIT: Final = 4.0
+LONG_QUEUE: Final = 1000  # messages
+#: The id of the system check for settings of Celery's that cannot be read.
+UNREADABLE: Final = "connectly_tracking.W013"
+
+_BROKER_TEXTS: Final = {
+    "broker_refused": "{address} refuses the connection.",
+    "broker_mute": f"{{address}} does not answer within {BROKER_PATIENCE:g} s.",
+    "broker_unknown_host": "The host name of {address} cannot be resolved.",
+    "broker_auth": "{address} refuses the user, the password or the virtual host.",
+    "broker_tls": "The TLS connection to {address} failed: {error}.",
+    "broker_read_only": "{address} is a replica that accepts no messages.",
+    "broker_failed": "{address} failed: {error}.",
+}
+
+
+class ReadOnlyError(Exception):
+    """The broker is a replica: it answers, but accepts no messages."""
+
+
+#: By the error's name or a base's, since only one of the drivers need be installed.
+_BY_ERROR: Final = {
+    "ReadOnlyError": "broker_read_only",
+    "AuthenticationError": "broker_auth",
+    "AuthorizationError": "broker_auth",
+    "AccessRefused": "broker_auth",
+    "NotAllowed": "broker_auth",
+    "gaierror": "broker_unknown_host",
+    "ConnectionRefusedError": "broker_refused",
+    "TimeoutError": "broker_mute",
+    "SSLError": "broker_tls",
+}
+_BY_WORDS: Final = ("noauth", "wrongpass", "invalid password", "access_refused")
+
+
+def examine_celery() -> list[Finding]:
+    app = project_app()
+    text = "The system checks find no problem with Celery."
+    findings = system_checks(Subject.CELERY, "celery_ok", text)
+    if any(finding.code == UNREADABLE for finding in findings):
+        return findings
+    findings += run_check(Subject.CELERY, partial(examine_schedule, app))
+    findings += (broker := run_check(Subject.BROKER, partial(examine_broker, app)))
+    if any(finding.code == "broker_ok" for finding in broker):
+        findings += run_check(Subject.WORKERS, partial(examine_workers, app))
+    return findings
+
+
+def project_app() -> Any:
+    return current_app._get_current_object()  # type: ignore[attr-defined]
+
+
+def examine_schedule(app: Any) -> Iterator[Finding]:
+    """Find a schedule that the system checks cannot read."""
+    if apps.is_installed("django_celery_beat"):
+        models: Any = apps.get_app_config("django_celery_beat")
+        rows = models.get_model("PeriodicTask")._default_manager
+        enabled = rows.filter(task__in=[TASK, PRUNE], enabled=True)
+        for task in sorted({TASK, PRUNE} - {*enabled.values_list("task", flat=True)}):
+            text = f"The schedule of django-celery-beat lacks {task}."
+            yield found(Subject.CELERY, "schedule_lacks", text)
+    elif not str(app.conf.beat_scheduler).startswith("celery.beat"):
+        text = f"The schedule is kept by {app.conf.beat_scheduler}."
+        yield found(Subject.CELERY, "schedule_elsewhere", text)
+
+
+def examine_broker(app: Any) -> Iterator[Finding]:
+    if not has_broker(app):
+        text = "Celery has no broker or is in eager mode: no worker is told of orders."
+        yield found(Subject.BROKER, "broker_none", text)
+        return
+    queue = queue_of(app, conf.QUEUE)
+    # Without the password. Kombu masks one even if there is none.
+    address = connection_of(app, BROKER_PATIENCE).as_uri().replace("://:**@", "://")
+    try:
+        length = with_timeout(BROKER_LIMIT, partial(_queue_length, app, queue))
+    except Exception as exc:  # noqa: BLE001 - every transport has errors of its own
+        code = broker_problem(exc)
+        error = type(causes(exc)[-1]).__name__
+        text = _BROKER_TEXTS[code].format(address=address, error=error)
+        yield found(Subject.BROKER, code, text)
+        return
+    text = f"{address} answers; messages in the queue {queue or '-'}: {length}."
+    yield found(Subject.BROKER, "broker_ok", text)
+    if length > LONG_QUEUE:
+        text = f"The queue {queue} holds {length} messages."
+        yield found(Subject.BROKER, "queue_long", text)
+
+
+def _queue_length(app: Any, queue: str | None) -> int:
+    with connection_of(app, BROKER_PATIENCE) as connection:
+        channel: Any = connection.default_channel
+        missing: Any = (ChannelError, *connection.channel_errors)
+        is_redis = connection.transport.driver_type == "redis"
+        if is_redis and _is_replica(channel.client):
+            raise ReadOnlyError
+        if queue is None:
+            return 0  # an exchange of the project's decides
+        try:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except missing:
+            return 0  # the first message creates it
+
+
+def _is_replica(client: Any) -> bool:
+    # If an ACL forbids INFO, only the first message can tell.
+    try:
+        info = client.info("replication")
+    except Exception as exc:
+        if "NOPERM" in str(exc) or "NoPermission" in type(exc).__name__:
+            return False
+        raise
+    return bool(info.get("role") == "slave")
+
+
+def broker_problem(exc: BaseException) -> str:
+    """Return the finding's code for a transport's error, by its first known cause."""
+    codes = (_code_of(cause) for cause in reversed(causes(exc)))
+    return next(filter(None, codes), "broker_failed")
+
+
+def _code_of(exc: BaseException) -> str | None:
+    if any(word in str(exc).lower() for word in _BY_WORDS):
+        return "broker_auth"
+    names = (base.__name__ for base in type(exc).__mro__)
+    return next((_BY_ERROR[name] for name in names if name in _BY_ERROR), None)
+
+
+def examine_workers(app: Any) -> Iterator[Finding]:
+    """Find out which workers run, read our queue and know our tasks."""
+    queues, tasks = with_timeout(WORKER_LIMIT, partial(_ask_workers, app))
+    if not queues:
+        text = f"No worker answers within {WORKER_PATIENCE:g} s."
+        yield found(Subject.WORKERS, "worker_none", text)
+        return
+    queue = queue_of(app, conf.QUEUE)
+    readers = [name for name, read in queues.items() if queue in read or queue is None]
+    lacking = [name for name in readers if name in tasks and TASK not in tasks[name]]
+    for name in lacking:
+        text = f"{name} reads the queue {queue}, but does not know {TASK}."
+        yield found(Subject.WORKERS, "worker_lacks_task", text)
+    if not readers:
+        text = (
+            f"Our tasks are sent to the queue {queue}, which is not read by "
+            f"{_first_three(queues)}."
+        )
+        yield found(Subject.WORKERS, "worker_not_reading", text, queue=queue)
+    elif not lacking:
+        text = f"{_first_three(readers)}: reads the queue {queue} and knows our tasks."
+        yield found(Subject.WORKERS, "worker_ok", text)
+
+
+def _ask_workers(app: Any) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return, by worker, the queues that it reads and the tasks that it knows."""
+    with connection_of(app, BROKER_PATIENCE) as connection:
+        ask = partial(
+            app.control.inspect, timeout=WORKER_PATIENCE, connection=connection
+        )
+        active: Mapping[str, Any] = ask().active_queues() or {}
+        if not active:
+            return {}, {}
+        # With a limit it does not wait for further answers.
+        again = ask(destination=list(active), limit=len(active))
+        registered: Mapping[str, Any] = again.registered() or {}
+    queues = {name: {it["name"] for it in read} for name, read in active.items()}
+    # A task's attributes may follow its name.
+    tasks = {
+        name: {it.partition(" ")[0] for it in known}
+        for name, known in registered.items()
+    }
+    return queues, tasks
+
+
+def _first_three(names: Any) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

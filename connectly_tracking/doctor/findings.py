@@ -1,0 +1,126 @@
+"""A finding of the doctor, and how a check is run: it may neither raise nor hang."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from .catalogue import CATALOGUE, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..api.secret import Secret
+
+__all__ = ["Finding", "Level", "Subject", "found", "found_skew", "one_line"]
+
+_T = TypeVar("_T")
+
+MAX_WORDS: Final = 300  # characters of a message that is not ours
+APART: Final = 5.0  # seconds between two clocks
+FAR_APART: Final = 60.0
+
+
+class Subject(StrEnum):
+    """What a finding is about, in the order of the report."""
+
+    SETTINGS = "settings"
+    PROJECT = "project"
+    SESSIONS = "sessions"
+    DATABASE = "database"
+    CELERY = "celery"
+    BROKER = "broker"
+    WORKERS = "workers"
+    DELIVERY = "delivery"
+    API = "api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``code`` does not change between versions. ``remedy`` is empty if all is well."""
+
+    subject: Subject
+    code: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+    def masked(self, secrets: Iterable[Secret]) -> Finding:
+        """Replace the secrets by ``***``."""
+        text, remedy = self.text, self.remedy
+        for secret in secrets:
+            text, remedy = secret.mask(text), secret.mask(remedy)
+        return replace(self, text=text, remedy=remedy)
+
+
+def found(subject: Subject, code: str, text: str, **details: object) -> Finding:
+    """Make a finding of the catalogue; ``details`` complete its remedy."""
+    level, remedy = CATALOGUE[code]
+    return Finding(
+        subject=subject,
+        code=code,
+        level=level,
+        text=text,
+        remedy=str(remedy).format(**details) if details else str(remedy),
+    )
+
+
+def found_skew(subject: Subject, seconds: float) -> list[Finding]:
+    """Report a clock that is so many seconds ahead of this machine's."""
+    if abs(seconds) <= APART:
+        return []
+    far = "far_" if abs(seconds) > FAR_APART else ""
+    whose = {Subject.DATABASE: "database", Subject.API: "API"}[subject]
+    relation = "ahead of" if seconds > 0 else "behind"
+    text = f"The {whose}'s clock is {abs(seconds):.0f} s {relation} this machine's."
+    return [found(subject, f"{subject}_clock_{far}apart", text)]
+
+
+def one_line(message: object) -> str:
+    """Make a message that is not ours fit on a line."""
+    text = " ".join(str(message).split())
+    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"
+
+
+def run_check(
+    subject: Subject, check: Callable[[], Iterable[Finding]]
+) -> list[Finding]:
+    """Return what a check finds. If it fails, that is a finding, too."""
+    findings: list[Finding] = []
+    try:
+        findings.extend(check())
+    except Exception as exc:  # noqa: BLE001 - the other checks are run
+        is_ours = str(exc).startswith("CONNECTLY_TRACKING")
+        if isinstance(exc, ImproperlyConfigured) and is_ours:
+            return findings  # the check of the settings reports it, once
+        text = f"This check failed: {one_line(f'{type(exc).__name__}: {exc}')}"
+        findings.append(found(subject, "check_failed", text))
+    return findings
+
+
+def with_timeout(seconds: float, function: Callable[[], _T]) -> _T:
+    """Return what ``function`` returns; TimeoutError if that takes longer.
+
+    It runs in a thread that is then abandoned: neither a name server nor a driver can
+    be told to give up.
+    """
+    future = Future[_T]()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except Exception as exc:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(exc)
+        finally:
+            connections.close_all()  # this thread's own
+
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return future.result()

@@ -1,0 +1,248 @@
+"""What each cause means and what to do about it. The admin and the doctor show these.
+
+The meaning of a `Reason` and of a pause is its label; an answer's meaning is here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from django.utils.translation import gettext_lazy as _
+
+from .api.verdicts import Outcome
+from .models import Circuit, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from django_stubs_ext import StrOrPromise
+
+_T = TypeVar("_T")
+
+#: What to do about an order that has not been reported. The other reasons need nothing.
+FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
+    Reason.NOT_ATTRIBUTED: _(
+        "Nothing to do if the customer did not come from an ad. If a click is found "
+        "within two days, the order is still sent."
+    ),
+    Reason.INCOMPLETE_CLICK: _(
+        "Find out what removes parameters from the link: a redirect, a link shortener "
+        "or a CDN."
+    ),
+    Reason.OTHER_SOURCE: _(
+        "Nothing to do. Connectly credits only clicks from the source meta_ctwa."
+    ),
+    Reason.OUTSIDE_WINDOW: _(
+        "Nothing to do. To credit older clicks, raise ATTRIBUTION_WINDOW."
+    ),
+    Reason.CLICK_AFTER_ORDER: _(
+        "Nothing to do if the customer clicked after ordering. Otherwise the shop "
+        "passes the wrong time for its orders."
+    ),
+    Reason.CONSENT_PENDING: _(
+        "Nothing to do. If the customer consents within two days, the order is sent."
+    ),
+    Reason.INVALID: _(
+        "Ask a developer to correct the named field in the shop's code, and to record "
+        "the order again."
+    ),
+    Reason.SENDING_OFF: _("If sending was switched off by mistake, send it again."),
+    Reason.EXPIRED: _(
+        "Find out why it waited. You can send it again, but Meta refuses events that "
+        "are more than seven days old."
+    ),
+    Reason.REFUSED: _(
+        "Read Meta's message below. Send it again only if you know that it was not "
+        "counted."
+    ),
+    Reason.UNCONFIRMED: _("Check BASE_URL and any proxy, then send it again."),
+    Reason.INTERNAL: _("Look for the error in the worker's log, then send it again."),
+}
+
+#: What to do while sending is paused.
+FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
+    Circuit.Reason.CONFIGURATION: _(
+        "Correct API_KEY, BUSINESS_ID or BASE_URL. Sending resumes when the settings "
+        "change."
+    ),
+    Circuit.Reason.REFUSALS: _(
+        "Read Meta's messages on the rejected orders. They probably have one cause, "
+        "most likely in the data that the shop passes."
+    ),
+    Circuit.Reason.UNAVAILABLE: _(
+        "Nothing to do. One order at a time is tried, and all are sent once the API "
+        "answers."
+    ),
+    Circuit.Reason.THROTTLED: _(
+        "Nothing to do. Sending resumes when the wait that the API asked for is over."
+    ),
+}
+
+NO_WORKER: Final = _("Orders are due, but no worker is sending them.")
+FOR_NO_WORKER: Final = _(
+    "Check that a worker is running, that it reads the queue, and that beat is "
+    "running. To send the orders now, run connectly_deliver."
+)
+#: A warning before something is sent again.
+MAY_HAVE_COUNTED: Final = _(
+    "Connectly may already have counted this order, even though it refused it or did "
+    "not answer."
+)
+
+_CORRECT_URL: Final = _(
+    "Remove BASE_URL from the settings, or set it to https://api.connectly.ai."
+)
+#: What to do about an answer of the API, by the code of the doctor's finding.
+FOR_ANSWER: Final[Mapping[str, StrOrPromise]] = {
+    "api_key_refused": _(
+        "Copy API_KEY from Connectly again (Settings, General, API Key), or create a "
+        "new key there."
+    ),
+    "api_business_unknown": _(
+        "Compare BUSINESS_ID with the one in Connectly. The business needs a WhatsApp "
+        "Cloud channel, and the key must belong to the business."
+    ),
+    "api_address_wrong": _CORRECT_URL,
+    "api_redirects": _CORRECT_URL,
+    "api_not_connectly": _CORRECT_URL,
+    "api_event_refused": _("Read the message, which is Connectly's or Meta's."),
+    "api_throttles": _("Wait as long as the API asks, then try again."),
+    "api_unavailable": _("Nothing to do. Orders wait and are tried again."),
+    "api_unknown_host": _("Check BASE_URL and this machine's name server."),
+    "api_tls": _(
+        "If a proxy inspects TLS, set CA_BUNDLE to its certificate. Otherwise check "
+        "this machine's clock and certificates."
+    ),
+    "api_refused": _("Check BASE_URL, PROXIES and the firewall."),
+    "api_proxy": _(
+        "Check PROXIES, HTTPS_PROXY and NO_PROXY, and what the proxy allows."
+    ),
+    "api_mute": _(
+        "Try again. If it happens again, a firewall may drop the packets: open port "
+        "443 to the API, or set PROXIES."
+    ),
+    "api_failed": _("Try again. The message says what failed."),
+}
+
+_BY_STATUS: Final = {
+    401: ("api_key_refused", _("The API key is missing or wrong.")),
+    403: (
+        "api_key_refused",
+        _("The API key is not allowed to do this, or a firewall refuses the request."),
+    ),
+    404: (
+        "api_business_unknown",
+        _("The business is unknown to Connectly, or has no WhatsApp Cloud channel."),
+    ),
+}
+_REDIRECT: Final = (
+    "api_redirects",
+    _("BASE_URL redirects to another address. Redirects are never followed."),
+)
+_BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
+    Outcome.UNCONFIRMED: (
+        "api_not_connectly",
+        _(
+            "Something other than Connectly answered: a captive portal, a proxy or a "
+            "maintenance page."
+        ),
+    ),
+    Outcome.CONFIGURATION: (
+        "api_address_wrong",
+        _("BASE_URL is not the address of Connectly's API."),
+    ),
+    Outcome.THROTTLED: ("api_throttles", _("The API asked to wait.")),
+    Outcome.UNAVAILABLE: ("api_unavailable", _("The API reports a problem.")),
+    Outcome.UNKNOWN: ("api_mute", _("No complete answer was received.")),
+    Outcome.INTERNAL: ("api_failed", _("There was an internal error in this app.")),
+}
+_PROXY: Final = ("api_proxy", _("The proxy refuses the connection."))
+#: Why a request was not sent: the first pattern that is found in the error.
+_NOT_SENT: Final = (
+    (r"^\w*(SSL|Certificate)", ("api_tls", _("The TLS connection failed."))),
+    (r"tunnel|proxy", _PROXY),
+    (
+        r"^(gaierror|NameResolutionError)\b",
+        ("api_unknown_host", _("The API's host name cannot be resolved.")),
+    ),
+    (
+        r"^ConnectionRefusedError\b",
+        ("api_refused", _("The API's address refuses the connection.")),
+    ),
+    (r"^\w*timeout", ("api_mute", _("The API's address does not answer."))),
+    (r"", ("api_failed", _("There is no connection to the API."))),
+)
+#: What a refusal is about: the first pattern that is found in the message.
+_REFUSED: Final[tuple[tuple[str, StrOrPromise], ...]] = (
+    (
+        r"event_time|7 days|too old",
+        _("Meta refuses events that are more than seven days old or in the future."),
+    ),
+    (
+        r"ctwa_clid|click.?id",
+        _(
+            "Meta does not know the click ID: it has expired, or it was changed on the "
+            "way from the ad to the shop. Compare it with the ad's link."
+        ),
+    ),
+    (
+        r"dataset|permission|page_id|whatsapp_business",
+        _(
+            "Meta does not allow Connectly to report for this WhatsApp account. "
+            "Connect its dataset again in Connectly, or ask Connectly's support."
+        ),
+    ),
+    (r"currency", _("The currency is missing, or Meta does not know it.")),
+    (r"\bvalue\b", _("The amount is missing, or Meta does not accept it.")),
+    (r"event_name", _("Connectly does not accept events with this name.")),
+    (r"", _("Connectly or Meta refused it, but may have counted it.")),
+)
+_EFFECTS: Final[Mapping[str, StrOrPromise]] = {
+    Outcome.THROTTLED: _("All workers wait."),
+    Outcome.NOT_SENT: _("Nothing was sent, so Connectly cannot have counted it."),
+    Outcome.UNKNOWN: _(
+        "Connectly may already have counted it, so exactly the same data is sent again."
+    ),
+    Outcome.INTERNAL: _("The worker's log says more."),
+}
+
+
+class Diagnosis(NamedTuple):
+    """What an answer of the API means, or why there was none.
+
+    ``code`` is that of the doctor's finding. ``effect`` is what follows for the order.
+    """
+
+    code: str
+    meaning: StrOrPromise
+    effect: StrOrPromise
+
+    def explain(self) -> str:
+        """Return the meaning and the effect in the current language."""
+        return f"{self.meaning} {self.effect}".rstrip()
+
+
+def diagnose(
+    outcome: str, status: int | None, message: str, *, has_proxy: bool = False
+) -> Diagnosis | None:
+    """Return what an attempt's answer means, or None if it confirmed the event."""
+    match outcome:
+        case Outcome.CONFIRMED:
+            return None
+        case Outcome.REFUSED:
+            code, meaning = "api_event_refused", _first(_REFUSED, message)
+        case Outcome.NOT_SENT:
+            code, meaning = _first(_NOT_SENT, message)
+            if has_proxy and code == "api_refused":
+                code, meaning = _PROXY
+        case Outcome.CONFIGURATION if status is not None and 300 <= status < 400:
+            code, meaning = _REDIRECT
+        case _:
+            code, meaning = _BY_STATUS.get(status or 0) or _BY_OUTCOME[outcome]
+    return Diagnosis(code, meaning, _EFFECTS.get(outcome, ""))
+
+
+def _first(table: tuple[tuple[str, _T], ...], message: str) -> _T:
+    """Return the entry of the first pattern that is found in the message."""
+    return next(it for pattern, it in table if re.search(pattern, message, re.I))
