@@ -246,6 +246,21 @@ def test_a_result_whose_row_a_cancellation_holds_is_written_last() -> None:
     assert not DeliveryAttempt.objects.exclude(outcome="confirmed").exists()
 
 
+@pytest.mark.server
+def test_no_row_is_claimed_in_the_middle_of_a_withdrawal() -> None:
+    outbox.record(make_purchase(), attribution=make_click())
+    claimed = list[Any]()
+
+    def claim_first(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith("UPDATE") and not claimed:
+            claimed.extend(at_once(1, lambda _: claim(Run.begin(), "default", 1)))
+        return execute(sql, *more)
+
+    with transaction.atomic(), connection.execute_wrapper(claim_first):
+        assert Conversion.objects.all().mark_withdrawn() == 1
+    assert claimed == [None]
+
+
 def test_a_worker_that_is_slow_does_not_keep_others_from_their_rows(
     sandbox: Sandbox, configure: Any
 ) -> None:

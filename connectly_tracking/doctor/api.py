@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from ..api.body import body_json, encode, payload_json
-from ..api.client import Client
 from ..api.landing import Landing
 from ..api.payload import PurchasePayload
 from ..api.verdicts import Outcome
 from ..conf import conf
+from ..delivery import make_client
 from ..events import Item, Purchase
 from ..remedies import diagnose
 from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
@@ -80,16 +80,8 @@ def probe(request: ProbeRequest) -> list[Finding]:
 
 
 def _probe(request: ProbeRequest) -> Iterator[Finding]:
-    client = Client(
-        base_url=conf.BASE_URL,
-        business_id=request.business.business_id,
-        key=request.business.api_key,
-        connect_timeout=conf.CONNECT_TIMEOUT,
-        read_timeout=conf.READ_TIMEOUT,
-        deadline=min(conf.DEADLINE, PROBE_DEADLINE),
-        proxies=conf.PROXIES,
-        ca_bundle=conf.CA_BUNDLE,
-    )
+    client = make_client(request.business, conf)
+    client = replace(client, deadline=min(client.deadline, PROBE_DEADLINE))
     alias = request.business.alias
     try:
         verdict = with_timeout(PROBE_LIMIT, partial(client.post, request.body))

@@ -1,0 +1,79 @@
+"""Each arrow changes the rows that it is for, and no other."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
+from connectly_tracking.models import Conversion, DbNow, Reason, State
+
+from .conftest import make_purchase
+
+if TYPE_CHECKING:
+    from connectly_tracking.models import Attribution
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_withdrawal_stops_what_waits_and_notes_what_is_being_sent(
+    click: Attribution,
+) -> None:
+    sent, sent_and_cancelled = [
+        outbox.record(make_purchase(name), attribution=click) for name in "AB"
+    ]
+    assert claim(Run.begin(), "default", 2) is not None
+    outbox.cancel("B")
+    (cancelled,) = outbox.cancel("B")
+    pending = outbox.record(make_purchase("C"), attribution=click)
+    without_click = outbox.record(make_purchase("D"))
+    with transaction.atomic():
+        assert Conversion.objects.all().mark_withdrawn() == 2
+    for row in (sent, sent_and_cancelled, pending, without_click):
+        row.refresh_from_db()
+    assert (pending.state, pending.reason, pending.body, pending.due_at) == (
+        State.SKIPPED,
+        Reason.CONSENT_WITHDRAWN,
+        "",
+        None,
+    )
+    assert (without_click.state, without_click.reason, without_click.payload) == (
+        State.SKIPPED,
+        Reason.CONSENT_WITHDRAWN,
+        "",
+    )
+    assert (sent.state, sent_and_cancelled.state) == (State.SENDING, State.SENDING)
+    assert sent.cancelled_at is not None
+    assert sent.body
+    assert sent_and_cancelled.cancelled_at == cancelled.cancelled_at
+
+
+def test_a_replay_begins_anew(click: Attribution) -> None:
+    row = outbox.record(make_purchase(), attribution=click)
+    past = timezone.now() - timedelta(hours=1)
+    Conversion.objects.update(
+        state=State.REJECTED,
+        reason=Reason.REFUSED,
+        detail="words",
+        due_at=None,
+        cancelled_at=past,
+        replayed_at=past,
+        attempts=3,
+        unconfirmed=2,
+        crashes=1,
+    )
+    assert Conversion.objects.all().mark_replayed() == 1
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.detail) == (State.PENDING, "", "")
+    assert (row.attempts, row.unconfirmed, row.crashes) == (3, 0, 0)
+    assert row.cancelled_at is None
+    assert row.replayed_at is not None
+    assert row.replayed_at > past
+    assert Conversion.objects.filter(due_at__lte=DbNow()).exists()
+    assert Conversion.objects.all().mark_replayed() == 0
