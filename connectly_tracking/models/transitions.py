@@ -148,7 +148,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             reason="",
             # The notes about the order stay; how it was given up does not.
             detail=Case(
-                When(reason=Reason.INTERNAL, then=Value("")), default=F("detail")
+                When(reason=Reason.INTERNAL, then=Value("")),
+                default=F("detail"),
+                output_field=models.TextField(),
             ),
             due_at=DbNow(),
             replayed_at=DbNow(),
