@@ -109,9 +109,10 @@ def _read_body(response: requests.Response) -> bytes:
             chunk := response.raw.read(MAX_ANSWER - len(body), decode_content=False)
         ):
             body += chunk
-    except Exception:
+    except Exception as exc:
         if 200 <= response.status_code < 300:
-            raise  # only a whole answer confirms; otherwise the status decides
+            # Only a whole answer confirms; otherwise the status decides.
+            raise HTTPException("the answer could not be read to its end") from exc
     return bytes(body)
 
 
