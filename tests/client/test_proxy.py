@@ -102,6 +102,20 @@ class TestProxy:
         assert verdict.outcome is Outcome.NOT_SENT
         assert words in verdict.detail
 
+    @pytest.mark.parametrize("status", [402, 407, 426, 431, 494, 495, 496, 497])
+    def test_what_one_says_of_itself_is_not_the_fault_of_an_event(self, status):
+        head = 'Proxy-Authenticate: Basic realm="proxy"\r\n'
+        with Server(answer(b"pay", status=status, headers=head)) as proxy:
+            verdict = post(self.SHOP, proxies={"http": proxy.url})
+        assert (verdict.outcome, verdict.status_code) == ("configuration", status)
+        assert verdict.detail == "pay"
+
+    @pytest.mark.parametrize("status", [421, 511])
+    def test_what_another_connection_may_change_is_tried_again(self, status):
+        with Server(answer(b"not here", status=status)) as proxy:
+            verdict = post(self.SHOP, proxies={"http": proxy.url})
+        assert (verdict.outcome, verdict.status_code) == ("unavailable", status)
+
     def test_one_that_drips_ends_at_the_deadline(self, silence):
         proxies = {"https": f"http://{silence}"}
         with took(at_least=0.4, at_most=4):
