@@ -104,7 +104,8 @@ def test_nobody_listens(configure: Any) -> None:
         finding = probed()
         assert finding.code == "api_refused"
         assert_says(finding, "error", "refuses the connection", "BASE_URL")
-        configure(PROXIES={"http": f"http://{address}"})
+        proxies = {"https": f"http://{address}"}
+        configure(BASE_URL="https://api.invalid", PROXIES=proxies)
         finding = probed()
     assert finding.code == "api_proxy"
     assert_says(finding, "error", "NO_PROXY")

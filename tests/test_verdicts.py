@@ -26,13 +26,18 @@ BY_STATUS = {
     Outcome.CONFIGURATION: [
         *[300, 301, 302, 303, 304, 307, 308, 399],
         *[401, 403, 404, 405, 410],
+        *[402, 407, 426, 431, 494, 495, 496, 497],
     ],
     Outcome.THROTTLED: [429],
     Outcome.UNAVAILABLE: [
         *[100, 101, 199, 408, 409, 421, 423, 425],
-        *[500, 501, 502, 503, 504, 507, 511, 520, 599, 600, 999],
+        *[500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511],
+        *[520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 561, 598, 599, 600, 999],
     ],
-    Outcome.REFUSED: [400, 402, 406, 411, 412, 413, 414, 415, 418, 422, 426, 451, 499],
+    Outcome.REFUSED: [
+        *[400, 406, 411, 412, 413, 414, 415, 416, 417, 418, 422, 424, 428],
+        *[440, 444, 449, 450, 451, 460, 463, 498, 499],
+    ],
 }
 STATUSES = [
     (status, outcome) for outcome, statuses in BY_STATUS.items() for status in statuses
@@ -43,6 +48,10 @@ STATUSES = [
 def test_the_status_decides_whatever_the_body_claims(status, outcome):
     verdict = verdict_of(status, CONFIRMS)
     assert (verdict.outcome, verdict.status_code) == (outcome, status)
+
+
+def test_a_status_stands_in_the_table_once():
+    assert len(STATUSES) == len(dict(STATUSES))
 
 
 @pytest.mark.parametrize(("status", "outcome"), STATUSES)

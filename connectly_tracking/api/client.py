@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from .. import __version__
 from ..exceptions import causes
 from .body import events_url
+from .host import is_loopback_url
 from .transport import TimedAdapter, current_request
 from .verdicts import Outcome, Verdict, verdict_of
 
@@ -42,8 +43,9 @@ _sessions = threading.local()
 class Client:
     """One business at one address. All times are seconds.
 
-    ``proxies`` and ``ca_bundle`` override the environment's. Connections are kept per
-    thread and shared between clients.
+    ``proxies`` and ``ca_bundle`` override the environment's; a request to this machine
+    never goes through a proxy. Connections are kept per thread and shared between
+    clients.
     """
 
     base_url: str
@@ -58,6 +60,9 @@ class Client:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", events_url(self.base_url, self.business_id))
+        # A proxy would read the key: a request to loopback is not encrypted.
+        if is_loopback_url(self.url):
+            object.__setattr__(self, "proxies", {})
         # Read once: the environment does not change, and reading it is slow.
         if self.proxies is None:
             object.__setattr__(self, "proxies", get_environ_proxies(self.url))
@@ -109,9 +114,10 @@ def _read_body(response: requests.Response) -> bytes:
             chunk := response.raw.read(MAX_ANSWER - len(body), decode_content=False)
         ):
             body += chunk
-    except Exception:
+    except Exception as exc:
         if 200 <= response.status_code < 300:
-            raise  # only a whole answer confirms; otherwise the status decides
+            # Only a whole answer confirms; otherwise the status decides.
+            raise HTTPException("the answer could not be read to its end") from exc
     return bytes(body)
 
 

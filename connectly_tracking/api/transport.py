@@ -1,27 +1,38 @@
-"""An HTTP transport that ends on time and knows whether the request has left.
+"""An HTTP transport that ends on time and takes one answer for each request.
 
 A read timeout starts anew with every byte, and a connect timeout with every address of
 a host. Here each step gets at most what is left of one deadline for the whole exchange.
+
+A connection is used again only if the last answer was final, its end was clear, and
+nothing followed it. Otherwise a request could get the answer to the one before it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from ssl import SSLWantReadError
+from typing import TYPE_CHECKING, Any, Final
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import LocationParseError
 from urllib3.util.connection import allowed_gai_family
+from urllib3.util.wait import wait_for_read
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from urllib3 import PoolManager, ProxyManager
+
+MAX_INTERIM: Final = 16  # interim answers (RFC 9110, 15.2) before the final one
+MAX_RECEIVED: Final = 512 * 1024  # bytes: 64 KiB in chunks of one byte, and the headers
+
+_SWITCHING_PROTOCOLS: Final = 101
 
 
 class CurrentRequest(threading.local):
@@ -49,32 +60,91 @@ current_request = CurrentRequest()
 
 
 class _TimedReader(io.RawIOBase):
-    """A socket's bytes, each read bounded by the request's deadline."""
+    """A socket's bytes: bounded in number, each read bounded by the deadline."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._timeout = sock.gettimeout()
         self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open for us
+        self._allowed = MAX_RECEIVED
+        self._is_over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if self._is_over:
+            return None
         if current_request.remaining <= 0:
             raise TimeoutError("the deadline has passed")
+        if self._allowed <= 0:
+            raise OSError(f"the answer is longer than {MAX_RECEIVED} bytes")
         self._sock.settimeout(current_request.limit(self._timeout))
-        return self._raw.readinto(buffer)
+        received = self._raw.readinto(memoryview(buffer)[: self._allowed])
+        self._allowed -= received or 0
+        return received
+
+    def stop(self) -> None:
+        """Read nothing more from the socket: what is buffered is all there is."""
+        self._is_over = True
+
+    def has_more(self) -> bool:
+        """Return whether TLS has decrypted bytes that have not been read."""
+        pending = getattr(self._sock, "pending", None)
+        return pending is not None and pending() > 0
+
+    def end_connection(self) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
+class _AnswerReader(io.BufferedReader):
+    """One answer's bytes. Ends the connection if others follow them."""
+
+    raw: _TimedReader
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.stop()
+            if self.peek(1) or self.raw.has_more():
+                self.raw.end_connection()
+        super().close()
+
+
 class _Response(http.client.HTTPResponse):
+    """A final answer. Interim answers before it are passed over."""
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_TimedReader(sock))
+        self.fp = _AnswerReader(_TimedReader(sock))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the first status line that is final; urllib3's tunnel asks, too."""
+        for _ in range(MAX_INTERIM + 1):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == _SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException(f"more than {MAX_INTERIM} interim answers")
+
+    def begin(self) -> None:
+        super().begin()
+        if not self._has_clear_end():
+            self.will_close = True
+
+    def _has_clear_end(self) -> bool:
+        """Return whether sender and reader must agree on where the answer ends."""
+        if self.status == _SWITCHING_PROTOCOLS:
+            return False
+        lengths = self.headers.get_all("Content-Length", [])
+        if self.headers.get_all("Transfer-Encoding", []):
+            return bool(self.chunked) and not lengths
+        return all(length.isascii() and length.isdigit() for length in lengths)
 
 
 class _TimedConnection(HTTPConnection):
@@ -115,6 +185,8 @@ class _TimedConnection(HTTPConnection):
     def connect(self) -> None:
         current_request.connecting = True
         super().connect()
+        if _has_spoken(self.sock):
+            raise OSError("the server answered or closed before it was asked")
         current_request.connecting = False
 
     def send(self, data: Any) -> None:
@@ -122,6 +194,22 @@ class _TimedConnection(HTTPConnection):
             self.connect()
         current_request.sent = current_request.sent or not current_request.connecting
         super().send(data)
+
+
+def _has_spoken(sock: socket.socket) -> bool:
+    """Return whether data, or the end of data, has come on a new connection."""
+    if not hasattr(sock, "pending"):
+        return wait_for_read(sock, timeout=0)
+    # TLS also receives records of its own; only a read tells them from data.
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        sock.recv(1)
+    except (BlockingIOError, SSLWantReadError):
+        return False
+    finally:
+        sock.settimeout(timeout)
+    return True
 
 
 class _SecureConnection(_TimedConnection, HTTPSConnection):

@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """400 and the like: final, although Connectly may have counted the event."""
     CONFIGURATION = "configuration"
-    """The key, the business or the address is wrong; the event is not."""
+    """The key, the business, the address or a proxy is wrong; the event is not."""
     THROTTLED = "throttled"
     """The API asked us to wait."""
     UNAVAILABLE = "unavailable"
@@ -61,7 +61,11 @@ class Verdict:
         return replace(self, detail=plain)
 
 
-_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
+_API_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
+# A proxy or gateway speaks, and would say the same of each event: payment, its own
+# login, the protocol, the headers (431, nginx's 494) or the certificate (495 to 497).
+_GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
+_CONFIGURATION: Final = _API_CONFIGURATION | _GATEWAY_CONFIGURATION
 _RETRYABLE: Final = frozenset({408, 409, 421, 423, 425})
 
 

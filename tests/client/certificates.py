@@ -1,4 +1,4 @@
-"""For 127.0.0.1 alone, signed by themselves: one until 2120, one that has expired.
+"""Signed by themselves: for 127.0.0.1 until 2120, for it and expired, for a name.
 
 Their key protects nothing but these tests.
 """
@@ -38,3 +38,16 @@ KoZIzj0EAwIDSAAwRQIhAOkDNradUE2wdyVFczrL8deeQj4YBf4hPBdcqTTTeEMn
 AiAGyd0KjE4qHC5s/7IJ8hd8irWktLa3APP6ynozSlRM4g==
 -----END CERTIFICATE-----
 """
+ELSEWHERE = """\
+-----BEGIN CERTIFICATE-----
+MIIBizCCATKgAwIBAgIBATAKBggqhkjOPQQDAjAdMRswGQYDVQQDDBJhcGkuY29u
+bmVjdGx5LnRlc3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMB0x
+GzAZBgNVBAMMEmFwaS5jb25uZWN0bHkudGVzdDBZMBMGByqGSM49AgEGCCqGSM49
+AwEHA0IABBEAnCYGQ3BvqS540G9ibXvRAphXEN+JdGAx5fXOevMM5sJ0tAeTX8M8
+dRhaF6xDPa6Neo3bDdXpYxgUzLFYb4mjYTBfMB0GA1UdEQQWMBSCEmFwaS5jb25u
+ZWN0bHkudGVzdDAPBgNVHRMBAf8EBTADAQH/MA4GA1UdDwEB/wQEAwIChDAdBgNV
+HQ4EFgQUNV3CdPEhOGenWeVohROzAXVMCQYwCgYIKoZIzj0EAwIDRwAwRAIgMJzh
+41sd5kAqBqn+zml9ZUXQa+0CFGqdtjg7uA6eIdsCIBziBkdV80RzUnQoXeiJ/F1y
+9HBl7nAFLCHlhjc1TQT3
+-----END CERTIFICATE-----
+"""  # api.connectly.test, until 2120

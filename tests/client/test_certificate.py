@@ -11,7 +11,7 @@ import pytest
 
 from connectly_tracking.api.verdicts import Outcome
 
-from .certificates import CERTIFICATE, EXPIRED, PRIVATE_KEY
+from .certificates import CERTIFICATE, ELSEWHERE, EXPIRED, PRIVATE_KEY
 from .post import (
     DELIVERED,
     KEY,
@@ -101,18 +101,20 @@ class TestCertificate:
         assert verdict.outcome is Outcome.UNKNOWN
 
     def test_a_proxy_sees_neither_the_key_nor_the_body(self, tls, bundle):
+        Path(bundle).write_text(ELSEWHERE)
+
         def tunnel(talk):
             talk.wfile.write(b"HTTP/1.1 200 Established\r\n\r\n")
-            talk.secure(tls(CERTIFICATE))
+            talk.secure(tls(ELSEWHERE))
 
         with Server(tunnel, answer(), b"") as proxy:
             options: dict[str, Any] = {
                 "proxies": {"https": proxy.url},
                 "ca_bundle": bundle,
             }
-            verdict = post("https://127.0.0.1:443", **options)
+            verdict = post("https://api.connectly.test", **options)
         assert verdict == DELIVERED
         connect, inner = proxy.asked
-        assert connect.startswith(b"CONNECT 127.0.0.1:443 HTTP/1.")
+        assert connect.startswith(b"CONNECT api.connectly.test:443 HTTP/1.")
         assert KEY.encode() not in connect
         assert inner.startswith(f"POST {PATH} HTTP/1.1".encode())

@@ -32,6 +32,47 @@ class TestProxy:
             assert post(sandbox) == DELIVERED
         assert (proxy.asked, sandbox.event_count) == ([], 1)
 
+    @pytest.mark.parametrize("no_proxy", [None, "", "elsewhere.test"])
+    @pytest.mark.parametrize(
+        "name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+    )
+    def test_loopback_never_goes_through_that_of_the_environment(
+        self, name, no_proxy, monkeypatch, sandbox
+    ):
+        with Server(answer()) as proxy:
+            monkeypatch.setenv(name, proxy.url)
+            if no_proxy is not None:
+                monkeypatch.setenv("no_proxy", no_proxy)
+            assert post(sandbox) == DELIVERED
+        assert (proxy.asked, proxy.opened, sandbox.event_count) == ([], 0, 1)
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *["127.0.0.1", "127.0.0.2", "127.1", "2130706433", "0x7f000001"],
+            *["localhost", "LOCALHOST", "localhost.", "0177.0.0.1"],
+            *["api.localhost", "[::ffff:127.0.0.1]", "0.0.0.0"],
+        ],
+    )
+    @pytest.mark.parametrize("scheme", ["http", "all", "http://{}", "all://{}"])
+    def test_loopback_never_goes_through_that_of_the_settings(
+        self, host, scheme, sandbox
+    ):
+        port = sandbox.url.rpartition(":")[2]
+        with Server(answer()) as proxy:
+            proxies = {scheme.format(host.lower()): proxy.url}
+            verdict = post(f"http://{host}:{port}", proxies=proxies)
+        assert proxy.opened == 0
+        # A resolver may not know a name below localhost, and a machine may lack IPv6.
+        assert verdict == DELIVERED or verdict.outcome is Outcome.NOT_SENT
+
+    @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy"])
+    def test_nor_does_a_request_to_loopback_by_https(self, name, monkeypatch):
+        with Server(answer()) as proxy:
+            monkeypatch.setenv(name, proxy.url)
+            assert post("https://127.0.0.1:1").outcome is Outcome.NOT_SENT
+        assert proxy.opened == 0
+
     def test_none_in_the_settings_bypasses_that_of_the_environment(
         self, monkeypatch, sandbox
     ):
@@ -57,9 +98,23 @@ class TestProxy:
     )
     def test_one_that_opens_no_tunnel_sends_nothing(self, said, words):
         with Server(said, keep=False) as proxy:
-            verdict = post("https://127.0.0.1:443", proxies={"https": proxy.url})
+            verdict = post("https://x.test", proxies={"https": proxy.url})
         assert verdict.outcome is Outcome.NOT_SENT
         assert words in verdict.detail
+
+    @pytest.mark.parametrize("status", [402, 407, 426, 431, 494, 495, 496, 497])
+    def test_what_one_says_of_itself_is_not_the_fault_of_an_event(self, status):
+        head = 'Proxy-Authenticate: Basic realm="proxy"\r\n'
+        with Server(answer(b"pay", status=status, headers=head)) as proxy:
+            verdict = post(self.SHOP, proxies={"http": proxy.url})
+        assert (verdict.outcome, verdict.status_code) == ("configuration", status)
+        assert verdict.detail == "pay"
+
+    @pytest.mark.parametrize("status", [421, 511])
+    def test_what_another_connection_may_change_is_tried_again(self, status):
+        with Server(answer(b"not here", status=status)) as proxy:
+            verdict = post(self.SHOP, proxies={"http": proxy.url})
+        assert (verdict.outcome, verdict.status_code) == ("unavailable", status)
 
     def test_one_that_drips_ends_at_the_deadline(self, silence):
         proxies = {"https": f"http://{silence}"}
