@@ -1,7 +1,7 @@
 """The events that a shop reports (seed: "Request body").
 
-Constructing an event never raises on a bad value, so that a mistake cannot break a
-checkout. Recording it validates it, and names the wrong field.
+Constructing an event evaluates nothing and never raises on a bad value, so that a
+mistake cannot break a checkout. Recording it validates it, and names the wrong field.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from uuid import UUID
 
-MAX_ITEMS: Final = 10_000  # that are read from an iterator, which may never end
+MAX_ITEMS: Final = 10_000  # in contents and content_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,12 @@ class Purchase:
     ``value``: the order's total in major units (``Decimal("99.97")``).
     ``currency``: three letters, ISO 4217.
     ``event_time``: when the order was placed, not when it is reported: a datetime (a
-    naive one is read in the current time zone) or Unix seconds, UTC.
-    ``contents``: `Item` objects or mappings with the same keys.
-    ``content_ids``, ``num_items``: by default the items' ids and the sum of their
-    quantities.
+    naive one is read in the default time zone) or Unix seconds, UTC.
+    ``contents``: `Item` objects or mappings with the same keys. A line that cannot be
+    reported (no id, a discount, a quantity of 0) is left out and named in the
+    conversion's ``detail``; the order is sent.
+    ``content_ids``, ``num_items``: by default the ids of the lines that are sent and
+    the sum of their quantities.
     """
 
     order_id: str | int | UUID
@@ -57,9 +59,6 @@ class Purchase:
     content_type: str = "product"
     content_ids: Iterable[str] | None = None
     num_items: int | Decimal | None = None
-
-    def __post_init__(self) -> None:
-        _read_iterators(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +77,19 @@ class ViewContent:
     currency: str | None = None
     event_time: datetime | int | float | None = None
 
-    def __post_init__(self) -> None:
-        _read_iterators(self)
 
+def read_iterators(event: Purchase | ViewContent) -> None:
+    """Replace an event's iterators by what they yield, or by what they raise.
 
-def _read_iterators(event: Purchase | ViewContent) -> None:
-    """An iterator can be read once, but an event may be recorded twice."""
+    For whoever records it: an iterator can be read once, but an event may be recorded
+    twice. At most ``MAX_ITEMS`` + 1 are read, since an iterator may never end.
+    """
     for name in ("contents", "content_ids"):
         value: object = getattr(event, name)
-        if isinstance(value, Iterator):
-            try:
-                value = tuple(islice(value, MAX_ITEMS + 1))
-            except Exception as exc:  # noqa: BLE001 - recording reports it
-                value = exc
-            object.__setattr__(event, name, value)
+        try:
+            if not isinstance(value, Iterator):
+                continue
+            value = tuple(islice(value, MAX_ITEMS + 1))
+        except Exception as exc:  # noqa: BLE001 - the check of this field reports it
+            value = exc
+        object.__setattr__(event, name, value)

@@ -1,4 +1,4 @@
-"""Reads each page's query string, and the rest of a request only if that has a tag."""
+"""Reads each page's URL, and the rest of a request only if the URL may have a tag."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
 from . import attribution
-from .api.landing import MARKER
+from .api.landing import may_be_tagged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class AttributionMiddleware:
     """Captures the five landing parameters. Place it after ``SessionMiddleware``.
 
-    A page without ``cnct_tracking_id=`` in its query string costs one substring search.
+    A page without ``cnct`` in its URL costs two substring searches.
     """
 
     sync_capable = True
@@ -35,12 +35,12 @@ class AttributionMiddleware:
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self.__acall__(request)
-        if MARKER in request.META.get("QUERY_STRING", ""):
+        if may_be_tagged(request.META.get("QUERY_STRING", ""), request.path_info):
             attribution.land(request)
         return self.get_response(request)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        if MARKER in request.META.get("QUERY_STRING", ""):
+        if may_be_tagged(request.META.get("QUERY_STRING", ""), request.path_info):
             await sync_to_async(attribution.land)(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
         return response

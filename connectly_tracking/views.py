@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.http import HttpResponse, UnreadablePostError
-from django.http.multipartparser import MultiPartParserError
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
@@ -21,6 +23,8 @@ from .conf import conf
 from .signals import content_viewed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpRequest, HttpResponseBase
     from django.views.generic import View
 
@@ -29,6 +33,11 @@ if TYPE_CHECKING:
     _Base = View
 else:
     _Base = object
+
+#: Bytes that the capture endpoint reads: an address, or five values of full length.
+MAX_CAPTURE_BODY: Final = 32 * 1024
+
+_ORIGIN: Final = re.compile(r"null|https?://[\w.:\[\]-]{1,255}", re.ASCII)
 
 logger = logging.getLogger(__name__)
 
@@ -74,15 +83,14 @@ class ContentViewedMixin(_Base):
 def capture_endpoint(request: HttpRequest) -> HttpResponse:
     """Capture a landing on a page that Django did not serve. Always answers 204.
 
-    The body is the page's query string as it is in the URL, or the five parameters as
-    JSON or as a form. A browser must be on a page of this host or of
-    ``CSRF_TRUSTED_ORIGINS``.
+    The body is the page's address or its query string, as in the browser, or the five
+    parameters as JSON or as a form; at most 32 KiB. A browser must be on a page of this
+    host or of ``CSRF_TRUSTED_ORIGINS``.
     """
     if request.method == "POST" and _is_trusted(request):
         with suppress(
             UnreadablePostError,
             MultiPartParserError,
-            RequestDataTooBig,
             SuspiciousOperation,
             ValueError,  # not JSON
             RecursionError,  # JSON that is nested too deeply
@@ -92,33 +100,54 @@ def capture_endpoint(request: HttpRequest) -> HttpResponse:
 
 
 def _capture_body(request: HttpRequest) -> None:
+    # Not `body` or `POST`: those would first store a large upload on disk.
+    body = request.read(MAX_CAPTURE_BODY + 1)
+    if len(body) > MAX_CAPTURE_BODY:
+        logger.warning("landing_not_kept reason=body_too_long")
+        return
     match request.content_type:
         case "application/json":
-            params = json.loads(request.body)
+            params = json.loads(body)
             if isinstance(params, dict):
                 attribution.capture(request, params)
         case "multipart/form-data":
-            attribution.capture(request, request.POST.dict())
+            attribution.capture(request, _form(request, body))
         case _:
-            attribution.land_from(request, request.body.decode("latin-1"))
+            attribution.land_from(request, body.decode("latin-1"))
+
+
+def _form(request: HttpRequest, body: bytes) -> Mapping[str, object]:
+    """Return the fields of a form, in UTF-8 whatever the client says; no files."""
+    meta = {**request.META, "CONTENT_LENGTH": len(body)}
+    fields, _files = MultiPartParser(meta, BytesIO(body), [], "utf-8").parse()
+    return fields.dict()
 
 
 def _is_trusted(request: HttpRequest) -> bool:
-    """Whether it comes from a trusted page, or not from a browser: a browser names the
-    origin of a page on another host.
+    """Return whether it comes from a trusted page, or not from a browser.
+
+    A browser names the origin of a page on another host. Behind a proxy that ends TLS,
+    a request may look like http although its page is https.
     """
     origin = request.headers.get("Origin")
     if origin is None:
         return True
-    scheme = "https" if request.is_secure() else "http"
     try:
-        if origin == f"{scheme}://{request.get_host()}":
-            return True
         sender = urlsplit(origin)
+        schemes = {"https"} if request.is_secure() else {"https", "http"}
+        if sender.scheme in schemes and origin.endswith(f"://{request.get_host()}"):
+            return True
+        for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS):
+            if sender.scheme == trusted.scheme and is_same_domain(
+                sender.netloc, trusted.netloc.removeprefix("*")
+            ):
+                return True
     except (SuspiciousOperation, ValueError):
-        return False
-    return any(
-        sender.scheme == trusted.scheme
-        and is_same_domain(sender.netloc, trusted.netloc.removeprefix("*"))
-        for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS)
+        pass
+    # Its text comes from outside, so only a plain origin is written to the log.
+    logger.warning(
+        "landing_not_kept reason=foreign_origin origin=%s remedy='If this is your shop,"
+        " add the origin to CSRF_TRUSTED_ORIGINS'",
+        origin if _ORIGIN.fullmatch(origin) else "invalid",
     )
+    return False

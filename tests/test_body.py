@@ -10,11 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectly_tracking.api.body import MAX_REQUEST, body_json, encode, payload_json
-from connectly_tracking.api.landing import Landing
-from connectly_tracking.api.payload import PurchasePayload
+from connectly_tracking.api.body import (
+    MAX_REQUEST,
+    body_json,
+    encode,
+    fitted_body,
+    fitted_payload,
+    payload_json,
+)
+from connectly_tracking.api.landing import PARAMETERS, Landing
+from connectly_tracking.api.payload import PurchasePayload, ViewPayload
 from connectly_tracking.api.values import CURRENCY_CODES
-from connectly_tracking.events import Item, Purchase
+from connectly_tracking.events import Item, Purchase, ViewContent
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.sandbox.rules import apply_rules
 
@@ -229,22 +236,92 @@ def test_an_order_of_a_hundred_items_is_one_event():
     assert answer_to(text) == CONFIRMED
 
 
-def test_a_body_of_the_greatest_size_is_made_and_one_byte_more_is_refused():
+def fitted(landing=CLICK, **fields):
+    """The payload that fits, and the request that fits."""
+    purchase = Purchase(**ORDER | fields)
+    part = fitted_payload(PurchasePayload.from_purchase(purchase, now=NOW, zone=UTC))
+    whole = fitted_body("Purchase", part.text, landing)
+    assert whole.text == body(landing, **fields)
+    assert answer_to(whole.text) == CONFIRMED
+    return part, whole
+
+
+TOO_LONG = f"the request would be longer than {MAX_REQUEST} bytes."
+WITHOUT_CONTENTS = f"contents was left out: {TOO_LONG}"
+WITHOUT_BOTH = f"contents and content_ids were left out: {TOO_LONG}"
+
+
+def test_a_body_of_the_greatest_size_is_made_and_with_one_byte_more_without_contents():
+    items = [Item(id=f"{n:04}", item_price=Decimal("1.10")) for n in range(520)]
+
     def sized(landing):
-        return body(landing, contents=[Item(id=f"{n:04}") for n in range(750)])
+        part, whole = fitted(landing, contents=items)
+        assert part.notes == ()
+        return whole
 
-    room = MAX_REQUEST - len(sized(CLICK)) + len("<value from URL>")
+    room = MAX_REQUEST - len(sized(CLICK).text) + len("<value from URL>")
     full = dataclasses.replace(CLICK, cnct_tracking_id="x" * room)
-    assert len(sized(full)) == MAX_REQUEST
-    with pytest.raises(InvalidEvent, match=f"{MAX_REQUEST + 1} bytes"):
-        sized(dataclasses.replace(full, ad_id=full.ad_id + "x"))
+    text, notes = sized(full)
+    assert (len(text), notes) == (MAX_REQUEST, ())
+    smaller, notes = sized(dataclasses.replace(full, ad_id=full.ad_id + "x"))
+    assert notes == (WITHOUT_CONTENTS,)
+    before, after = (as_written(one) for one in (text, smaller))
+    whole, less = (dict(dict(one)["payload"]) for one in (before, after))
+    assert whole.pop("contents")
+    assert list(whole.items()) == list(less.items())
 
 
-def test_a_thousand_items_are_too_many_and_the_words_say_so():
-    with pytest.raises(InvalidEvent) as caught:
-        body(contents=[Item(id=f"sku-{n}", item_price=1) for n in range(1000)])
-    assert caught.value.field == "contents"
-    assert "at most 32768 are allowed; pass fewer items, or none" in str(caught.value)
+def test_a_thousand_items_are_sent_by_their_ids_alone():
+    items = [Item(id=f"sku-{n}", quantity=2, item_price=1) for n in range(1000)]
+    part, whole = fitted(contents=items)
+    assert (part.notes, whole.notes) == ((WITHOUT_CONTENTS,), ())
+    sent = json.loads(whole.text)["payload"]
+    assert "contents" not in sent
+    assert sent["content_ids"] == [f"sku-{n}" for n in range(1000)]
+    assert sent["num_items"] == 2000
+
+
+@pytest.mark.parametrize("number", [5000, 10_000])
+def test_ids_that_are_too_many_are_left_out_too(number):
+    part, whole = fitted(contents=[Item(id=f"sku-{n}") for n in range(number)])
+    assert (part.notes, whole.notes) == ((WITHOUT_BOTH,), ())
+    sent = json.loads(whole.text)["payload"]
+    assert sent.keys() == {*json.loads(DOCUMENTED)["payload"]} - {
+        "contents",
+        "content_ids",
+    }
+    assert sent["num_items"] == number
+
+
+def test_a_click_of_the_greatest_size_costs_the_contents_and_not_the_order():
+    click = Landing(**dict.fromkeys(PARAMETERS, '"' * 1024))
+    ids = [f"{n:04}" for n in range(3_500)]
+    part, whole = fitted(click, contents=[Item(id="a")], content_ids=ids)
+    assert (part.notes, whole.notes) == ((), (WITHOUT_BOTH,))
+    order_id = "\U0001f600" * 128
+    part, whole = fitted(click, order_id=order_id, content_type=order_id)
+    assert (part.notes, whole.notes) == ((), ())
+
+
+def test_the_notes_about_the_order_come_first():
+    items = [Item(id=f"sku-{n}", item_price=1) for n in range(1000)]
+    part, _whole = fitted(contents=[*items, Item(id="DISCOUNT", item_price=-10)])
+    assert part.notes == (
+        "contents[1000] (id 'DISCOUNT') was left out: item_price must not be negative.",
+        WITHOUT_CONTENTS,
+    )
+
+
+def test_a_view_loses_its_contents_but_not_its_ids():
+    def view(number):
+        lines = [Item(id=f"sku-{n}", item_price=1) for n in range(number)]
+        checked = ViewPayload.from_view(ViewContent(contents=lines), now=NOW, zone=UTC)
+        return fitted_payload(checked)
+
+    assert view(1000).notes == (WITHOUT_CONTENTS,)
+    assert len(json.loads(view(1000).text)["content_ids"]) == 1000
+    with pytest.raises(InvalidEvent, match="content_ids: makes a request of"):
+        view(5000)
 
 
 class TestEncode:

@@ -1,4 +1,4 @@
-"""When a business is paused, who may try it, and what ends the pause."""
+"""When a business is paused, which worker may probe it, and how the pause ends."""
 
 from __future__ import annotations
 
@@ -305,6 +305,16 @@ def test_what_failed_before_the_pause_is_due_with_the_first_probe() -> None:
     assert (held.due_at - timezone.now()).total_seconds() > 3000  # never tried
 
 
+def test_a_pause_brings_no_row_of_another_business_forward() -> None:
+    (row,) = record(1)
+    Conversion.objects.update(attempts=7, business="br", due_at=DbNow(21_600))
+    note(*[Outcome.UNAVAILABLE] * 5)
+    note(Outcome.CONFIRMED, is_probe=True, probes=1)
+    row.refresh_from_db()
+    assert row.due_at is not None
+    assert (row.due_at - timezone.now()).total_seconds() > 21_000
+
+
 def test_the_row_that_was_the_probe_is_there_for_the_next_one(
     sandbox: Sandbox,
 ) -> None:
@@ -380,7 +390,7 @@ def test_what_a_person_had_sent_again_does_not_expire_while_paused(
 def test_a_row_that_alone_is_forbidden_is_given_up_at_its_eighth_pause(
     sandbox: Sandbox, heard: list[str]
 ) -> None:
-    # As a firewall does that dislikes a product's name.
+    # Such as a firewall that dislikes a product's name.
     (bad,) = record(1, "BAD")
     sandbox.behave("403:blocked", order_id=bad.order_id)
     waits = []

@@ -1,4 +1,4 @@
-"""What is taken together, what alone, and what is ended instead."""
+"""Which rows are claimed together, which alone, and which are ended instead."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def take(limit: int = 64) -> Batch:
 
 
 def leave_behind() -> None:
-    """As if the worker that holds them had died, and the lease were over."""
+    """As if the worker that holds them had died and the lease was over."""
     Conversion.objects.filter(state=State.SENDING).update(due_at=DbNow(-1))
 
 

@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
+from django.utils import timezone
 
 from connectly_tracking import outbox
+from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.attribution import bind_order
 from connectly_tracking.delivery import deliver
+from connectly_tracking.delivery.claim import claim
+from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.send import Result
+from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.events import ViewContent
-from connectly_tracking.models import Attribution, Conversion, State
+from connectly_tracking.models import (
+    Attribution,
+    Conversion,
+    DeliveryAttempt,
+    State,
+)
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
 
@@ -103,7 +114,7 @@ def test_fifty_nudges_for_one_row_are_one_request(sandbox: Sandbox) -> None:
 def test_on_sqlite_orders_that_begin_with_our_signal_do_not_lock_each_other_out(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
-    # As a project has it that did not heed the check.
+    # As in a project that ignored the check.
     monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
     connection.close()
     click = make_click()
@@ -193,6 +204,46 @@ def test_an_order_that_waits_for_its_commit_is_not_sent(sandbox: Sandbox) -> Non
         assert sandbox.received_count == 0
     deliver()
     assert sandbox.received_count == 1
+
+
+@pytest.mark.server
+def test_a_result_whose_row_a_cancellation_holds_is_written_last() -> None:
+    click = make_click()
+    for number in range(3):
+        outbox.record(make_purchase(f"ORD-{number}"), attribution=click)
+    run, now = Run.begin(), timezone.now()
+    batch = claim(run, "default", 3)
+    assert batch is not None
+    held, let_go = threading.Event(), threading.Event()
+
+    def cancel(_: int) -> None:
+        with transaction.atomic():
+            outbox.cancel("ORD-1")
+            held.set()
+            let_go.wait(20)
+
+    customer = threading.Thread(target=lambda: at_once(1, cancel))
+    customer.start()
+    held.wait(20)
+    settlement = Settlement(run, batch)
+    assert settlement.write(
+        [
+            Result(
+                row=row,
+                verdict=Verdict(outcome=Outcome.CONFIRMED),
+                started_at=now,
+                finished_at=now,
+            )
+            for row in batch.rows
+        ]
+    )
+    assert settlement.tally == {State.DELIVERED: 2}
+    threading.Timer(0.2, let_go.set).start()
+    settlement.write_busy()
+    customer.join()
+    assert settlement.tally == {State.DELIVERED: 3}
+    assert Conversion.objects.get(order_id="ORD-1").cancelled_at is not None
+    assert not DeliveryAttempt.objects.exclude(outcome="confirmed").exists()
 
 
 def test_a_worker_that_is_slow_does_not_keep_others_from_their_rows(

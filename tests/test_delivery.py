@@ -13,13 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from connectly_tracking import outbox
+from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
 from connectly_tracking.delivery.memory import windows
 from connectly_tracking.delivery.run import Run
-from connectly_tracking.delivery.send import Sending
-from connectly_tracking.delivery.settle import retry_wait
+from connectly_tracking.delivery.send import Result, Sending
+from connectly_tracking.delivery.settle import Settlement, retry_wait
 from connectly_tracking.models import (
     Attribution,
     Circuit,
@@ -405,6 +406,28 @@ def test_a_failure_with_a_lost_lease_changes_nothing(sandbox: Sandbox) -> None:
     sandbox.behave("500")
     deliver(stop=lambda: steal())
     assert fresh(row).state == State.DELIVERED
+
+
+def test_what_another_worker_has_claimed_meanwhile_is_left_to_it() -> None:
+    (row,) = record()
+    run = Run.begin()
+    first = claim(run, "default", 1)
+    Conversion.objects.update(due_at=DbNow(-1))
+    second = claim(run, "default", 1)
+    assert first is not None
+    assert second is not None
+    settlement, now = Settlement(run, first), timezone.now()
+    for outcome in (Outcome.UNAVAILABLE, Outcome.REFUSED):
+        result = Result(
+            row=first.rows[0],
+            verdict=Verdict(outcome=outcome),
+            started_at=now,
+            finished_at=now,
+        )
+        assert settlement.write([result])
+    settlement.release(first.rows)
+    assert settlement.tally == {"released": 1}
+    assert (fresh(row).state, fresh(row).lease_token) == (State.SENDING, second.token)
 
 
 def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) -> None:

@@ -210,7 +210,7 @@ def test_the_history_has_orders_in_every_state_and_for_every_reason():
     waits = Conversion.objects.filter(state=State.PENDING)
     assert not Conversion.objects.filter(due_at__lte=timezone.now()).exists()
     assert not Circuit.objects.exists()
-    assert "waits to be sent" in explain(waits[0].order_id)
+    assert "is waiting to be sent" in explain(waits[0].order_id)
 
     assert history.fill() == counts
     assert Conversion.objects.count() == sum(counts.values())

@@ -324,7 +324,7 @@ def test_the_bar_tells_what_the_app_has_done(client, sandbox):
 
 def test_the_bar_says_why_an_order_is_not_reported(client, sandbox):
     client.post("/checkout/", CART)
-    assert bar(client)[-1] == "Not reported: No click on a WhatsApp ad is known for it"
+    assert bar(client)[-1] == "Not reported: no click on a WhatsApp ad is known for it"
     client.get(TAGGED)
     client.post("/checkout/", CART)
     sandbox.behave("400:Meta has its reasons", times=1)

@@ -452,11 +452,15 @@ def test_what_is_no_purchase_is_refused() -> None:
     assert row.detail == "purchase: must be a Purchase, not dict"
 
 
-def test_a_body_over_32_kib_is_refused_with_words(click: Attribution) -> None:
+def test_an_order_over_32_kib_is_recorded_without_its_contents(
+    click: Attribution,
+) -> None:
     items = [{"id": f"sku-{number}", "item_price": 1} for number in range(1000)]
     row = outbox.record(make_purchase(contents=items), attribution=click)
-    assert row.reason == Reason.INVALID
-    assert "at most 32768" in row.detail
+    assert row.state == State.PENDING
+    sent = json.loads(row.body)["payload"]
+    assert "contents" not in sent
+    assert (sent["num_items"], len(sent["content_ids"])) == (1000, 1000)
 
 
 def test_a_database_error_leaves_the_orders_transaction_whole(

@@ -116,6 +116,13 @@ def recorded(shop: Shop) -> None:
 
 
 @case(State.PENDING)
+def late_for_want_of_a_worker(shop: Shop) -> None:
+    shop.land()
+    shop.pay()
+    Conversion.objects.update(due_at=DbNow(-2 * OVERDUE))
+
+
+@case(State.PENDING)
 def switched_off(shop: Shop) -> None:
     shop.land()
     shop.pay()

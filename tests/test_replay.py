@@ -174,8 +174,8 @@ class TestCommand:
 
     def test_a_dry_run_counts_by_reason_and_changes_nothing(self) -> None:
         said = replay("--since", "2020-01-01", "--dry-run")
-        assert "1 rejected: Connectly or Meta refused it." in said
-        assert "1 expired: It was too old" in said
+        assert "1 rejected: Connectly or Meta refused it" in said
+        assert "1 expired: it was too old" in said
         assert "Nothing was changed." in said
         assert not Conversion.objects.filter(state=State.PENDING).exists()
 

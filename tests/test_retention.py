@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 from django.utils import timezone
 
 from connectly_tracking import outbox, retention
+from connectly_tracking.attribution import bind_order, capture
 from connectly_tracking.delivery import deliver
-from connectly_tracking.models import Attribution, Conversion, DeliveryAttempt
+from connectly_tracking.models import Attribution, Conversion, DeliveryAttempt, State
 from connectly_tracking.tasks import deliver_due, prune_old
 
-from .conftest import make_click, make_purchase
+from .conftest import LANDING, make_click, make_purchase
 
 if TYPE_CHECKING:
+    from django.test import RequestFactory
+
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -93,6 +98,24 @@ def test_a_click_that_goes_leaves_its_conversion(configure: Any) -> None:
     row = Conversion.objects.get()
     assert row.attribution is None
     assert row.sendout_id == "send-1"
+
+
+def test_an_order_without_a_click_is_cleared_and_no_click_revives_it(
+    rf: RequestFactory,
+) -> None:
+    row = outbox.record(make_purchase())
+    age(1)
+    retention.prune()
+    row.refresh_from_db()
+    assert row.payload
+    age(3)
+    retention.prune()
+    request = rf.get("/")
+    request.session = SessionStore()
+    capture(request, {**asdict(LANDING), "attribution_source": "meta_ctwa"})
+    assert bind_order(request, row.order_id)
+    row.refresh_from_db()
+    assert (row.state, row.payload, row.body) == (State.SKIPPED, "", "")
 
 
 def test_much_goes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
-"""Whatever happens in whatever order, no order is lost and none is sent for nothing.
+"""In any order of events, no order is lost and none is sent for nothing.
 
-``CONNECTLY_EXAMPLES=2000`` looks at so many interleavings, and at other ones each time.
+``CONNECTLY_EXAMPLES=2000`` tries so many interleavings, and other ones each time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONG: Final = "CONNECTLY_EXAMPLES" in os.environ
 EXAMPLES: Final = int(os.environ.get("CONNECTLY_EXAMPLES", "60"))
 
 
-@pytest.mark.timeout(0 if LONG else 600)  # to shrink what fails takes its time
+@pytest.mark.timeout(0 if LONG else 600)  # shrinking a failure takes time
 @pytest.mark.django_db
 def test_any_interleaving_of_workers_faults_and_people_keeps_the_invariants(
     configure: Configure,

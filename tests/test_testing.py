@@ -232,7 +232,7 @@ def test_an_order_that_waits_says_how_it_is_sent(
 ) -> None:
     recorded(click)
     message = failing(connectly_reported, "ORD-1")
-    assert "waits to be sent" in message
+    assert "is waiting to be sent" in message
     assert "In a test nothing is sent by itself: deliver first." in message
     assert "is waiting to be sent" in failing(connectly_not_reported, "ORD-1")
     assert connectly_deliver()["delivered"] == 1
@@ -249,7 +249,7 @@ def test_an_order_that_is_refused_says_what_the_answer_was(
     recorded(click)
     connectly_deliver()
     message = failing(connectly_reported, "ORD-1")
-    assert "rejected: Connectly or Meta refused it" in message
+    assert "was sent, but Connectly or Meta refused it" in message
     assert "Last answer: refused 400: " in message
 
 

@@ -1,11 +1,11 @@
-"""The admin: an operator's and a marketer's logbook."""
+"""The admin for marketers, support and operators: read only, except for two actions."""
 
 from __future__ import annotations
 
-from .attributions import AttributionAdmin
-from .circuits import CircuitAdmin
+from .clicks import AttributionAdmin
 from .conversions import ConversionAdmin
 from .orders import AttributionAdminMixin, ConversionInline
+from .status import CircuitAdmin
 
 __all__ = [
     "AttributionAdmin",

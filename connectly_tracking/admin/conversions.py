@@ -1,4 +1,4 @@
-"""The orders, and what became of each: the operator's logbook."""
+"""The orders, and what became of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -19,16 +19,12 @@ from django.utils.translation import ngettext
 from ..api.values import safe_id
 from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
-from . import filters
-from .advice import minute, next_step
-from .badge import badge
-from .changes import Change, Changing
-from .curl import curl
-from .dates import Dated
-from .ids import ad_id, campaign_id
-from .logbook import BoundedPaginator, Logbook
-from .status import StatusView
-from .timeline import timeline
+from .actions import ConfirmedAction, ConfirmedActionsMixin
+from .display import ad_id, badge, campaign_id, clock, curl
+from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
+from .readonly import ReadOnlyAdmin
+from .status import delivery_status
+from .timeline import next_step, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,36 +36,25 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
     from django_stubs_ext import StrOrPromise
 
-    ConversionModelAdmin = admin.ModelAdmin[Conversion]
-else:
-    ConversionModelAdmin = admin.ModelAdmin
-
-LIST = "admin:connectly_tracking_conversion_changelist"
-
 
 @admin.register(Conversion)
-class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
+class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
     list_display = ["order", "status", "amount", "campaign", "placed"]
     list_display_links = ["order"]
-    list_filter = [
-        "state",
-        filters.PeriodFilter,
-        filters.BusinessFilter,
-        "event_name",
-        filters.ReasonFilter,
-    ]
+    list_filter = ["state", PeriodFilter, BusinessFilter, "event_name", ReasonFilter]
     ordering = ["-recorded_at", "-id"]
-    sortable_by = ()  # any other order reads the whole table
-    paginator = BoundedPaginator
+    sortable_by = ()  # any other order would read the whole table
     search_fields = ["order_id"]
-    search_help_text = _(
-        "An order's number or an id of its click (campaign, ad, click id, tracking "
-        "id), exactly."
+    search_help_text = _("Exact order number, campaign, ad, click or tracking id.")
+    empty_message = _(
+        "No order has been recorded yet. An order appears here when the shop reports "
+        "it as paid. If orders are missing, a developer can run connectly_doctor to "
+        "find out why."
     )
     actions = ["send_again", "cancel"]
     fieldsets = [
         (
-            _("All that is known"),
+            _("Details"),
             {
                 "classes": ["collapse"],
                 "fields": [
@@ -93,30 +78,29 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
                 ],
             },
         ),
-        (_("What is sent"), {"classes": ["collapse"], "fields": ["body"]}),
+        (_("Request body"), {"classes": ["collapse"], "fields": ["body"]}),
     ]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "connectly_tracking_conversion"
-        status = StatusView.as_view(model_admin=self)
-        ours = [path("status/", view(status), name=f"{name}_status")]
-        for change in self.changes:
+        ours = [path("status/", view(self.status_view), name=f"{name}_status")]
+        for action in self.confirmed_actions:
             ours.append(
                 path(
-                    f"<int:pk>/{change.name}/",
-                    view(self.change_one),
-                    {"change": change},
-                    name=f"{name}_{change.name}",
+                    f"<int:pk>/{action.name}/",
+                    view(self.confirm_view),
+                    {"action": action},
+                    name=f"{name}_{action.name}",
                 )
             )
         return ours + super().get_urls()
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Conversion], search_term: str
-    ) -> tuple[QuerySet[Conversion], bool]:
-        """By the order's number; by its key too, since a collation may fold case. Only
-        what is no order's is looked for among the click's ids, which have no index.
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the order's number, then by the ids of its click, which have no
+        index. The key is compared, too, since a collation may ignore case.
         """
         if not (term := search_term.strip()):
             return queryset, False
@@ -132,16 +116,15 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Whoever asks for an order is told what became of it, row or no row; whoever
-        asks for a click's id and finds its orders did not ask for one.
+        """Explain the searched order even if it was never recorded. A search by the id
+        of a click gets no explanation.
         """
-        titled = {"title": capfirst(Conversion._meta.verbose_name_plural)}
-        response = super().changelist_view(request, titled | (extra_context or {}))
+        response = super().changelist_view(request, extra_context)
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
             if not orders or safe_id(term) in orders:
-                context["explanations"] = _said(lambda: explanations(term))
+                context["explanations"] = explanations(term)
         return response
 
     def change_view(
@@ -156,35 +139,43 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
             extra_context = {**(extra_context or {}), **self._story(request, row)}
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def change_one(self, request: HttpRequest, pk: int, change: Change) -> HttpResponse:
-        """Asks, and does it, for one row."""
-        rows = self.get_queryset(request).filter(pk=pk)
-        if not change.is_allowed(request) or not self.has_view_permission(request):
-            raise PermissionDenied
-        if not rows.exists():
-            raise Http404
-        here = reverse("admin:connectly_tracking_conversion_change", args=[pk])
-        found = Conversion.objects.filter(pk__in=rows)
-        page = self.ask(request, found, change, back=here)
-        return page or HttpResponseRedirect(here)
-
     def _story(self, request: HttpRequest, row: Conversion) -> dict[str, Any]:
         pause = Circuit.objects.filter(pk=row.business).exclude(paused_until=None)
-        clicks = Attribution.objects.filter(conversions=row)  # it may be pruned
-        entries, left_out = timeline(row, clicks.first())
+        click = Attribution.objects.filter(conversions=row).first()  # None if pruned
+        entries, left_out = timeline(row, click)
         return {
-            "story": _said(lambda: [explanation_of(row)])[0],
+            "explanation": explanation_of(row),
             "badge": badge(row),
             "timeline": entries,
             "left_out": left_out,
             "next_step": next_step(row, pause.first()),
             "curl": curl(row),
-            "changes": [
-                change
-                for change in self.changes
-                if change.is_allowed(request) and change.is_possible(row)
+            "confirmed_actions": [
+                action
+                for action in self.confirmed_actions
+                if action.is_allowed(request) and action.is_possible(row)
             ],
         }
+
+    def confirm_view(
+        self, request: HttpRequest, pk: int, action: ConfirmedAction
+    ) -> HttpResponse:
+        """Confirm and apply an action for one row."""
+        if not action.is_allowed(request) or not self.has_view_permission(request):
+            raise PermissionDenied
+        if not self.get_queryset(request).filter(pk=pk).exists():
+            raise Http404
+        here = reverse("admin:connectly_tracking_conversion_change", args=[pk])
+        rows = Conversion.objects.filter(pk=pk)
+        page = self.confirm(request, rows, action, back=here)
+        return page or HttpResponseRedirect(here)
+
+    def status_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = self.page_context(request, _("Delivery status")) | delivery_status()
+        template = "admin/connectly_tracking/conversion/status.html"
+        return TemplateResponse(request, template, context)
 
     @admin.display(description=_("order"))
     def order(self, conversion: Conversion) -> str:
@@ -199,7 +190,7 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
         return conversion.amount or "-"
 
     @admin.display(description=_("campaign, ad"))
-    def campaign(self, conversion: Conversion) -> StrOrPromise:
+    def campaign(self, conversion: Conversion) -> SafeString:
         found = [
             _link("sendout_id", conversion.sendout_id, campaign_id),
             _link("ad_id", conversion.ad_id, ad_id),
@@ -209,20 +200,12 @@ class ConversionAdmin(Changing, Dated, Logbook, ConversionModelAdmin):
     @admin.display(description=_("placed"))
     def placed(self, conversion: Conversion) -> SafeString:
         clicked = conversion.clicked_at
-        words = format_html(_now("clicked {}"), _time(clicked)) if clicked else ""
-        return format_html("{}{}", _time(conversion.event_time), _quiet(words))
-
-
-def _said(say: Callable[[], list[str]]) -> list[str]:
-    """Where a setting is wrong, that is what is to be said."""
-    try:
-        return say()
-    except ImproperlyConfigured as exc:
-        return [str(exc)]
+        text = format_html(_now("clicked {}"), _time(clicked)) if clicked else ""
+        return format_html("{}{}", _time(conversion.event_time), _quiet(text))
 
 
 def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
-    """Why it is where it is, how often it was tried, and when it will be."""
+    """Say why it is in its state, how often it was tried, and when it is next."""
     yield conversion.explanation
     if conversion.attempts > 1:
         yield ngettext("%(count)d try", "%(count)d tries", conversion.attempts) % {
@@ -233,7 +216,7 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
 
 
 def _time(at: datetime | None) -> SafeString:
-    return format_html('<span class="connectly-time">{}</span>', minute(at))
+    return format_html('<span class="connectly-time">{}</span>', clock(at, "Y-m-d H:i"))
 
 
 def _quiet(*lines: StrOrPromise) -> SafeString:
@@ -243,8 +226,9 @@ def _quiet(*lines: StrOrPromise) -> SafeString:
 
 
 def _link(field: str, value: str, show: Callable[[str], StrOrPromise]) -> StrOrPromise:
-    """To the list of all that have the same."""
+    """Link to the list of all rows with the same value."""
     if not value:
         return ""
-    url = f"{reverse(LIST)}?{urlencode({field: value})}"
+    changelist = reverse("admin:connectly_tracking_conversion_changelist")
+    url = f"{changelist}?{urlencode({field: value})}"
     return format_html('<a href="{}">{}</a>', url, show(value))

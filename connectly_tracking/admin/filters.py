@@ -1,4 +1,4 @@
-"""Filters that ask the settings and the code for their choices, not the table."""
+"""Filters and date links. Their choices come from the settings, not from the table."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..models import Reason, State
+from ..models import Reason, State, local_time
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django_stubs_ext import StrOrPromise
 
-    from ..models import Conversion
+    Choices = list[tuple[str, StrOrPromise]]
 
-
-#: Whose reasons they are; all others are of what is skipped.
+#: More months than two years would crowd the page.
+MAX_MONTHS: Final = 24
+#: The states to which these reasons belong; all others belong to "skipped".
 _STATES: Final[dict[str, State]] = {
     Reason.EXPIRED: State.EXPIRED,
     Reason.REFUSED: State.REJECTED,
@@ -32,40 +33,33 @@ _STATES: Final[dict[str, State]] = {
 
 
 class ReasonFilter(admin.SimpleListFilter):
-    """The reasons by their sentences; which of them occur would cost a scan."""
+    """Every reason, since finding those that occur would read the whole table."""
 
     title = _("reason")
     parameter_name = "reason"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[str, StrOrPromise]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return list(Reason.choices)
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Conversion]
-    ) -> QuerySet[Conversion]:
-        reason = self.value()
-        if not reason:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (reason := self.value()):
             return queryset
-        # The state leads to an index; a rare reason alone would cost a scan, too.
+        # The state has an index, the reason has none.
         state = _STATES.get(reason, State.SKIPPED)
         return queryset.filter(reason=reason, state=state)
 
 
 class BusinessFilter(admin.SimpleListFilter):
-    """Only where there are several."""
+    """Shown only if the settings name several businesses."""
 
     title = _("business")
     parameter_name = "business"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[str, StrOrPromise]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         try:
             aliases = list(conf.BUSINESSES)
         except ImproperlyConfigured:
-            return []  # the delivery page says so
+            return []  # the delivery page shows the error
         return [(alias, alias) for alias in aliases] if len(aliases) > 1 else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -73,16 +67,14 @@ class BusinessFilter(admin.SimpleListFilter):
 
 
 class PeriodFilter(admin.SimpleListFilter):
-    """By the day on which it was recorded: a day, a month, or the last few days."""
+    """A day, a month or the last few days."""
 
-    title = _("recorded")
+    title = _("date recorded")
     parameter_name = "when"
     field = "recorded_at"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[str, StrOrPromise]]:
-        found: list[tuple[str, StrOrPromise]] = [
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        found: Choices = [
             ("today", _("Today")),
             ("yesterday", _("Yesterday")),
             ("7", _("Past 7 days")),
@@ -97,8 +89,7 @@ class PeriodFilter(admin.SimpleListFilter):
         return found
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        period = period_of(self.value() or "")
-        if period is None:
+        if (period := period_of(self.value() or "")) is None:
             return queryset
         return queryset.filter(
             **{f"{self.field}__gte": period.begins, f"{self.field}__lt": period.ends}
@@ -106,58 +97,122 @@ class PeriodFilter(admin.SimpleListFilter):
 
 
 class CapturedFilter(PeriodFilter):
-    title = _("captured")
+    title = _("date captured")
     field = "captured_at"
 
 
 class Period(NamedTuple):
-    """``begins`` and ``ends`` as the models hold times; the end is not in it."""
+    """Half open: ``ends`` is the first moment after it. Times as the models hold them.
+
+    ``first`` is the day on which it begins.
+    """
 
     name: str
+    first: date
     begins: datetime
     ends: datetime
 
 
 def period_of(text: str) -> Period | None:
-    """Of ``2026-11``, ``2026-11-22``, ``today``, ``yesterday``, ``7`` or ``30`` (days
-    until tonight); None for anything else.
+    """Return the period of ``2026-11``, ``2026-11-22``, ``today``, ``yesterday``, ``7``
+    or ``30`` (days, today included); None for any other text.
     """
-    day = timedelta(days=1)
+    today, day = _day_of(timezone.now()), timedelta(days=1)
     match text:
         case "today":
-            return _period(today(), today() + day)
+            return _period(today, today + day)
         case "yesterday":
-            return _period(today() - day, today())
+            return _period(today - day, today)
         case "7" | "30":
-            return _period(today() - int(text) * day, today() + day)
+            return _period(today - int(text) * day, today + day)
     try:
         first = date.fromisoformat(f"{text}-01" if len(text) == 7 else text)
     except ValueError:
         return None
-    if not 2000 <= first.year < 9999:  # what a database may not hold in UTC
+    if not 2000 <= first.year < 9999:  # a database may not hold others in UTC
         return None
     if len(text) == 7:
-        return _period(first, month_after(first), "YEAR_MONTH_FORMAT")
+        return _period(first, _month_after(first), "YEAR_MONTH_FORMAT")
     return _period(first, first + day)
 
 
-def today() -> date:
-    return day_of(timezone.now())
-
-
-def day_of(at: datetime) -> date:
-    """In the current time zone, as the lists show times."""
-    return (timezone.localtime(at) if timezone.is_aware(at) else at).date()
-
-
-def month_after(first: date) -> date:
-    return (first.replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
 def _period(first: date, last: date, how: str = "DATE_FORMAT") -> Period:
-    return Period(date_format(first, how), _midnight(first), _midnight(last))
+    return Period(date_format(first, how), first, _midnight(first), _midnight(last))
 
 
 def _midnight(day: date) -> datetime:
     at = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - made aware below
     return timezone.make_aware(at) if timezone.is_aware(timezone.now()) else at
+
+
+def _day_of(at: datetime) -> date:
+    """Return the day in the current time zone, in which the lists show times."""
+    return local_time(at).date()
+
+
+def _month_after(first: date) -> date:
+    return (first.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+class DateLink(NamedTuple):
+    """``name`` is shown, ``full_name`` is read aloud."""
+
+    name: str
+    full_name: str
+    url: str
+    is_chosen: bool
+
+
+class DateLinksMixin:
+    """Links to months and days above a list that has a `PeriodFilter`.
+
+    Django's ``date_hierarchy`` would ask the table on each page.
+    """
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response: HttpResponse = super().changelist_view(  # type: ignore[misc]
+            request, extra_context
+        )
+        context: dict[str, Any] = getattr(response, "context_data", None) or {}
+        if "cl" in context:
+            chosen = request.GET.get(PeriodFilter.parameter_name, "")
+            context["months"] = _links(context["cl"], _months(), "Y-m", chosen)
+            context["days"] = _links(context["cl"], _days(chosen), "Y-m-d", chosen)
+        return response
+
+
+def _links(changes: Any, dates: list[date], how: str, chosen: str) -> list[DateLink]:
+    found = []
+    for day in dates:
+        is_month = how == "Y-m"
+        value = date_format(day, how)
+        full_name = date_format(day, "YEAR_MONTH_FORMAT" if is_month else "DATE_FORMAT")
+        name = full_name if is_month else str(day.day)
+        url = changes.get_query_string({PeriodFilter.parameter_name: value}, ["p"])
+        found.append(DateLink(name, full_name, url, value == chosen))
+    return found
+
+
+def _months() -> list[date]:
+    """Return the months of which rows may still be kept, the newest first."""
+    today = _day_of(timezone.now())
+    try:
+        month = _day_of(timezone.now() - conf.RETENTION).replace(day=1)
+    except ImproperlyConfigured:
+        month = today.replace(day=1)  # the delivery page shows the error
+    found = list[date]()
+    while month <= today:
+        found.append(month)
+        month = _month_after(month)
+    return found[: -MAX_MONTHS - 1 : -1]
+
+
+def _days(text: str) -> list[date]:
+    """Return the days of the month in which that month or day is; else none."""
+    if len(text) < 7 or (period := period_of(text)) is None:
+        return []
+    today, first = _day_of(timezone.now()), period.first.replace(day=1)
+    days = [first + timedelta(days=number) for number in range(31)]
+    return [day for day in days if day.month == first.month and day <= today]

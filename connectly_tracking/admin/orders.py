@@ -11,62 +11,56 @@ from django.utils.translation import gettext_lazy as _
 
 from ..api.values import id_text
 from ..models import Conversion, EventName, key_of
-from .badge import badge
-from .ids import campaign_id
-from .logbook import Logbook
+from .display import badge, campaign_id
+from .readonly import ReadOnlyAdmin, ReadOnlyInline
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
-    from django.db.models import Model, QuerySet
     from django.http import HttpRequest
     from django_stubs_ext import StrOrPromise
 
-    Formset = BaseModelFormSet[Conversion, Any]
-    Inline = admin.TabularInline[Conversion, Any]
+    ConversionFormSet = BaseModelFormSet[Conversion, Any]
     OrderModelAdmin = admin.ModelAdmin[Any]
 else:
-    Formset = BaseModelFormSet
-    Inline = admin.TabularInline
+    ConversionFormSet = BaseModelFormSet
     OrderModelAdmin = object
 
 
-class ConversionInline(Logbook, Inline):
-    """An order's conversions. ``order_field`` names the order's attribute that the
-    adapter passes as ``order_id``.
+class _NoForeignKeyChecks(InlineModelAdminChecks):
+    """There is no foreign key, so that no order depends on our tables."""
+
+    def _check_exclude_of_parent_model(
+        self, obj: Any, parent_model: Any
+    ) -> list[CheckMessage]:
+        return []
+
+    def _check_relation(self, obj: Any, parent_model: Any) -> list[CheckMessage]:
+        return []
+
+
+class ConversionInline(ReadOnlyInline):
+    """An order's conversions.
+
+    ``order_field`` is the name of the order's attribute that your ORDER_ADAPTER passes
+    as ``order_id``.
     """
 
     model = Conversion
     order_field: ClassVar[str] = "pk"
     fields = ["status", "why", "amount", "sendout_id", "ad_id", "delivered_at"]
-    readonly_fields = ["status", "why", "amount", "sendout_id", "ad_id", "delivered_at"]
     verbose_name_plural = _("Reported to Connectly")
     show_change_link = True
-    extra = 0
-    can_delete = False
-
-    class checks_class(InlineModelAdminChecks):  # noqa: N801 - Django's name
-        """There is no foreign key, so that no order depends on our tables."""
-
-        def _check_exclude_of_parent_model(
-            self, obj: Any, parent_model: Any
-        ) -> list[CheckMessage]:
-            return []
-
-        def _check_relation(self, obj: Any, parent_model: Any) -> list[CheckMessage]:
-            return []
+    checks_class = _NoForeignKeyChecks
+    status = staticmethod(badge)
 
     def get_formset(
         self, request: HttpRequest, obj: Any | None = None, **kwargs: Any
     ) -> Any:
         formset = modelformset_factory(
-            Conversion, formset=_OfOrder, fields=[], extra=0, max_num=0
+            Conversion, formset=_OrderFormSet, fields=[], extra=0, max_num=0
         )
         formset.order_field = self.order_field  # type: ignore[attr-defined]
         return formset
-
-    @admin.display(description=_("state"))
-    def status(self, conversion: Conversion) -> StrOrPromise:
-        return badge(conversion)
 
     @admin.display(description=_("why"))
     def why(self, conversion: Conversion) -> StrOrPromise:
@@ -77,28 +71,17 @@ class ConversionInline(Logbook, Inline):
         return conversion.amount or "-"
 
 
-class _OfOrder(Formset):
-    """Finds them by the order's id; there is nothing to save."""
+class _OrderFormSet(ConversionFormSet):
+    """Finds the rows by the order's id, and saves nothing."""
 
     order_field = "pk"
 
-    def __init__(
-        self,
-        data: Any = None,
-        files: Any = None,
-        instance: Model | None = None,
-        save_as_new: bool = False,
-        prefix: str | None = None,
-        queryset: QuerySet[Conversion] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, instance: Any, prefix: str, **_not_ours: Any) -> None:
         rows = Conversion.objects.none()
-        if instance is not None and instance.pk is not None:
+        if instance.pk is not None:
             order_id = id_text(getattr(instance, self.order_field)) or ""
             rows = Conversion.objects.filter(order_id=order_id, key=key_of(order_id))
-        super().__init__(
-            queryset=rows.order_by("id"), prefix=prefix or "connectly", **kwargs
-        )
+        super().__init__(queryset=rows.order_by("id"), prefix=prefix)
 
     @classmethod
     def get_default_prefix(cls) -> str:
@@ -115,17 +98,17 @@ class _OfOrder(Formset):
 
 
 class AttributionAdminMixin(OrderModelAdmin):
-    """Two more columns for the shop's list of orders, without a query for each: what
-    became of it, and its campaign. ``order_field`` is as in `ConversionInline`; like
-    it, they are for those who may view conversions.
+    """Two more columns for the shop's list of orders: what became of the order, and its
+    campaign. They cost one query for the whole page, and are shown to those who may
+    view conversions. ``order_field`` is as in `ConversionInline`.
     """
 
     order_field: ClassVar[str] = "pk"
-    Media = Logbook.Media
+    Media = ReadOnlyAdmin.Media
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """One query for all orders of the page: by their ids, since a join of ours with
-        the shop's table would rest on both having the same types and collations.
+        """Look up all orders of the page by their ids: a join would need the same type
+        and collation in both tables.
         """
         changes = super().get_changelist_instance(request)
         orders = [

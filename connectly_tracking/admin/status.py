@@ -1,40 +1,68 @@
-"""One page for whoever is awake at three: what waits, since when, and why."""
+"""Whether orders are being sent: the delivery status page, and the list of pauses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
-from django.views.generic import TemplateView
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from ..conf import conf
 from ..models import Circuit, Conversion, DbNow, State, is_overdue
-from .advice import REMEDIES, clock
-from .logbook import CRUMBS_ARE_LISTED
+from ..remedies import FOR_NO_WORKER, FOR_PAUSE, NO_WORKER
+from .display import clock
+from .readonly import ReadOnlyAdmin
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.http import HttpRequest
-    from django.http.response import HttpResponseBase
     from django_stubs_ext import StrOrPromise
 
-#: The newest rows that are looked at for the last delivery.
-RECENT: Final = 200
-READ_HERE: Final = ("MAX_EVENT_AGE", "RETENTION", "RECORD_UNATTRIBUTED")
-READ_BY_WORKERS: Final = ("BATCH", "LEASE", "PROBE_SCHEDULE", "RETRY_SCHEDULE")
+#: The newest delivered rows, among which the last delivery is looked for.
+RECENT_ROWS: Final = 200
+
+
+@admin.register(Circuit)
+class CircuitAdmin(ReadOnlyAdmin):
+    list_display = [
+        "business",
+        "paused_until",
+        "reason",
+        "remedy",
+        "probes",
+        "changed_at",
+    ]
+    fields = [
+        "business",
+        "paused_until",
+        "reason",
+        "remedy",
+        "detail",
+        "failures",
+        "refusals",
+        "probes",
+        "changed_at",
+    ]
+    empty_message = _(
+        "Sending has never been paused. If Connectly refuses the API key, cannot be "
+        "reached or asks to wait, the pause appears here, with its reason and what to "
+        "do."
+    )
+
+    @admin.display(description=_("what to do"))
+    def remedy(self, circuit: Circuit) -> StrOrPromise:
+        return FOR_PAUSE.get(circuit.reason, "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Business:
-    """How one business stands. ``fault``: why nothing can be sent for it, if so.
-    ``level``: good, wait or bad.
-    """
+class BusinessStatus:
+    """``problem``: why nothing can be sent for the business; empty if it can."""
 
     alias: str
     waiting: int
@@ -43,7 +71,7 @@ class Business:
     oldest_event: datetime | None
     delivered_at: datetime | None
     pause: Circuit | None
-    fault: str = ""
+    problem: str
 
     @property
     def is_late(self) -> bool:
@@ -51,59 +79,52 @@ class Business:
 
     @property
     def level(self) -> str:
-        if self.fault:
+        """good, wait, or bad if a person has to do something."""
+        if self.problem:
             return "bad"
         if self.pause is not None:
-            mendable = {Circuit.Reason.CONFIGURATION, Circuit.Reason.REFUSALS}
-            return "bad" if self.pause.reason in mendable else "wait"
+            for_a_person = {Circuit.Reason.CONFIGURATION, Circuit.Reason.REFUSALS}
+            return "bad" if self.pause.reason in for_a_person else "wait"
         return "bad" if self.is_late else "good"
 
     @property
-    def summary(self) -> str:
-        if self.fault:
-            return _("Nothing is sent.")
+    def summary(self) -> StrOrPromise:
+        if self.problem:
+            return _now("Nothing is sent.")
         if self.pause is not None:
-            return _("Paused: %(why)s.") % {"why": self.pause.get_reason_display()}
+            return _now("Paused: %(why)s.") % {"why": self.pause.get_reason_display()}
         if self.is_late:
-            return _("Nobody takes what is due.")
-        if self.due:
-            return _("Being sent.")
-        return _("All is well.")
+            return NO_WORKER
+        return _now("Orders are being sent.") if self.due else _now("All is well.")
 
     @property
     def remedy(self) -> StrOrPromise:
-        if self.fault:
-            return self.fault
+        if self.problem:
+            return self.problem
         if self.pause is not None:
-            return REMEDIES.get(self.pause.reason, "")
-        if self.is_late:
-            return _(
-                "Is a worker running, does it read the queue, and is beat running? "
-                "connectly_doctor says so; connectly_deliver sends without them."
-            )
-        return ""
+            return FOR_PAUSE.get(self.pause.reason, "")
+        return FOR_NO_WORKER if self.is_late else ""
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """Their names and values, for the page."""
+        """Names and values, as the page lists them."""
         found = [
-            (_("Waiting"), str(self.waiting)),
-            (_("Due now"), str(self.due)),
-            (_("Due since"), clock(self.oldest_due)),
-            (_("Last delivered"), clock(self.delivered_at)),
+            (_now("Waiting"), str(self.waiting)),
+            (_now("Due now"), str(self.due)),
+            (_now("Due since"), clock(self.oldest_due)),
+            (_now("Last delivered"), clock(self.delivered_at)),
         ]
         if self.pause is not None:
-            found.append((_("Next try"), clock(self.pause.paused_until)))
-        if self.days_left is not None:
-            found.append((_("Time left for what waits"), self.days_left))
+            found.append((_now("Next try"), clock(self.pause.paused_until)))
+        if self.time_left:
+            found.append((_now("Oldest waiting order expires in"), self.time_left))
         return found
 
     @property
-    def days_left(self) -> str | None:
-        """Until the oldest that waits is too old to be sent."""
+    def time_left(self) -> str:
         limit = conf.MAX_EVENT_AGE
         if self.oldest_event is None or limit is None:
-            return None
+            return ""
         left = self.oldest_event + limit - timezone.now()
         days, hours = divmod(max(int(left.total_seconds() // 3600), 0), 24)
         parts = (
@@ -113,27 +134,42 @@ class Business:
         return ", ".join(parts)
 
 
-def businesses() -> list[Business]:
-    """Those of the settings, and those that still have something waiting."""
-    aliases = list(conf.BUSINESSES)
+def delivery_status() -> dict[str, Any]:
+    """Return what the delivery status page shows, also if a setting is wrong."""
+    businesses, sends, problem = list[BusinessStatus](), True, ""
+    try:
+        sends, businesses = conf.SEND, _businesses()
+        conf.validate_for_delivery()
+        _read_too = conf.RETENTION, conf.RECORD_UNATTRIBUTED
+    except ImproperlyConfigured as exc:
+        businesses, problem = [], str(exc)
+    return {
+        "businesses": businesses,
+        "sends": sends,
+        "problem": problem,
+        "checked_at": clock(timezone.now()),
+    }
+
+
+def _businesses() -> list[BusinessStatus]:
+    """Return those of the settings, and those that have orders waiting or a pause."""
+    rows = Conversion.objects.order_by().values("business")
     waiting: dict[str, Any] = {
         found["business"]: found
-        for found in Conversion.objects.filter(due_at__isnull=False)
-        .order_by()
-        .values("business")
-        .annotate(count=Count("pk"), event=Min("event_time"))
+        for found in rows.filter(due_at__isnull=False).annotate(
+            count=Count("pk"), event=Min("event_time")
+        )
     }
     due: dict[str, Any] = {
         found["business"]: found
-        for found in Conversion.objects.filter(due_at__lte=DbNow())
-        .order_by()
-        .values("business")
-        .annotate(count=Count("pk"), since=Min("due_at"))
+        for found in rows.filter(due_at__lte=DbNow()).annotate(
+            count=Count("pk"), since=Min("due_at")
+        )
     }
     pauses = Circuit.objects.exclude(paused_until=None).in_bulk()
-    aliases += sorted({*waiting, *pauses} - {*aliases})
+    known = list(conf.BUSINESSES)
     return [
-        Business(
+        BusinessStatus(
             alias=alias,
             waiting=waiting.get(alias, {}).get("count", 0),
             due=due.get(alias, {}).get("count", 0),
@@ -141,55 +177,14 @@ def businesses() -> list[Business]:
             oldest_event=waiting.get(alias, {}).get("event"),
             delivered_at=_last_delivered(alias),
             pause=pauses.get(alias),
-            fault=_fault(alias),
+            problem=conf.credentials_problem(alias),
         )
-        for alias in aliases
+        for alias in [*known, *sorted({*waiting, *pauses} - {*known})]
     ]
 
 
-def _fault(alias: str) -> str:
-    try:
-        conf.business(alias)
-    except ImproperlyConfigured as exc:
-        return str(exc)
-    return ""
-
-
 def _last_delivered(business: str) -> datetime | None:
-    """Among the newest rows, which an index finds."""
+    """Look among the newest rows, which an index finds."""
     rows = Conversion.objects.filter(business=business, state=State.DELIVERED)
     newest = rows.order_by("-recorded_at").values_list("delivered_at", flat=True)
-    return max((at for at in newest[:RECENT] if at is not None), default=None)
-
-
-class StatusView(TemplateView):
-    template_name = "admin/connectly_tracking/conversion/status.html"
-    model_admin: Any = None
-
-    def dispatch(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
-        if not self.model_admin.has_view_permission(request):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        found, sends, problem = list[Business](), True, ""
-        try:
-            sends, found = conf.SEND, businesses()
-            for name in (*READ_HERE, *READ_BY_WORKERS):
-                getattr(conf, name)
-        except ImproperlyConfigured as exc:
-            found, problem = [], str(exc)
-        return {
-            **super().get_context_data(**kwargs),
-            **self.model_admin.admin_site.each_context(self.request),
-            "title": gettext_lazy("Delivery"),
-            "crumbs_are_listed": CRUMBS_ARE_LISTED,
-            "opts": Conversion._meta,
-            "media": self.model_admin.media,
-            "businesses": found,
-            "sends": sends,
-            "problem": problem,
-            "checked_at": clock(timezone.now()),
-        }
+    return max((at for at in newest[:RECENT_ROWS] if at is not None), default=None)

@@ -1,16 +1,20 @@
-"""A conversion's story: click, order, each attempt, and what comes next."""
+"""A conversion's story: the click, the order, each attempt, and the next step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from ..models import DeliveryAttempt, State, is_overdue
-from .advice import clock
-from .answers import explained
+from ..api.verdicts import Outcome
+from ..models import Reason, State, is_overdue
+from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, diagnose
+from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
+from .display import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,136 +22,165 @@ if TYPE_CHECKING:
 
     from django_stubs_ext import StrOrPromise
 
-    from ..models import Attribution, Conversion
+    from ..models import Attribution, Circuit, Conversion, DeliveryAttempt
 
-#: Enough for a week of outage; more would be no page any more.
-MOST: Final = 50
+#: Enough for a week of outage; more would make the page too long.
+ATTEMPTS_SHOWN: Final = 50
+#: How the outcomes that are final are coloured; the others wait.
+_KINDS: Final[dict[str, str]] = {
+    Outcome.CONFIRMED: "good",
+    Outcome.REFUSED: "bad",
+    Outcome.INTERNAL: "bad",
+}
+#: How far a log entry's time may be from the row's, which the database's clock sets.
+LOG_TOLERANCE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """``words`` are another's, whole; ``explanation`` is ours. ``kind`` is for the eye:
-    click, order, good, bad, wait or note.
+class TimelineEntry:
+    """``answer`` is Connectly's or the network's text, whole; ``explanation`` is ours.
+
+    ``kind`` chooses the colour: click, order, good, bad, wait or note.
     """
 
     at: datetime | None
     kind: str
     title: StrOrPromise
     facts: tuple[str, ...] = ()
-    words: str = ""
+    answer: str = ""
     explanation: StrOrPromise = ""
 
     @property
     def time(self) -> str:
         return clock(self.at)
 
+    @property
+    def order(self) -> float:
+        """An order's time is in whole seconds: a click in the same one came first."""
+        at = self.at.timestamp() if self.at else 0.0
+        return at // 1 if self.kind == "click" else at
+
 
 def timeline(
     conversion: Conversion, click: Attribution | None
-) -> tuple[list[Entry], int]:
-    """The entries in their order, and how many attempts in the middle are left out."""
-    attempts = list(conversion.delivery_attempts.order_by("-started_at")[: MOST + 1])
+) -> tuple[list[TimelineEntry], int]:
+    """Return the entries in order, and how many earlier attempts are left out."""
+    newest = conversion.delivery_attempts.order_by("-started_at")
+    attempts = list(newest[: ATTEMPTS_SHOWN + 1])
     left_out = 0
-    if len(attempts) > MOST:
-        left_out = conversion.delivery_attempts.count() - MOST
-        attempts = attempts[:MOST]
-    entries = [*_before(conversion, click)]
-    if _is_under_way(conversion, attempts):
-        entries.append(_under_way(attempts.pop(0)))
-    entries += [*_attempted(attempts[::-1]), *_after(conversion)]
+    if len(attempts) > ATTEMPTS_SHOWN:
+        left_out = newest.count() - ATTEMPTS_SHOWN
+        attempts = attempts[:ATTEMPTS_SHOWN]
+    entries = [
+        *_before(conversion, click),
+        *_sent(conversion, attempts),
+        *_after(conversion),
+    ]
     known = [entry for entry in entries if entry.at is not None]
-    return sorted(known, key=_at), left_out
+    return sorted(known, key=lambda entry: entry.order), left_out
 
 
-def _at(entry: Entry) -> float:
-    """An order's time is in whole seconds; a click in the same one came before it."""
-    at = entry.at.timestamp() if entry.at else 0.0
-    return at // 1 if entry.kind == "click" else at
-
-
-def _before(conversion: Conversion, click: Attribution | None) -> Iterator[Entry]:
-    ids = []
+def _before(
+    conversion: Conversion, click: Attribution | None
+) -> Iterator[TimelineEntry]:
+    facts = []
     if click is not None and click.page:
-        ids.append(_("landed on %(page)s") % {"page": click.page})
+        facts.append(_("landing page %(page)s") % {"page": click.page})
     if conversion.sendout_id:
-        ids.append(_("campaign %(id)s") % {"id": conversion.sendout_id})
+        facts.append(_("campaign %(id)s") % {"id": conversion.sendout_id})
     if conversion.ad_id:
-        ids.append(_("ad %(id)s") % {"id": conversion.ad_id})
+        facts.append(_("ad %(id)s") % {"id": conversion.ad_id})
     if click is not None and click.refused:
-        ids.append(_("refused: %(values)s") % {"values": click.refused})
-    yield Entry(
+        facts.append(_("not kept: %(values)s") % {"values": click.refused})
+    yield TimelineEntry(
         at=conversion.clicked_at,
         kind="click",
-        title=_("Clicked on the ad"),
-        facts=tuple(ids),
+        title=_("Ad clicked"),
+        facts=tuple(facts),
     )
-    yield Entry(
+    yield TimelineEntry(
         at=conversion.event_time,
         kind="order",
         title=_("Order placed"),
         facts=(conversion.amount,) if conversion.amount else (),
     )
-    # What is given up has a detail, too, which nobody knew by then.
-    known = conversion.detail if conversion.state == State.SKIPPED else ""
-    yield Entry(
+    # The detail of an internal error is not from when the row was recorded.
+    detail = "" if conversion.reason == Reason.INTERNAL else conversion.detail
+    yield TimelineEntry(
         at=conversion.recorded_at,
         kind="order",
         title=_("Recorded"),
-        facts=(str(known),) if known else (),
+        facts=(detail,) if detail else (),
     )
 
 
-def _is_under_way(conversion: Conversion, attempts: Sequence[DeliveryAttempt]) -> bool:
-    """Whether the newest is in a worker's hands, as far as anybody knows."""
+def _sent(
+    conversion: Conversion, attempts: Sequence[DeliveryAttempt]
+) -> Iterator[TimelineEntry]:
+    """``attempts`` are the newest first."""
     held = conversion.state == State.SENDING and not is_overdue(conversion.due_at)
-    return held and bool(attempts) and attempts[0].finished_at is None
-
-
-def _under_way(attempt: DeliveryAttempt) -> Entry:
-    return Entry(
-        at=attempt.started_at,
-        kind="wait",
-        title=_("Sent to Connectly"),
-        facts=(_("under way"),),
-    )
-
-
-def _attempted(attempts: Sequence[DeliveryAttempt]) -> Iterator[Entry]:
-    for attempt in attempts:
-        facts = [str(attempt.get_outcome_display())]
-        if attempt.status_code:
-            facts.append(_("status %(code)d") % {"code": attempt.status_code})
-        if attempt.finished_at is None:
-            facts.append(_("no end was seen"))
-        else:
-            took = attempt.finished_at - attempt.started_at
-            milliseconds = round(took.total_seconds() * 1000)
-            facts.append(
-                ngettext("%(count)d ms", "%(count)d ms", milliseconds)
-                % {"count": milliseconds}
-            )
-        yield Entry(
+    for attempt in reversed(attempts):
+        under_way = held and attempt is attempts[0] and attempt.finished_at is None
+        not_sent = attempt.outcome == Outcome.NOT_SENT
+        diagnosis = diagnose(attempt.outcome, attempt.status_code, attempt.detail)
+        yield TimelineEntry(
             at=attempt.started_at,
-            kind=_kind(attempt),
-            title=_("Sent to Connectly"),
-            facts=tuple(facts),
-            words=attempt.detail,
-            explanation=explained(attempt),
+            kind=_KINDS.get(attempt.outcome, "wait"),
+            title=_("Tried to send") if not_sent else _("Sent to Connectly"),
+            facts=(_("under way"),) if under_way else tuple(_facts(attempt)),
+            answer=attempt.detail,
+            explanation=diagnosis.explain() if diagnosis and not under_way else "",
         )
 
 
-def _kind(attempt: DeliveryAttempt) -> str:
-    match attempt.outcome:
-        case DeliveryAttempt.Outcome.CONFIRMED:
-            return "good"
-        case DeliveryAttempt.Outcome.REFUSED | DeliveryAttempt.Outcome.INTERNAL:
-            return "bad"
-    return "wait"
+def _facts(attempt: DeliveryAttempt) -> Iterator[str]:
+    yield attempt.get_outcome_display()
+    if attempt.status_code:
+        yield _("status %(code)d") % {"code": attempt.status_code}
+    if attempt.finished_at is None:
+        yield _("no answer recorded")
+    else:
+        took = attempt.finished_at - attempt.started_at
+        yield _("%(count)d ms") % {"count": round(took / timedelta(milliseconds=1))}
 
 
-def _after(conversion: Conversion) -> Iterator[Entry]:
-    yield Entry(at=conversion.delivered_at, kind="good", title=_("Delivered"))
-    yield Entry(at=conversion.cancelled_at, kind="note", title=_("Order cancelled"))
-    yield Entry(
-        at=conversion.replayed_at, kind="note", title=_("Sent again by a person")
+def _after(conversion: Conversion) -> Iterator[TimelineEntry]:
+    yield TimelineEntry(at=conversion.delivered_at, kind="good", title=_("Delivered"))
+    title = _("Order cancelled")
+    if user := _user_who(CANCEL, conversion, conversion.cancelled_at):
+        title = _("Report cancelled by %(user)s") % {"user": user}
+    yield TimelineEntry(at=conversion.cancelled_at, kind="note", title=title)
+    title = _("Sent again")
+    if user := _user_who(SEND_AGAIN, conversion, conversion.replayed_at):
+        title = _("Sent again by %(user)s") % {"user": user}
+    yield TimelineEntry(at=conversion.replayed_at, kind="note", title=title)
+
+
+def _user_who(
+    action: ConfirmedAction, conversion: Conversion, at: datetime | None
+) -> str:
+    """Return the name of the admin user who took that action then, if it is logged."""
+    if at is None:
+        return ""
+    entries = LogEntry.objects.filter(
+        content_type=ContentType.objects.get_for_model(conversion),
+        object_id=str(conversion.pk),
+        change_message=action.log_message,
+        action_time__range=(at - LOG_TOLERANCE, at + LOG_TOLERANCE),
     )
+    entry = entries.select_related("user").order_by("-action_time").first()
+    return entry.user.get_username() if entry else ""
+
+
+def next_step(conversion: Conversion, pause: Circuit | None) -> StrOrPromise:
+    """Return what a person can do, or expect; ``pause`` is that of the business."""
+    match conversion.state:
+        case State.PENDING if pause is not None:
+            return FOR_PAUSE.get(pause.reason, "")
+        case State.PENDING | State.SENDING if is_overdue(conversion.due_at):
+            return FOR_NO_WORKER
+        case State.SENDING:
+            return _("If its worker stops, another worker sends it.")
+        case State.DELIVERED if conversion.cancelled_at is not None:
+            return _("It cannot be undone: Connectly has no event for a cancellation.")
+    return FOR_REASON.get(conversion.reason, "")

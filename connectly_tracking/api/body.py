@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..exceptions import InvalidEvent
 from .payload import PurchasePayload
@@ -24,8 +24,23 @@ def events_url(base_url: str, business_id: str) -> str:
     return f"{base_url}/external/v1/businesses/{business_id}/conversion_events"
 
 
+class Fitted(NamedTuple):
+    """JSON text of at most 32 KiB, and sentences about what was left out of it."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
 def payload_json(payload: PurchasePayload | ViewPayload) -> str:
-    """Return the JSON text of an event's own part, without the click."""
+    """As `fitted_payload`, without the notes."""
+    return fitted_payload(payload).text
+
+
+def fitted_payload(payload: PurchasePayload | ViewPayload) -> Fitted:
+    """Return an event's own part, without the click, and all notes about it.
+
+    Leaves out the contents, then the content ids, if it is longer than 32 KiB.
+    """
     found: dict[str, object] = {}
     if payload.value is not None:
         found |= {"currency": payload.currency, "value": payload.value}
@@ -38,13 +53,22 @@ def payload_json(payload: PurchasePayload | ViewPayload) -> str:
         found["num_items"] = payload.num_items
     if payload.contents:
         found["contents"] = [_item(line) for line in payload.contents]
-    return encode({**found, "event_time": payload.event_time})
+    text = encode({**found, "event_time": payload.event_time})
+    fitted = _fitted("", text, "")
+    return Fitted(fitted.text, (*payload.notes, *fitted.notes))
 
 
 def body_json(event_name: str, payload: str, landing: Landing) -> str:
-    """Return the JSON text of a request: the same input gives the same bytes (ASCII).
+    """As `fitted_body`, without the notes."""
+    return fitted_body(event_name, payload, landing).text
 
-    ``payload`` is the text that `payload_json` made. Raises InvalidEvent above 32 KiB.
+
+def fitted_body(event_name: str, payload: str, landing: Landing) -> Fitted:
+    """Return a request: the same input gives the same bytes (ASCII).
+
+    ``payload`` is the text of `fitted_payload`. Leaves out its contents, then its
+    content ids, if the request would be longer than 32 KiB; a content view must have
+    its ids, so it raises InvalidEvent then. The notes are about this alone.
     """
     click = {"ctwa_clid": landing.ctwa_clid, "ad_id": landing.ad_id}
     head = encode(
@@ -55,14 +79,37 @@ def body_json(event_name: str, payload: str, landing: Landing) -> str:
             "attribution": {"meta_ctwa": click},
         }
     )
-    text = f'{head[:-1]}, "payload": {payload}}}'
-    if len(text) > MAX_REQUEST:
-        raise InvalidEvent(
-            "contents",
-            f"makes a request of {len(text)} bytes, and at most {MAX_REQUEST} are "
-            "allowed; pass fewer items, or none",
-        )
-    return text
+    return _fitted(f'{head[:-1]}, "payload": ', payload, "}")
+
+
+def _fitted(head: str, payload: str, tail: str) -> Fitted:
+    text = f"{head}{payload}{tail}"
+    size = len(text)
+    if size <= MAX_REQUEST:
+        return Fitted(text, ())
+    found = json.loads(payload, parse_float=Decimal)
+    can_lose = ["contents", "content_ids"] if "order_id" in found else ["contents"]
+    lost = []
+    for key in can_lose:
+        if found.pop(key, None) is None:
+            continue
+        lost.append(key)
+        text = f"{head}{encode(found)}{tail}"
+        if len(text) <= MAX_REQUEST:
+            names = " and ".join(lost)
+            verb = "was" if lost == ["contents"] else "were"
+            return Fitted(
+                text,
+                (
+                    f"{names} {verb} left out: the request would be longer than "
+                    f"{MAX_REQUEST} bytes.",
+                ),
+            )
+    raise InvalidEvent(
+        "content_ids",
+        f"makes a request of {size} bytes, and at most {MAX_REQUEST} are allowed; "
+        "pass fewer",
+    )
 
 
 def encode(value: object) -> str:

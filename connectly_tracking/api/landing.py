@@ -1,21 +1,43 @@
-"""The five landing parameters, read from a query string verbatim or not at all.
+"""The five landing parameters, read from a URL verbatim or not at all.
 
 Knows no Django::
 
-    >>> landing, refused = parse_query("cnct_tracking_id=a%2Bb&sendout_id=s&ad_id=9")
+    >>> landing, notes = parse_query("cnct_tracking_id=a%2Bb&sendout_id=s&ad_id=9")
     >>> landing.cnct_tracking_id, landing.missing
     ('a+b', ('ctwa_clid',))
+
+Links arrive damaged. Repaired is how a link is put together:
+
+- A raw ``?`` or ``#`` separates like ``&``, so a second ``?`` is read, and so is a
+  whole address. So does an encoded ``?`` or ``&`` before ``name=``: if it belonged to a
+  value, the ``=`` would be encoded too.
+- ``amp;`` or ``#38;`` before a name is dropped, and an encoded name is decoded.
+- Of several values of one name the last usable one wins.
+- Closing punctuation is cut from the last value of a link, as in "(see …&ad_id=9)."
+- ``META_CTWA`` and ``meta_ctwa/`` are ``meta_ctwa``, which is a word and not an id.
+
+An id is never changed by a guess: it is opaque, and a wrong one credits nobody, or
+another ad. Cut are only raw signs that an encoder would have encoded or that end no id:
+
+- not a bracket or a quote that closes one in the value;
+- not ``- _ ~ = + /``, in which Base64 and tokens may end;
+- a full stop by itself only after six or more letters, digits, ``-`` and ``_``;
+- nothing that the link encodes, since its author meant it, except typographic signs,
+  which no id has.
+
+An ad's id is digits, so any punctuation after digits is cut from it, also the quotes
+that browsers encode by themselves. What is cut is noted.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from urllib.parse import unquote, unquote_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 PARAMETERS: Final = (
     "cnct_tracking_id",
@@ -24,8 +46,9 @@ PARAMETERS: Final = (
     "ad_id",
     "attribution_source",
 )
-#: A query string without this substring is not a landing.
-MARKER: Final = "cnct_tracking_id="
+#: A URL that lacks this, in lower case, names no click. Shorter than the parameter's
+#: name, whose underscores may be encoded.
+MARKER: Final = "cnct"
 META_CTWA: Final = "meta_ctwa"
 MAX_QUERY: Final = 16 * 1024  # characters; five escaped values of full length fit
 MAX_VALUE: Final = 1024  # characters, after decoding
@@ -37,6 +60,33 @@ _PLACEHOLDER: Final = re.compile(
     r"|\{\{.*\}\}|\$\{.*\}|<[^<>]*>|%%.*%%|\[\[.*\]\]",
     re.IGNORECASE,
 )
+_NAMES: Final = "|".join(PARAMETERS)
+_LINK_END: Final = re.compile(r"[?#]")
+_SEPARATOR: Final = re.compile(rf"&|%(?:3[Ff]|26)(?=(?:amp(?:;|%3[Bb]))?(?:{_NAMES})=)")
+# What HTML makes of an ampersand, without its first characters, which separate.
+_AMPERSAND: Final = re.compile(r"(?:(?:amp|0*38|x0*26);)+", re.IGNORECASE)
+# Quotation marks, ellipses, invisible and full-width signs, as UTF-8 in a URL.
+_FOREIGN: Final = (
+    r"%E2%80%[89AB][0-9A-F]|%C2%(?:A0|AB|B4|BB)|%E3%80%[89][0-9A-F]"
+    r"|%EF%BB%BF|%EF%BC%(?:8[1-79AC-F]|9[A-F]|BD)|%EF%BD%(?:80|9D|A1|A3|A4)"
+)
+_CLOSING: Final = re.compile(
+    rf"""[)\]}}>"'`*.,:;!]|{_FOREIGN}""",
+    re.IGNORECASE,
+)
+_CLOSING_RUN: Final = re.compile(rf"(?:{_CLOSING.pattern})+\Z", re.IGNORECASE)
+_FULL_STOPS: Final = re.compile(r"\.+")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{6,}")
+# Browsers encode a double quote, a single one and ">" by themselves.
+_AFTER_DIGITS: Final = re.compile(
+    rf"(\d+)(?:[!-$&-/:-@\[-`{{-~]|%2[27]|%3E|{_FOREIGN})+",
+    re.IGNORECASE | re.ASCII,
+)
+_OPENING: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
+_QUOTES: Final = "\"'`*"
+_MAX_RUN: Final = 64  # characters of closing punctuation
+_META_CTWA_AND_TAIL: Final = re.compile(rf"{META_CTWA}[^a-z0-9]*", re.IGNORECASE)
+_TAGGED: Final = re.compile(r"cnct[\W_]{0,3}tracking[\W_]{0,3}id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,61 +125,189 @@ class Landing:
 
 
 class Refusal(NamedTuple):
-    """A parameter that was not kept. Never carries the value itself."""
+    """What was not kept of a parameter. Never carries the value itself.
+
+    ``reason`` is a code. ``punctuation_cut`` and ``normalized`` are repairs: the rest
+    of the value was kept, and ``length`` is that of the cut, or of the word as it was.
+    """
 
     name: str
     length: int
     reason: str
 
+    @property
+    def is_repair(self) -> bool:
+        """Whether a value was kept all the same."""
+        return self.reason in {"punctuation_cut", "normalized"}
+
+
+class Reading(NamedTuple):
+    """What a URL says. ``lost`` is why a tagged URL gives no landing, else ``""``."""
+
+    landing: Landing | None
+    notes: tuple[Refusal, ...]
+    lost: str
+
+
+def may_be_tagged(query: str, path: str = "") -> bool:
+    """Return False for a URL that surely names no click. Two substring searches."""
+    return MARKER in query.lower() or MARKER in path.lower()
+
+
+def read_url(query: str, path: str = "") -> Reading:
+    """Read a page's raw query string and its path, as the server decoded it.
+
+    The path counts if the query names no click: a link that encodes its ``?``, or that
+    has ``&`` in its place, puts the parameters there. Never raises.
+    """
+    landing, notes = parse_query(query)
+    lost = ""
+    if landing is None and _TAGGED.search(path.lower()):
+        landing, in_path, lost = _read_path(path)
+        notes += in_path
+    if landing is None:
+        lost = lost or _why_lost(query, path, notes)
+    return Reading(landing, notes, lost)
+
 
 def parse_query(query: str) -> tuple[Landing | None, tuple[Refusal, ...]]:
-    """Read a raw query string: split on ``&``, names exact, the last of several wins.
+    """Read a raw query string, or a whole address as a browser has it.
 
     Values are percent-decoded once by RFC 3986, so a raw ``+`` stays a plus. Never
-    raises. Returns the landing, or None without a usable ``cnct_tracking_id``, and the
-    parameters that were refused.
+    raises. Returns the landing, or None without a usable ``cnct_tracking_id``, and what
+    was refused or repaired.
     """
     if len(query) > MAX_QUERY:
         return None, (Refusal("query", len(query), "too_long"),)
-    params = {}
-    for pair in query.split("&"):
-        name, separator, value = pair.partition("=")
-        if separator and name in PARAMETERS:
-            if "%" in value:
-                raw = value.encode("utf-8", "surrogatepass")
-                # WSGI passes bytes as latin-1: here those outside ASCII are refused.
-                value = unquote_to_bytes(raw).decode("latin-1")
-            params[name] = value
-    return parse_params(params)
+    params: dict[str, list[str]] = {}
+    cuts = []
+    for name, value, is_last in _pairs(query):
+        kept = _without_closing(name, value) if is_last else value
+        if len(kept) < len(value):
+            cuts.append(Refusal(name, len(value) - len(kept), "punctuation_cut"))
+        params.setdefault(name, []).append(_decoded(kept))
+    landing, notes = _landing(params)
+    return landing, (*cuts, *notes)
 
 
 def parse_params(
     params: Mapping[str, object],
 ) -> tuple[Landing | None, tuple[Refusal, ...]]:
-    """Read values that are decoded already, by the same rules as `parse_query`."""
-    kept: dict[str, str] = {}
-    refused: list[Refusal] = []
+    """Read values that are decoded already, by the same rules as `parse_query`.
+
+    Which value ended the link is not known, so no punctuation is cut.
+    """
+    found: dict[str, list[object]] = {}
     for name in PARAMETERS:
-        if name not in params:
-            continue
-        value = params[name]
-        if not isinstance(value, str):
-            refused.append(Refusal(name, 0, "not_text"))
-        elif reason := _reason_to_refuse(value):
-            refused.append(Refusal(name, len(value), reason))
-        else:
-            kept[name] = value
+        for given in (f"amp;{name}", name):
+            if given in params:
+                found.setdefault(name, []).append(params[given])
+    return _landing(found)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield our parameters, their raw values, and whether a link ends there."""
+    for link in _LINK_END.split(text):
+        pieces = _SEPARATOR.split(link)
+        for number, piece in enumerate(pieces, 1):
+            name, separator, value = piece.partition("=")
+            if separator and (name := _name(name)) in PARAMETERS:
+                yield name, value, number == len(pieces)
+
+
+def _name(raw: str) -> str:
+    name = _decoded(raw)
+    ampersand = _AMPERSAND.match(name)
+    return name[ampersand.end() :] if ampersand else name
+
+
+def _decoded(raw: str) -> str:
+    if "%" not in raw:
+        return raw
+    # WSGI passes bytes as latin-1: here those outside ASCII are refused.
+    return unquote_to_bytes(raw.encode("utf-8", "surrogatepass")).decode("latin-1")
+
+
+def _without_closing(name: str, value: str) -> str:
+    if name == "ad_id" and (match := _AFTER_DIGITS.fullmatch(value)):
+        return match[1]
+    run = _CLOSING_RUN.search(value, max(0, len(value) - _MAX_RUN))
+    if run is None:
+        return value
+    body = value[: run.start()]
+    if _FULL_STOPS.fullmatch(run[0]) and not _PLAIN.fullmatch(body):
+        return value
+    is_open = {mark: body.count(mark) % 2 for mark in _QUOTES}
+    is_open |= {
+        mark: max(0, body.count(opening) - body.count(mark))
+        for mark, opening in _OPENING.items()
+    }
+    end = run.start()
+    for sign in _CLOSING.finditer(value, run.start()):
+        if is_open.get(sign[0]):
+            is_open[sign[0]] -= 1
+            end = sign.end()
+    return value[:end]
+
+
+def _landing(
+    params: Mapping[str, Sequence[object]],
+) -> tuple[Landing | None, tuple[Refusal, ...]]:
+    kept: dict[str, str] = {}
+    notes: list[Refusal] = []
+    for name in PARAMETERS:
+        refused: list[Refusal] = []
+        for value in reversed(params.get(name, ())):
+            refusal = _refusal(name, value)
+            if refusal is None or refusal.is_repair:
+                kept[name] = META_CTWA if refusal else cast("str", value)
+                refused = [one for one in refused if one.reason != "empty"]
+                notes += [refusal] if refusal else []
+                break
+            refused.append(refusal)
+        # One for each name, and an empty value only if there is nothing else to say.
+        notes += sorted(refused, key=lambda one: one.reason == "empty")[:1]
     landing = Landing(**kept) if "cnct_tracking_id" in kept else None
-    return landing, tuple(refused)
+    return landing, tuple(notes)
 
 
-def _reason_to_refuse(value: str) -> str:
+def _refusal(name: str, value: object) -> Refusal | None:
+    if not isinstance(value, str):
+        return Refusal(name, 0, "not_text")
+    reason = ""
     if not value:
-        return "empty"
-    if len(value) > MAX_VALUE:
-        return "too_long"
-    if not _PRINTABLE.fullmatch(value):
-        return "not_printable_ascii"
-    if _PLACEHOLDER.fullmatch(value):
-        return "placeholder"
-    return ""
+        reason = "empty"
+    elif len(value) > MAX_VALUE:
+        reason = "too_long"
+    elif name == "attribution_source" and _META_CTWA_AND_TAIL.fullmatch(value):
+        reason = "" if value == META_CTWA else "normalized"
+    elif not _PRINTABLE.fullmatch(value):
+        reason = "not_printable_ascii"
+    elif _PLACEHOLDER.fullmatch(value):
+        reason = "placeholder"
+    return Refusal(name, len(value), reason) if reason else None
+
+
+def _read_path(path: str) -> tuple[Landing | None, tuple[Refusal, ...], str]:
+    """Read a decoded path, if it can be told what the link encoded. Or say why not."""
+    tail = path[path.lower().find(MARKER) :]
+    pieces = _LINK_END.sub("&", tail.rstrip("/")).split("&")
+    if "%" in tail or not all("=" in piece for piece in pieces):
+        return None, (), "unclear_path"
+    landing, notes = parse_query(path)
+    # Django appends a slash; an id may end in one.
+    if path.endswith("/") and landing != parse_query(path[:-1])[0]:
+        return None, (), "unclear_path"
+    return landing, notes, ""
+
+
+def _why_lost(query: str, path: str, notes: Iterable[Refusal]) -> str:
+    for note in notes:
+        if note.name in {"query", "cnct_tracking_id"} and not note.is_repair:
+            return note.reason
+    url = f"{path}?{query}"
+    if named := _TAGGED.search(url):
+        return "encoded" if url.startswith("%", named.end()) else "not_a_parameter"
+    if _TAGGED.search(url.lower()):
+        return "other_case"
+    return "encoded" if _TAGGED.search(unquote(unquote(url)).lower()) else ""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from decimal import Context, Decimal
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 from uuid import UUID
 
+from ..events import MAX_ITEMS
 from ..exceptions import InvalidEvent
 
 MAX_ID: Final = 128  # characters
@@ -43,16 +46,44 @@ CURRENCY_CODES: Final = frozenset(
 
 
 def id_text(value: object) -> str | None:
-    """Return an id as text, or None if the value cannot be an id."""
-    if isinstance(value, str):
+    """Return an id as text, or None if the value cannot be an id or cannot be read."""
+    try:
+        return _id_text(value)
+    except Exception:  # noqa: BLE001 - a lazy object runs code of the shop
+        return None
+
+
+def _id_text(value: object) -> str | None:
+    if issubclass(type(value), str):
         return str.__str__(value)
-    if isinstance(value, UUID):
-        return str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if value.bit_length() <= 4 * MAX_ID else None
-    if any(base.__name__ == "Promise" for base in type(value).__mro__):
-        return str(value)  # one of Django's lazy strings
+    # Django's lazy strings are promises; a lazy object says it is what it wraps.
+    if isinstance(value, (str, UUID)) or _is_a(value.__class__, "Promise"):
+        return str(value)
     return None
+
+
+def _is_a(kind: type, *names: str) -> bool:
+    """Whether a class is one of these names, or inherits one: we import no Django."""
+    return any(base.__name__ in names for base in kind.__mro__)
+
+
+@contextmanager
+def reading(field: str) -> Iterator[None]:
+    """Raise InvalidEvent for any error of the shop's own code, such as a lazy object's.
+
+    An error of the database is passed on: it may have ended the shop's transaction.
+    """
+    try:
+        yield
+    except InvalidEvent:
+        raise
+    except Exception as exc:
+        if _is_a(type(exc), "DatabaseError", "InterfaceError"):
+            raise
+        name = type(exc).__name__
+        raise InvalidEvent(field, f"could not be read ({name})") from exc
 
 
 def safe_id(value: object) -> str:
@@ -64,14 +95,14 @@ def described(value: object) -> str:
     """Return what a message calls a wrong value: a string in quotes, else its type."""
     if value is None:
         return "None"
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         text = str.__str__(value)
         return ascii(text if len(text) <= 40 else text[:40] + "…")
     return type(value).__name__
 
 
 def checked_text(field: str, value: object) -> str:
-    text = id_text(value)
+    text = _id_text(value)
     if text is None:
         problem = f"must be a string, not {described(value)}"
     elif not text.strip():
@@ -124,7 +155,9 @@ def checked_number(field: str, value: object) -> Decimal:
     elif isinstance(value, Decimal):
         number = value
     elif isinstance(value, int):
-        number = Decimal(value)
+        # A long int takes minutes to become a Decimal.
+        is_long = value.bit_length() > 4 * MAX_DIGITS
+        number = Decimal(f"1e{MAX_DIGITS}") if is_long else Decimal(value)
     elif isinstance(value, float):
         number = Decimal(repr(float(value)))
     elif isinstance(value, str) and len(value) <= 64 and _PLAIN_NUMBER.fullmatch(value):
@@ -136,10 +169,10 @@ def checked_number(field: str, value: object) -> Decimal:
         )
     if not number.is_finite():
         raise InvalidEvent(field, "must be a finite number")
-    exponent = number.as_tuple().exponent
-    is_short = number.adjusted() < MAX_DIGITS
-    if is_short and isinstance(exponent, int) and exponent < -MAX_PLACES:
-        number = _rounded(number)
+    if number.adjusted() < MAX_DIGITS:
+        exponent = number.as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -MAX_PLACES:
+            number = _rounded(number)
     if number and number.adjusted() >= MAX_DIGITS:
         raise InvalidEvent(
             field, f"must have at most {MAX_DIGITS} digits before the decimal point"
@@ -177,9 +210,29 @@ def checked_currency(value: object) -> str:
     return code
 
 
+def checked_price(field: str, value: object) -> Decimal:
+    number = checked_number(field, value)
+    if number < 0:
+        raise InvalidEvent(field, "must not be negative")
+    return number
+
+
+def is_unread_query(value: object) -> bool:
+    """Whether reading the value would fetch model instances from the database."""
+    return (
+        _is_a(value.__class__, "QuerySet", "RawQuerySet")
+        and getattr(value, "_result_cache", None) is None
+        and getattr(value, "_fields", None) is None  # of values() and values_list()
+    )
+
+
 def checked_list(field: str, value: object) -> tuple[object, ...]:
+    """Return a list's entries, of which at most ``MAX_ITEMS`` are allowed."""
     if isinstance(value, Exception):
-        raise InvalidEvent(field, "could not be read") from value
+        with reading(field):
+            raise value
+    if is_unread_query(value):
+        raise InvalidEvent(field, "must be a list, not a QuerySet of model instances")
     if isinstance(value, Set):
         raise InvalidEvent(
             field, "must be a list; a set drops equal lines and their order"
@@ -188,4 +241,10 @@ def checked_list(field: str, value: object) -> tuple[object, ...]:
         value, Iterable
     ):
         raise InvalidEvent(field, f"must be a list, not {described(value)}")
-    return tuple(value)
+    rows: Any = value
+    if _is_a(value.__class__, "QuerySet"):
+        rows = rows[: MAX_ITEMS + 1]
+    entries = tuple(islice(rows, MAX_ITEMS + 1))
+    if len(entries) > MAX_ITEMS:
+        raise InvalidEvent(field, f"must have at most {MAX_ITEMS} entries")
+    return entries

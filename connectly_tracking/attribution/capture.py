@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from django.utils import timezone
 
 from ..api import landing as landings
+from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS, conf
 from ..models import MAX_PAGE, Attribution
 from ..signals import attribution_captured
@@ -47,17 +48,22 @@ def land(request: HttpRequest) -> None:
     with errors_logged("landing_not_kept"):
         agent = request.META.get("HTTP_USER_AGENT", "")
         if request.method == "GET" and not agent.startswith(PREVIEW_FETCHERS):
-            parsed = landings.parse_query(request.META["QUERY_STRING"])
-            _capture(request, parsed, request.path, is_prefetch(request))
+            reading = landings.read_url(request.META["QUERY_STRING"], request.path_info)
+            _capture(request, reading, request.path, is_prefetch(request))
 
 
-def land_from(request: HttpRequest, query: str) -> None:
-    """Capture a page's query string that came in the request's body. Never raises."""
+def land_from(request: HttpRequest, address: str) -> None:
+    """Capture a page's address or query string from the request's body. Never raises.
+
+    Without an address, the page is the one that the Referer header names.
+    """
     with errors_logged("landing_not_kept"):
+        is_whole = address.startswith(("https://", "http://"))
         page = ""
         with suppress(ValueError):
-            page = unquote(urlsplit(request.META.get("HTTP_REFERER", "")).path)
-        _capture(request, landings.parse_query(query), page)
+            source = address if is_whole else request.META.get("HTTP_REFERER", "")
+            page = unquote(urlsplit(source).path)
+        _capture(request, landings.read_url(address), page)
 
 
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
@@ -67,7 +73,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     Returns the visitor's click, or None.
     """
     with errors_logged("landing_not_kept"):
-        _capture(request, landings.parse_params(params), page="")
+        _capture(request, Reading(*landings.parse_params(params), lost=""), page="")
     return recall(request)
 
 
@@ -117,14 +123,20 @@ def attach_user(request: HttpRequest, user: Any) -> None:
 
 
 def _capture(
-    request: HttpRequest,
-    parsed: tuple[Landing | None, tuple[Refusal, ...]],
-    page: str,
-    is_prefetched: bool = False,
+    request: HttpRequest, reading: Reading, page: str, is_prefetched: bool = False
 ) -> None:
-    landing, refused = parsed
-    for refusal in refused:
-        logger.warning("landing_value_refused name=%s length=%d reason=%s", *refusal)
+    landing, notes, lost = reading
+    if lost:
+        # An address inside another parameter, such as `next`, has been seen before.
+        level = logging.INFO if lost == "encoded" else logging.WARNING
+        logger.log(level, "tagged_link_lost reason=%s", lost)
+        return
+    for note in notes:
+        event = "repaired" if note.is_repair else "refused"
+        name, length, reason = note
+        logger.warning(
+            "landing_value_%s name=%s length=%d reason=%s", event, name, length, reason
+        )
     if landing is None:
         return
     before = apply_consent(request)
@@ -134,7 +146,7 @@ def _capture(
     agreed = ask_consent(request)
     if agreed is False:
         return
-    click = _new_click(request, landing, refused, page)
+    click = _new_click(request, landing, notes, page)
     if before is not None and _stays(before, click):
         if not agreed or is_prefetched:
             return
@@ -158,7 +170,7 @@ def _capture(
 
 
 def _new_click(
-    request: HttpRequest, landing: Landing, refused: tuple[Refusal, ...], page: str
+    request: HttpRequest, landing: Landing, notes: tuple[Refusal, ...], page: str
 ) -> Attribution:
     business = DEFAULT_BUSINESS
     with errors_logged("resolver_failed"):
@@ -167,10 +179,9 @@ def _new_click(
         landing,
         business=business,
         user_id=session.user_id_of(request),
-        refused=", ".join(f"{name}: {reason}" for name, _length, reason in refused),
-        page=quote(page)[
-            :MAX_PAGE
-        ],  # any column can hold it, and nothing depends on it
+        refused=", ".join(f"{name}: {reason}" for name, _length, reason in notes),
+        # Any column can hold it, and nothing depends on it.
+        page=quote(page)[:MAX_PAGE],
         captured_at=timezone.now(),
     )
 

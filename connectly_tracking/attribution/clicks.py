@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
 
-from ..api.body import body_json
+from ..api.body import fitted_body
 from ..api.landing import META_CTWA
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
@@ -156,11 +156,11 @@ def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:
         row.reason = reason
         return
     try:
-        row.body = body_json(row.event_name, row.payload, click.landing)
+        row.body, notes = fitted_body(row.event_name, row.payload, click.landing)
     except InvalidEvent as exc:
         row.reason, row.detail = Reason.INVALID, str(exc)
         return
     details = json.loads(row.payload, parse_float=Decimal, parse_int=Decimal)
     row.value, row.currency = details.get("value"), details.get("currency", "")
-    row.payload = ""
+    row.payload, row.detail = "", " ".join([row.detail, *notes]).strip()
     row.schedule()

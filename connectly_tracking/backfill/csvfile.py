@@ -175,7 +175,10 @@ def _click(cells: Mapping[str, str]) -> tuple[Landing | None, float | None]:
     """The click and its time; None if all ids are empty or placeholders."""
     values = {name: cells[name] for name in PARAMETERS if cells.get(name)}
     landing, refused = parse_params(values)
-    for name, _length, reason in refused:
+    for refusal in refused:
+        name, _length, reason = refusal
+        if refusal.is_repair:
+            continue
         if reason != "placeholder":
             raise InvalidLine(name, _REFUSED.get(reason, reason))
         del values[name]
@@ -218,9 +221,9 @@ def _list(field: str, text: str) -> list[Any]:
 
 
 def _time(field: str, text: str) -> float:
-    """Unix seconds. A time without an offset is in the current time zone."""
+    """Unix seconds. A time without an offset is in the default time zone."""
     value = float(text) if _SECONDS.fullmatch(text) else _iso_time(field, text)
-    zone = timezone.get_current_timezone()
+    zone = timezone.get_default_timezone()
     try:
         return unix_time(value, now=datetime.now(UTC), zone=zone)
     except InvalidEvent as exc:

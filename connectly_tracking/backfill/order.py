@@ -75,7 +75,7 @@ class BackfillOrder:
             return unix_time(
                 getattr(self.event, "event_time", None),
                 now=datetime.now(UTC),
-                zone=timezone.get_current_timezone(),
+                zone=timezone.get_default_timezone(),
             )
         except InvalidEvent:
             return 0

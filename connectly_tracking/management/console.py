@@ -35,13 +35,13 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 def parse_time(text: str) -> datetime:
     """An ISO 8601 date or time, aware; a date is its first moment.
 
-    Without an offset it is in the current time zone.
+    Without an offset it is in the default time zone.
     """
     try:
         time = datetime.fromisoformat(text)
         return time if timezone.is_aware(time) else timezone.make_aware(time)
     except (ValueError, OverflowError):
-        zone = timezone.get_current_timezone_name()
+        zone = timezone.get_default_timezone_name()
         raise ArgumentTypeError(
             f"{text!r} is not a time: write 2026-11-01 or 2026-11-01T09:30, which is "
             f"in {zone}, or add an offset such as +02:00."

@@ -160,9 +160,9 @@ class Conversion(models.Model):
 
     @property
     def explanation(self) -> StrOrPromise:
-        """One sentence on why it is in its state, or an empty string."""
+        """Why it is in its state, as a clause, or an empty string."""
         if self.reason in Reason:
             return Reason(self.reason).label
         if self.cancelled_at is not None:
-            return _("The order was cancelled while it was sent, or later.")
+            return _("the order was cancelled while it was sent, or later")
         return ""

@@ -45,44 +45,41 @@ class State(models.TextChoices):
 
 
 class Reason(models.TextChoices):
-    """Why a conversion is in its state, in words that a marketer understands."""
+    """Why a conversion is in its state, as a clause that follows "because"."""
 
-    NOT_ATTRIBUTED = "not_attributed", _("No click on a WhatsApp ad is known for it.")
+    NOT_ATTRIBUTED = "not_attributed", _("no click on a WhatsApp ad is known for it")
     INCOMPLETE_CLICK = (
         "incomplete_click",
-        _("The link lacked some of Connectly's parameters."),
+        _("the clicked link lacked some of Connectly's parameters"),
     )
     OTHER_SOURCE = (
         "other_source",
-        _("The click came from a source that Connectly does not credit."),
+        _("its click came from a source that Connectly does not credit"),
     )
     OUTSIDE_WINDOW = (
         "outside_window",
-        _("The click was older than the attribution window."),
+        _("the click was older than the attribution window"),
     )
     CLICK_AFTER_ORDER = (
         "click_after_order",
-        _("The ad was clicked after the order was placed."),
+        _("the ad was clicked after the order was placed"),
     )
     CONSENT_PENDING = (
         "consent_pending",
-        _("The customer had not yet been asked for consent."),
+        _("the customer had not yet been asked for consent"),
     )
-    CONSENT_REFUSED = "consent_refused", _("The customer did not give consent.")
+    CONSENT_REFUSED = "consent_refused", _("the customer did not give consent")
     CONSENT_WITHDRAWN = (
         "consent_withdrawn",
-        _("The customer withdrew consent before it was sent."),
+        _("the customer withdrew consent before it was sent"),
     )
-    INVALID = "invalid", _("The data from the shop was not valid.")
-    SENDING_OFF = "sending_off", _("Sending was switched off when it was recorded.")
-    CANCELLED = "cancelled", _("It was cancelled before Connectly confirmed it.")
-    EXPIRED = "expired", _("It was too old before it could be sent.")
-    REFUSED = "refused", _("Connectly or Meta refused it.")
-    UNCONFIRMED = (
-        "unconfirmed",
-        _("It was sent several times, but Connectly never confirmed it."),
-    )
-    INTERNAL = "internal", _("There was an internal error in this app.")
+    INVALID = "invalid", _("the data from the shop was not valid")
+    SENDING_OFF = "sending_off", _("sending was switched off when it was recorded")
+    CANCELLED = "cancelled", _("it was cancelled before Connectly confirmed it")
+    EXPIRED = "expired", _("it was too old before it could be sent")
+    REFUSED = "refused", _("Connectly or Meta refused it")
+    UNCONFIRMED = "unconfirmed", _("Connectly never confirmed it")
+    INTERNAL = "internal", _("there was an internal error in this app")
 
 
 #: Skipped because it has no click: a later signal, binding or consent may bring one.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import connections, models
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from .clock import DbNow
@@ -46,13 +46,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.filter(state=State.SENDING, lease_token=token)
 
     def retrying(self, business: str) -> ConversionQuerySet:
-        """Rows that wait for another try because the API was in trouble."""
+        """Rows that are tried again because the API was in trouble."""
         return self.filter(
-            business=business,
-            due_at__gt=DbNow(),
-            state=State.PENDING,
-            attempts__gt=0,
-            unconfirmed=0,
+            business=business, state=State.PENDING, attempts__gt=0, unconfirmed=0
         )
 
     def of_order(self, order_id: str) -> ConversionQuerySet:
@@ -89,7 +85,6 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.exclude(state=State.DELIVERED).update(
             state=State.DELIVERED,
             reason="",
-            detail="",
             due_at=None,
             lease_token=None,
             delivered_at=DbNow(),
@@ -113,7 +108,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def mark_rejected(self, reason: Reason) -> int:
         """sending → rejected."""
-        return self._end(State.REJECTED, reason, detail="")
+        return self._end(State.REJECTED, reason)
 
     def mark_crashed(self) -> int:
         """sending with its lease over → rejected: each worker that sent it ended."""
@@ -151,7 +146,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self.replayable().update(
             state=State.PENDING,
             reason="",
-            detail="",
+            # The notes about the order stay; how it was given up does not.
+            detail=Case(
+                When(reason=Reason.INTERNAL, then=Value("")), default=F("detail")
+            ),
             due_at=DbNow(),
             replayed_at=DbNow(),
             cancelled_at=None,

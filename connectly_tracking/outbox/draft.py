@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from ..api.body import body_json, payload_json
+from ..api.body import fitted_body, fitted_payload
 from ..api.payload import PurchasePayload
 from ..api.values import described, id_text, safe_id
 from ..attribution.clicks import known_business, resolve_business
@@ -75,7 +75,7 @@ def _valid(event: object, source: ClickSource) -> Draft:
     if not isinstance(event, Purchase):
         raise InvalidEvent("purchase", f"must be a Purchase, not {described(event)}")
     payload = PurchasePayload.from_purchase(
-        event, now=datetime.now(UTC), zone=timezone.get_current_timezone()
+        event, now=datetime.now(UTC), zone=timezone.get_default_timezone()
     )
     event_time = moment(payload.event_time)
     found = resolve(source, order_id=payload.order_id, event_time=event_time)
@@ -93,6 +93,7 @@ def _valid(event: object, source: ClickSource) -> Draft:
         recorded_at=timezone.now(),
         attribution_id=found.click_id,
     )
+    payload_text, notes = fitted_payload(payload)
     if click is not None:
         row.credit(click)
     if click is None or found.reason is not None:
@@ -100,11 +101,13 @@ def _valid(event: object, source: ClickSource) -> Draft:
         # in which the click may still come.
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
         if row.is_replaceable:
-            row.payload = payload_json(payload)
+            row.payload = payload_text
     else:
-        row.body = body_json("Purchase", payload_json(payload), click.landing)
+        row.body, about_size = fitted_body("Purchase", payload_text, click.landing)
+        notes += about_size
         row.value, row.currency = payload.value, payload.currency
         row.schedule()
+    row.detail = " ".join(notes)
     has_no_row = click is not None and click._state.adding
     return Draft(row, click if has_no_row else None)
 

@@ -55,7 +55,7 @@ def record_view(
         if click is None or click._state.adding:
             return _not_attributed()
         payload = ViewPayload.from_view(
-            view, now=datetime.now(UTC), zone=timezone.get_current_timezone()
+            view, now=datetime.now(UTC), zone=timezone.get_default_timezone()
         )
         event_time = moment(payload.event_time)
         why_not = why_not_credited(click, event_time)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 
 from ..api.values import id_text, safe_id
 from ..conf import conf
@@ -22,9 +22,11 @@ from ..models import (
     State,
     is_overdue,
     key_of,
+    local_time,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -32,12 +34,21 @@ if TYPE_CHECKING:
 
 _Keyed = TypeVar("_Keyed", Conversion, OrderAttribution)
 
+#: The units in which an age is given, the largest first.
+_UNITS: Final = {
+    timedelta(days=1): ngettext_lazy("%(count)d day", "%(count)d days", "count"),
+    timedelta(hours=1): ngettext_lazy("%(count)d hour", "%(count)d hours", "count"),
+    timedelta(minutes=1): ngettext_lazy(
+        "%(count)d minute", "%(count)d minutes", "count"
+    ),
+}
+
 
 def explain(order_id: str | int | UUID, *, business: str | None = None) -> str:
-    """What became of an order, in a sentence that a marketer understands.
+    """Return what became of an order, in words that a marketer understands.
 
-    One sentence for each business that knows the order, or only for ``business``. Times
-    are in the current time zone, words in the current language.
+    One line for each business that knows the order, or only for ``business``. Times are
+    in the current time zone, words in the current language.
     """
     return "\n".join(explanations(order_id, business=business))
 
@@ -45,7 +56,7 @@ def explain(order_id: str | int | UUID, *, business: str | None = None) -> str:
 def explanations(
     order_id: str | int | UUID, *, business: str | None = None
 ) -> list[str]:
-    """As `explain`, each business by itself; at most two statements."""
+    """As `explain`, but a list with one text for each business; at most two queries."""
     rows = _of(Conversion, order_id, business).filter(
         event_name=EventName.PURCHASE, order_id=safe_id(order_id)
     )
@@ -58,7 +69,7 @@ def explanations(
 
 
 def explanation_of(row: Conversion) -> str:
-    """As `explain`, of a row in hand."""
+    """As `explain`, for one row."""
     return _recorded(row, _paused([row]).get(row.business), False)
 
 
@@ -71,7 +82,7 @@ def _of(
 
 
 def _paused(rows: list[Conversion]) -> dict[str, Circuit]:
-    """The pauses that hold some of these up."""
+    """Return the pauses for which some of these rows wait."""
     waiting = {it.business for it in rows if it.state in (State.PENDING, State.SENDING)}
     if not waiting:
         return {}
@@ -80,152 +91,148 @@ def _paused(rows: list[Conversion]) -> dict[str, Circuit]:
 
 
 def _recorded(row: Conversion, pause: Circuit | None, is_one_of_several: bool) -> str:
-    words = [_state_of(row, pause)]
-    if row.state != State.SKIPPED:
-        words += _clicked(row.clicked_at)
-    words += _ad(row.sendout_id, row.ad_id)
+    said = [*_outcome(row, pause), *_click(row.clicked_at, row.sendout_id, row.ad_id)]
     if row.cancelled_at is not None:
-        words.append(_("cancelled %(time)s") % {"time": _time(row.cancelled_at)})
+        cancelled = _("The order was cancelled at %(time)s.")
+        said.append(cancelled % {"time": _time(row.cancelled_at)})
     if is_one_of_several:
-        words.append(_("business %(business)s") % {"business": row.business})
-    return _sentence(row.order_id, words)
+        said.append(_("Business: %(business)s.") % {"business": row.business})
+    return " ".join(said)
 
 
-def _unrecorded(order_id: object, business: str | None) -> str:
-    bindings = _of(OrderAttribution, order_id, business).select_related("attribution")
-    # Without a click its customer said no.
-    bound = bindings.exclude(attribution=None).order_by("-bound_at").first()
-    if bound is not None:
-        return _bound(bound)
-    why = _(
-        "Either order_completed was not sent for it, or the shop's log says why it "
-        "could not be kept; connectly_backfill records what is missing."
-    )
-    if not conf.RECORD_UNATTRIBUTED:
-        why = _(
-            "It had no click, and orders without one leave no trace here; or "
-            "order_completed was not sent for it, or the shop's log says why it could "
-            "not be kept."
+def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
+    facts = {"order": row.order_id or "-"}
+    if row.state == State.DELIVERED:
+        facts["time"] = _time(row.delivered_at)
+        yield _("Order %(order)s was reported to Connectly at %(time)s.") % facts
+    elif row.state not in (State.PENDING, State.SENDING):
+        facts["why"] = _why(row)
+        was_sent = row.reason in (Reason.REFUSED, Reason.UNCONFIRMED)
+        not_sent = _("Order %(order)s was not reported: %(why)s.")
+        sent = _("Order %(order)s was sent, but %(why)s.")
+        yield (sent if was_sent else not_sent) % facts
+        if detail := row.detail.rstrip("."):
+            yield _("Details: %(details)s.") % {"details": detail}
+    elif obstacle := _obstacle(row, pause):
+        facts["why"], *advice = obstacle
+        yield _("Order %(order)s is waiting because %(why)s.") % facts
+        yield from advice
+    elif row.state == State.SENDING:
+        yield _("Order %(order)s is being sent now.") % facts
+    else:
+        facts["time"] = _time(row.due_at)
+        yield (
+            _("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
+            % facts
         )
-    days = max(conf.RETENTION.days, 1)
-    kept = ngettext(
-        "What is older than %(days)d day may have been deleted.",
-        "What is older than %(days)d days may have been deleted.",
-        days,
-    ) % {"days": days}
-    return f"{_sentence(safe_id(order_id), [_('never recorded')])} {why} {kept}"
 
 
-def _bound(binding: OrderAttribution) -> str:
-    click = binding.attribution
-    words = [_("bound to a click %(time)s") % {"time": _time(binding.bound_at)}]
-    if click is not None:
-        words += _clicked(click.captured_at)
-        words += _ad(click.sendout_id, click.ad_id)
-    words.append(_("but never recorded"))
-    why = _(
-        "It is not paid yet, or order_completed was not sent for it, or the shop's log "
-        "says why it could not be kept; connectly_backfill records what is missing."
-    )
-    return f"{_sentence(binding.order_id, words)} {why}"
-
-
-def _sentence(order: str, words: list[str]) -> str:
-    return _("Order %(order)s: %(words)s.") % {
-        "order": order or "-",
-        "words": ", ".join(word.rstrip(".") for word in words),
-    }
-
-
-def _clicked(at: datetime | None) -> list[str]:
-    return [] if at is None else [_("clicked %(time)s") % {"time": _time(at)}]
-
-
-def _ad(sendout_id: str, ad_id: str) -> list[str]:
-    words = []
-    if sendout_id:
-        words.append(_("campaign %(campaign)s") % {"campaign": sendout_id})
-    if ad_id:
-        words.append(_("ad %(ad)s") % {"ad": ad_id})
-    return words
-
-
-def _state_of(row: Conversion, pause: Circuit | None) -> str:
-    match row.state:
-        case State.DELIVERED:
-            return _("delivered %(time)s") % {"time": _time(row.delivered_at)}
-        case State.PENDING | State.SENDING:
-            return _waiting(row, pause)
-        case State.REJECTED:
-            return _("rejected: %(why)s") % {"why": _why(row)}
-        case State.EXPIRED:
-            return _("expired: %(why)s") % {"why": _why(row)}
-        case _:
-            return _("not reported: %(why)s") % {"why": _why(row)}
-
-
-def _waiting(row: Conversion, pause: Circuit | None) -> str:
-    if obstacle := _obstacle(row):
-        return _("waits, since %(why)s") % {"why": obstacle}
-    if pause is not None:
-        return _("waits, since sending is paused: %(why)s") % {
-            "why": pause.get_reason_display()
-        }
-    if row.state == State.SENDING:
-        return _("is being sent")
-    return _("waits to be sent, next try %(time)s") % {"time": _time(row.due_at)}
-
-
-def _obstacle(row: Conversion) -> str:
-    """What in the settings keeps it back. A key that only the workers have is missed
-    here no sooner than they are late.
-    """
+def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:
+    """Return why the order is not sent, and perhaps what a developer can do."""
+    late = is_overdue(row.due_at)
     try:
         if not conf.SEND:
-            return _("sending is switched off by SEND")
-        if is_overdue(row.due_at):
-            conf.business(row.business)
+            switch = _("A developer can switch it on with the setting SEND.")
+            return _("sending is switched off"), switch
+        # Only the workers may have the key, so it is not missed before they are late.
+        problem = conf.credentials_problem(row.business) if late else ""
     except ImproperlyConfigured as exc:
-        return str(exc)
-    return ""
+        problem = str(exc)
+    if problem:
+        return _("a setting is wrong"), _for_a_developer(problem)
+    if pause is not None:
+        why = pause.get_reason_display()
+        return (_("sending is paused: %(why)s") % {"why": why},)
+    if late:
+        since = {"time": _time(row.due_at)}
+        return (_("no worker is sending it; it was due at %(time)s") % since,)
+    return ()
 
 
 def _why(row: Conversion) -> str:
-    if row.clicked_at is not None and row.event_time is not None:
-        age = row.event_time - row.clicked_at
-        window = conf.ATTRIBUTION_WINDOW
-        if row.reason == Reason.OUTSIDE_WINDOW and window is not None:
-            return _aged(age, window)
-        if row.reason == Reason.CLICK_AFTER_ORDER:
-            return _("the click came after the order, at %(time)s") % {
-                "time": _time(row.clicked_at)
-            }
-    sentence = str(row.explanation).rstrip(".")
-    detail = row.detail.rstrip(".")
-    return f"{sentence} ({detail})" if detail else sentence
+    if row.reason == Reason.OUTSIDE_WINDOW and row.clicked_at and row.event_time:
+        return _too_old(row.event_time - row.clicked_at, row.attribution_window)
+    if row.reason == Reason.EXPIRED and row.event_time:
+        limit = _limit("MAX_EVENT_AGE", age=timezone.now() - row.event_time)
+        if limit is not None:
+            unit = next((it for it in _UNITS if not limit % it), min(_UNITS))
+            late = _("it was more than %(limit)s old before it could be sent")
+            return late % {"limit": _count(limit, unit)}
+    return str(row.explanation or _("the reason is not known"))
 
 
-def _aged(age: timedelta, window: timedelta) -> str:
-    """In days, where they tell the two apart; else in hours."""
-    if age.days > window.days and window == timedelta(days=window.days):
-        return ngettext(
-            "the click was %(age)d days old, the window is %(window)d day",
-            "the click was %(age)d days old, the window is %(window)d days",
-            window.days,
-        ) % {"age": age.days, "window": window.days}
-    hours = {"age": age // timedelta(hours=1), "window": window // timedelta(hours=1)}
-    return (
-        ngettext(
-            "the click was %(age)d hours old, the window is %(window)d hour",
-            "the click was %(age)d hours old, the window is %(window)d hours",
-            hours["window"],
-        )
-        % hours
+def _too_old(age: timedelta, window: timedelta | None) -> str:
+    """Say how old the click was, and the window of the day on which the order was
+    recorded. If the row has none, today's may explain it, too.
+    """
+    window = window or _limit("ATTRIBUTION_WINDOW", age=age)
+    if window is None:
+        unit = next((it for it in _UNITS if age >= 2 * it), min(_UNITS))
+        return _("the click was %(age)s old") % {"age": _count(age, unit)}
+    # The largest unit in which the two differ.
+    units = (it for it in _UNITS if not window % it and age // it > window // it)
+    unit = next(units, min(_UNITS))
+    old = _("the click was %(age)s old, but the attribution window was %(window)s")
+    return old % {"age": _count(age, unit), "window": _count(window, unit)}
+
+
+def _limit(setting: str, *, age: timedelta) -> timedelta | None:
+    """Return the limit that the settings have today, if it is below that age."""
+    try:
+        limit: timedelta | None = getattr(conf, setting)
+    except ImproperlyConfigured:
+        return None  # the delivery page shows the error
+    return limit if limit is not None and limit < age else None
+
+
+def _count(span: timedelta, unit: timedelta) -> str:
+    return str(_UNITS[unit] % {"count": span // unit})
+
+
+def _unrecorded(order_id: object, business: str | None) -> str:
+    order = {"order": safe_id(order_id) or "-"}
+    bindings = _of(OrderAttribution, order_id, business).select_related("attribution")
+    # A binding has no click if the customer refused consent.
+    bound = bindings.exclude(attribution=None).order_by("-bound_at").first()
+    why = _(
+        "The order may not be paid yet, or the shop could not record it; a developer "
+        "can find the reason in the shop's log."
     )
+    if bound is not None and (click := bound.attribution) is not None:
+        linked = _(
+            "Order %(order)s was linked to a click at %(time)s, but never recorded."
+        )
+        said = [linked % (order | {"time": _time(bound.bound_at)})]
+        said += _click(click.captured_at, click.sendout_id, click.ad_id)
+        return " ".join([*said, why])
+    never = _("Order %(order)s was never recorded.")
+    said = [never % order, _("Check the order number.")]
+    try:
+        if not conf.RECORD_UNATTRIBUTED:
+            said.append(_("This shop does not record orders without a click."))
+        days = max(conf.RETENTION.days, 1)
+    except ImproperlyConfigured as exc:
+        return " ".join([*said, _for_a_developer(str(exc))])
+    kept = ngettext(
+        "Records older than %(days)d day may have been deleted.",
+        "Records older than %(days)d days may have been deleted.",
+        days,
+    )
+    return " ".join([*said, why, kept % {"days": days}])
+
+
+def _for_a_developer(problem: str) -> str:
+    return _("For a developer: %(problem)s") % {"problem": problem}
+
+
+def _click(at: datetime | None, sendout_id: str, ad_id: str) -> list[str]:
+    facts = [] if at is None else [_time(at)]
+    if sendout_id:
+        facts.append(_("campaign %(campaign)s") % {"campaign": sendout_id})
+    if ad_id:
+        facts.append(_("ad %(ad)s") % {"ad": ad_id})
+    return [_("Click: %(facts)s.") % {"facts": ", ".join(facts)}] if facts else []
 
 
 def _time(at: datetime | None) -> str:
-    if at is None:
-        return "-"
-    local = timezone.localtime(at) if timezone.is_aware(at) else at
-    return local.strftime("%Y-%m-%d %H:%M")
+    return f"{local_time(at):%Y-%m-%d %H:%M}" if at else "-"

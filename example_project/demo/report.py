@@ -97,7 +97,7 @@ class Report:
         if row.delivered_at:
             yield f"{_clock(row.delivered_at)}  {row.get_state_display()}"
         else:
-            yield f"{row.get_state_display()} {row.explanation}".rstrip()
+            yield f"{row.get_state_display()}, {row.explanation}".rstrip(", ")
 
     def _past(self) -> str:
         counts = self.stage.history

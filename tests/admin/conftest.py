@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def staff(client: Client) -> Callable[..., Client]:
-    """Logs somebody in who may do just that, by the codenames of permissions."""
+    """Log in a staff user with these permissions only, by their codenames."""
 
     def log_in(*codenames: str) -> Client:
         user = User.objects.create_user("staff", is_staff=True)

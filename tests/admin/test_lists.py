@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.admin import logbook
+from connectly_tracking.admin import readonly
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.models import Attribution, Circuit, Conversion
 
@@ -127,7 +127,7 @@ def test_who_asks_for_a_click_and_finds_its_orders_did_not_ask_for_an_order(
 ) -> None:
     record(1)
     assert "never recorded" not in admin_client.get(f"{LIST}?q=ad-1").content.decode()
-    assert "waits to be sent" in admin_client.get(f"{LIST}?q=ORD-1").content.decode()
+    assert "waiting to be sent" in admin_client.get(f"{LIST}?q=ORD-1").content.decode()
     assert "never recorded" in admin_client.get(f"{LIST}?q=ORD-2").content.decode()
 
 
@@ -145,7 +145,7 @@ def test_a_page_costs_two_statements_and_counts_no_table(admin_client: Client) -
 def test_where_there_are_too_many_the_newest_are_shown(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logbook, "MOST", 2)
+    monkeypatch.setattr(readonly, "MAX_COUNTED", 2)
     for number in range(4):
         record(number)
     html = admin_client.get(LIST).content.decode()
@@ -189,15 +189,15 @@ def test_a_click_names_the_orders_that_it_earned(admin_client: Client) -> None:
 
 def test_an_empty_list_says_what_would_fill_it(admin_client: Client) -> None:
     html = admin_client.get(LIST).content.decode()
-    assert "Nothing has been recorded yet." in html
+    assert "No order has been recorded yet." in html
     html = admin_client.get(CLICKS).content.decode()
-    assert "No click has been captured yet." in html
+    assert "No click has been recorded yet." in html
     html = admin_client.get(f"{CLICKS}?q=track-1").content.decode()
-    assert "No click has been captured yet." not in html
+    assert "No click has been recorded yet." not in html
     html = admin_client.get(PAUSES).content.decode()
-    assert "Nothing is paused, and nothing ever was." in html
+    assert "Sending has never been paused." in html
     Circuit.objects.create(business="default", changed_at=timezone.now())
     html = admin_client.get(PAUSES).content.decode()
-    assert "Nothing is paused" not in html
+    assert "never been paused" not in html
     html = admin_client.get(f"{LIST}?state__exact=pending").content.decode()
-    assert "Nothing has been recorded yet." not in html
+    assert "No order has been recorded yet." not in html

@@ -1,4 +1,4 @@
-"""The page for whoever is awake at three."""
+"""The delivery status page."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def test_what_waits_is_counted_with_the_time_it_has_left(admin_client: Client) -
     Conversion.objects.filter(order_id="ORD-1").update(event_time=old)
     shown = facts(admin_client)
     assert (shown["Waiting"], shown["Due now"]) == ("3", "2")
-    assert shown["Time left for what waits"] == "1 day, 23 hours"
-    assert summary(admin_client) == "good: Being sent."
+    assert shown["Oldest waiting order expires in"] == "1 day, 23 hours"
+    assert summary(admin_client) == "good: Orders are being sent."
 
 
 def test_what_waits_is_a_click_away(admin_client: Client) -> None:
-    assert "See what waits" not in admin_client.get(STATUS).content.decode()
+    assert "Show waiting orders" not in admin_client.get(STATUS).content.decode()
     record(2)
     Conversion.objects.filter(order_id="ORD-1").update(state="delivered", due_at=None)
     page = unescape(admin_client.get(STATUS).content.decode())
-    link = re.search(r'href="([^"]*)">See what waits', page)
+    link = re.search(r'href="([^"]*)">Show waiting orders', page)
     assert link
     shown = admin_client.get(link[1]).content.decode()
     assert "ORD-0" in shown
@@ -83,9 +83,11 @@ def test_what_waits_is_a_click_away(admin_client: Client) -> None:
 def test_what_nobody_takes_is_an_alarm(admin_client: Client) -> None:
     record()
     Conversion.objects.update(due_at=DbNow(-600))
-    assert summary(admin_client) == "bad: Nobody takes what is due."
+    assert (
+        summary(admin_client) == "bad: Orders are due, but no worker is sending them."
+    )
     page = admin_client.get(STATUS).content.decode()
-    assert "connectly_deliver sends without" in page
+    assert "run connectly_deliver" in page
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,10 @@ def test_without_a_key_it_says_that_nothing_is_sent(
 
 def test_with_sending_off_it_says_so(admin_client: Client, configure: Any) -> None:
     configure(SEND=False)
-    assert "SEND is off" in admin_client.get(STATUS).content.decode()
+    assert (
+        "Sending is switched off: SEND is False"
+        in admin_client.get(STATUS).content.decode()
+    )
 
 
 def test_without_an_age_there_is_no_time_left(
@@ -144,7 +149,7 @@ def test_without_an_age_there_is_no_time_left(
 ) -> None:
     configure(MAX_EVENT_AGE=None)
     record()
-    assert "Time left for what waits" not in facts(admin_client)
+    assert "Oldest waiting order expires in" not in facts(admin_client)
 
 
 def test_it_is_for_those_who_may_see_conversions(
@@ -178,7 +183,7 @@ def test_a_setting_that_is_wrong_is_said_and_breaks_no_page(
     clicks = reverse("admin:connectly_tracking_attribution_changelist")
     configure(**wrong)
     page = admin_client.get(STATUS).content.decode()
-    assert "A setting is wrong, and nothing is sent." in page
+    assert "A setting is wrong, so nothing is sent." in page
     assert next(iter(wrong)) in page
     for url in (change, changelist, f"{changelist}?q=nobody", clicks):
         assert admin_client.get(url).status_code == 200

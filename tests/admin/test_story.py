@@ -9,11 +9,13 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.urls import reverse
+from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.admin import timeline as timelines
-from connectly_tracking.admin.answers import explained
+from connectly_tracking.admin.actions import SEND_AGAIN
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
 from connectly_tracking.delivery.run import Run
@@ -22,13 +24,14 @@ from connectly_tracking.models import (
     Conversion,
     DbNow,
     DeliveryAttempt,
-    Reason,
     State,
 )
+from connectly_tracking.remedies import FOR_PAUSE
 
 from ..conftest import make_click, make_purchase
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
     from django.test import Client
 
     from connectly_tracking.sandbox import Sandbox
@@ -60,7 +63,7 @@ def test_a_delivered_order_is_told_from_click_to_answer(
     row = recorded()
     deliver()
     click, placed, recording, sent, delivered = told(admin_client, row)
-    assert click == "Clicked on the ad campaign send-1 ad 120210"
+    assert click == "Ad clicked campaign send-1 ad 120210"
     assert placed == "Order placed 99.97 USD"
     assert recording == "Recorded"
     assert re.fullmatch(r"Sent to Connectly confirmed status 200 \d+ ms", sent)
@@ -75,10 +78,10 @@ def test_what_a_worker_has_in_hand_is_under_way_until_its_lease_is_long_over(
         Conversion.objects.update(due_at=DbNow(-1))
         claim(Run.begin(), "default", 1)
     *_before, first, second = told(admin_client, row)
-    assert first.startswith("Sent to Connectly unknown no end was seen")
+    assert first.startswith("Sent to Connectly unknown no answer recorded")
     assert second == "Sent to Connectly under way"
     Conversion.objects.update(due_at=DbNow(-600))
-    assert "no end was seen" in told(admin_client, row)[-1]
+    assert "no answer recorded" in told(admin_client, row)[-1]
 
 
 def test_that_it_stopped_its_workers_was_not_known_when_it_was_recorded(
@@ -96,7 +99,7 @@ def test_a_click_in_the_orders_own_second_comes_first(admin_client: Client) -> N
     at = row.event_time + timedelta(seconds=0.9)
     Conversion.objects.update(clicked_at=at, recorded_at=at)
     titles = [entry.split(" ")[0] for entry in told(admin_client, row)]
-    assert titles == ["Clicked", "Order", "Recorded"]
+    assert titles == ["Ad", "Order", "Recorded"]
 
 
 def test_each_try_is_told_with_its_answer_whole_and_explained(
@@ -110,10 +113,10 @@ def test_each_try_is_told_with_its_answer_whole_and_explained(
         Conversion.objects.filter(state=State.PENDING).update(due_at=DbNow())
     tries = told(admin_client, row)[3:]
     assert "unknown" in tries[0]
-    assert "the same bytes are sent again" in tries[0]
+    assert "the same data is sent again" in tries[0]
     assert "API unavailable status 500" in tries[1]
     assert "refused status 400" in tries[2]
-    assert "Meta does not know this click's id" in tries[2]
+    assert "Meta does not know the click ID" in tries[2]
     html = page(admin_client, row)
     assert "&lt;b&gt;is not valid&lt;/b&gt;" in html
     assert "x" * 300 in html
@@ -127,28 +130,41 @@ def test_each_try_is_told_with_its_answer_whole_and_explained(
         (Outcome.REFUSED, 400, "event_time is older than 7 days", "seven days"),
         (Outcome.REFUSED, 400, "Missing currency", "The currency is missing"),
         (Outcome.REFUSED, 400, "no permission on dataset", "Connect its dataset"),
-        (Outcome.REFUSED, 400, "something else", "may have counted it all the same"),
+        (Outcome.REFUSED, 400, "something else", "may have counted it"),
         (Outcome.CONFIGURATION, 401, "", "The API key is missing or wrong."),
         (Outcome.CONFIGURATION, 404, "", "no WhatsApp Cloud channel"),
-        (Outcome.CONFIGURATION, 302, "", "no redirect is followed"),
+        (Outcome.CONFIGURATION, 302, "", "never followed"),
         (Outcome.THROTTLED, 429, "", "asked to wait"),
         (Outcome.UNCONFIRMED, 200, "<html>", "captive portal"),
-        (Outcome.NOT_SENT, None, "", "never left this machine"),
-        (Outcome.INTERNAL, None, "KeyError", "our own code"),
+        (Outcome.NOT_SENT, None, "", "Nothing was sent"),
+        (Outcome.INTERNAL, None, "KeyError", "internal error"),
     ],
 )
 def test_the_usual_answers_are_put_plainly(
-    outcome: Any, status: int | None, detail: str, words: str
+    admin_client: Client, outcome: Any, status: int | None, detail: str, words: str
 ) -> None:
-    attempt = DeliveryAttempt(outcome=outcome, status_code=status, detail=detail)
-    assert words in str(explained(attempt))
-    assert bool(words) == bool(str(explained(attempt)))
+    row = recorded()
+    now = timezone.now()
+    row.delivery_attempts.create(
+        outcome=outcome,
+        status_code=status,
+        detail=detail,
+        started_at=now,
+        finished_at=now,
+    )
+    html = page(admin_client, row).partition('class="connectly-timeline"')[2]
+    html = html.partition("</ol>")[0]
+    (entry,) = [it for it in html.split("<li") if "0 ms" in it]
+    title = "Tried to send" if outcome == Outcome.NOT_SENT else "Sent to Connectly"
+    assert f"<strong>{title}</strong>" in entry
+    assert words in entry
+    assert bool(words) == ("<p>" in entry)
 
 
 def test_of_very_many_tries_the_last_are_told(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setattr(timelines, "MOST", 2)
+    monkeypatch.setattr(timelines, "ATTEMPTS_SHOWN", 2)
     row = recorded()
     sandbox.behave("500")
     for _ in range(4):
@@ -163,19 +179,23 @@ def test_of_very_many_tries_the_last_are_told(
 def test_what_waits_says_when_it_is_sent(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(due_at=DbNow(3600))
-    assert "It is sent at 20" in page(admin_client, row)
+    assert "the next try is at 20" in page(admin_client, row)
 
 
 def test_what_nobody_takes_says_so(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(due_at=DbNow(-600))
-    assert "nobody has taken it: is a worker running" in page(admin_client, row)
+    html = page(admin_client, row)
+    assert "because no worker is sending it; it was due at 20" in html
+    assert "</strong> Check that a worker is running" in html
 
 
 def test_what_is_in_a_workers_hands_says_so(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(state=State.SENDING, due_at=DbNow(60))
-    assert "A worker has it in hand" in page(admin_client, row)
+    html = page(admin_client, row)
+    assert "is being sent now." in html
+    assert "If its worker stops, another worker sends it." in html
 
 
 @pytest.mark.parametrize("reason", Circuit.Reason)
@@ -187,9 +207,8 @@ def test_a_pause_is_said_with_its_remedy(
         business="default", reason=reason, paused_until=DbNow(60), changed_at=DbNow()
     )
     html = unescape(page(admin_client, row))
-    assert f"Sending is paused: {reason.label}." in html
-    step = html.partition("Sending is paused")[2].partition("</p>")[0]
-    assert len(step) > len(reason.label) + 20  # and what to do about it
+    assert f"is waiting because sending is paused: {reason.label}." in html
+    assert f"<strong>Next:</strong> {FOR_PAUSE[reason]}</p>" in html
 
 
 def test_a_late_cancellation_cannot_be_taken_back(
@@ -199,7 +218,34 @@ def test_a_late_cancellation_cannot_be_taken_back(
     deliver()
     outbox.cancel(row.order_id)
     assert told(admin_client, row)[-1] == "Order cancelled"
-    assert "It cannot be taken back" in page(admin_client, row)
+    assert "It cannot be undone" in page(admin_client, row)
+
+
+def test_what_a_user_sent_again_or_cancelled_names_the_user(
+    admin_client: Client, admin_user: User
+) -> None:
+    row = recorded()
+    Conversion.objects.update(state=State.EXPIRED, reason="expired", due_at=None)
+    again = reverse("admin:connectly_tracking_conversion_send-again", args=[row.pk])
+    cancel = reverse("admin:connectly_tracking_conversion_cancel", args=[row.pk])
+    admin_client.post(again, {"confirmed": "yes"})
+    admin_client.post(cancel, {"confirmed": "yes"})
+    name = admin_user.get_username()
+    titles = told(admin_client, row)[-2:]
+    assert titles == [f"Sent again by {name}", f"Report cancelled by {name}"]
+
+
+def test_what_no_user_did_names_none(admin_client: Client, admin_user: User) -> None:
+    row = recorded()
+    Conversion.objects.update(state=State.EXPIRED, reason="expired", due_at=None)
+    # One that a user sent again yesterday, and connectly_replay today.
+    LogEntry.objects.log_actions(
+        admin_user.pk, Conversion.objects.all(), CHANGE, SEND_AGAIN.log_message
+    )
+    LogEntry.objects.update(action_time=timezone.now() - timedelta(days=1))
+    outbox.replay(Conversion.objects.all())
+    outbox.cancel(row.order_id)
+    assert told(admin_client, row)[-2:] == ["Sent again", "Order cancelled"]
 
 
 def test_the_request_is_shown_as_a_command_without_the_key(
@@ -234,21 +280,10 @@ def test_an_order_whose_number_was_refused_is_not_said_to_be_missing(
     row = outbox.record(make_purchase("A" * 200), attribution=make_click())
     html = page(admin_client, row)
     assert "never recorded" not in html
-    assert "The data from the shop was not valid" in html
+    assert "the data from the shop was not valid" in html
 
 
 def test_a_content_view_has_a_page_too(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(event_name="ViewContent", order_id="")
     assert "What happened" in page(admin_client, row)
-
-
-def test_every_reason_has_its_advice_or_needs_none() -> None:
-    from connectly_tracking.admin.advice import _REASONS
-
-    speaks_for_itself = {
-        Reason.CONSENT_REFUSED,
-        Reason.CONSENT_WITHDRAWN,
-        Reason.CANCELLED,
-    }
-    assert set(_REASONS) == set(Reason) - speaks_for_itself

@@ -65,13 +65,13 @@ def test_a_marketer_finds_an_order_and_understands_what_became_of_it(
     log_in(page, shop).goto(shop.url + CONVERSIONS)
     page.locator("#searchbar").fill("ORD-2")
     page.keyboard.press("Enter")
-    page.get_by_text("Order ORD-2: rejected: Connectly or Meta refused it").wait_for()
+    page.get_by_text("Order ORD-2 was sent, but Connectly or Meta refused").wait_for()
     page.get_by_role("link", name="ORD-2").click()
-    page.get_by_text("Meta does not know this click's id").wait_for()
+    page.get_by_text("Meta does not know the click ID").wait_for()
     assert page.get_by_text(WORDS).is_visible()
     titles = page.locator(".connectly-entry strong").all_inner_texts()
     assert titles == [
-        "Clicked on the ad",
+        "Ad clicked",
         "Order placed",
         "Recorded",
         "Sent to Connectly",
@@ -97,7 +97,7 @@ def test_an_operator_sees_a_pause_with_its_remedy_and_when_it_is_over(
     page.get_by_text(
         "Paused: the key, the business or the address is wrong."
     ).wait_for()
-    assert page.get_by_text("Mend API_KEY, BUSINESS_ID or BASE_URL.").is_visible()
+    assert page.get_by_text("Correct API_KEY, BUSINESS_ID or BASE_URL.").is_visible()
     sandbox.clear()
     Circuit.objects.update(paused_until=DbNow(-1))
     deliver()
@@ -112,10 +112,10 @@ def test_an_operator_sends_again_by_the_keyboard_alone(
     log_in(page, shop).goto(f"{shop.url}{CONVERSIONS}{row.pk}/change/")
     page.get_by_role("link", name="Send again").focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Connectly may have counted what it refused").wait_for()
+    page.get_by_text("Connectly may already have counted this order").wait_for()
     page.get_by_role("button", name="Yes, send again").focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Send again: done for 1.").wait_for()
+    page.get_by_text("1 report will be sent again.").wait_for()
     deliver()
     row.refresh_from_db()
     assert row.state == State.DELIVERED

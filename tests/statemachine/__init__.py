@@ -1,8 +1,8 @@
 """Workers that crash, stall and cross each other, over the real tables and functions.
 
-`machine` draws what happens next; it happens in a `world` of a clock that can jump, an
-API without a socket, a shop, and `worker`s that make one move at a time, which
-`statements` can break off or interrupt at any statement of theirs. A `ledger` compares
-the tables before and after, and the `actions`, which are the design's table of states
-written a second time, say whether that may have come of what was going on.
+`machine` draws the next event. It happens in a `world`: a clock that can jump, an API
+without a socket, a shop, and `worker`s that make one move at a time. `statements` can
+end or interrupt a move at any of its statements. A `ledger` compares the tables before
+and after each move. The `actions` repeat the design's table of states and check whether
+the move may have made that change.
 """

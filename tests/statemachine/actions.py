@@ -1,6 +1,6 @@
-"""The arrows between the states, a second time: what each piece of work may change.
+"""The arrows between the states, written a second time: the changes each work may make.
 
-None of them asks the product what is right: the table of states in the design does.
+They follow the table of states in the design and do not ask the product.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def age_of(row: Row, clock: Clock) -> float:
 
 
 def probe_wait(probes: int) -> float:
-    """Until the next one, after so many in this pause."""
+    """Seconds until the next probe, after so many in this pause."""
     return PROBES[min(probes, len(PROBES) - 1)]
 
 
 @dataclass
 class Action:
-    """Nothing may come of it, unless its own class says so."""
+    """May change nothing, unless its own class says so."""
 
     ledger: Ledger
 
@@ -75,7 +75,7 @@ class Action:
         raise AssertionError(f"{self} made {after} of {before}")
 
     def done(self) -> None:
-        """It went through without a fault: what must have come of it?"""
+        """It ended without an error: check that it did all it must."""
 
     def is_in(self, at: datetime | None, least: float, most: float = 0) -> bool:
         """Whether a time is so many seconds from now, or that many to that many."""
@@ -91,7 +91,7 @@ class Action:
 
 @dataclass
 class Take(Action):
-    """A look at a circuit, and a batch where it flows, or a probe where it does not.
+    """A look at a circuit, and a batch if it flows, or a probe if it is paused.
 
     ``fuse_seen``: as it was when the worker looked, at ``looked_at``.
     """
@@ -184,10 +184,10 @@ class Take(Action):
         if self.taken and self.business in self.ledger.silences:
             asked_at, until = self.ledger.silences[self.business]
             was_known = self.looked_at >= asked_at
-            # A pause for the settings that lasts longer stands instead, and one probe
-            # with other settings may come at once.
-            stands = self.fuse_seen is not None and self.fuse_seen.reason == "throttled"
-            may = self.is_over(until) or (self.is_probe and not stands)
+            # A longer pause because of the settings replaces it, and one probe with
+            # other settings may come at once.
+            holds = self.fuse_seen is not None and self.fuse_seen.reason == "throttled"
+            may = self.is_over(until) or (self.is_probe and not holds)
             assert not was_known or may, f"asked to wait: {self.taken}"
 
 
@@ -197,7 +197,7 @@ class Settle(Action):
 
     token: UUID
     results: Mapping[int, Result]
-    #: Of a probe, how many there have been in this pause; 0: it is none.
+    #: If this is a probe, its number in this pause; otherwise 0.
     probes: int
     moved: set[int] = field(default_factory=set)
 
@@ -232,12 +232,12 @@ class Settle(Action):
     def _after_failure(self, row: Row, due_at: datetime | None) -> Row:
         tries = row.attempts
         if row.replayed_at is not None:
-            # What a worker gave back too late, unsent, is no try, but counted.
+            # A row that was given back unsent too late is counted, but is not a try.
             tries = len(self.ledger.histories[row.pk].tries)
         wait = RETRIES[min(tries, len(RETRIES)) - 1]
         least, most = 0.8 * wait, 1.2 * wait
         if self.probes:
-            # So that the next probe has a row.
+            # The next probe needs a row.
             longest = probe_wait(self.probes)
             least, most = min(least, longest), min(most, longest)
         verdict = self.results[row.pk].verdict
@@ -252,7 +252,7 @@ class Settle(Action):
                 assert self.is_in(due_at, 0.8 * wait, 1.2 * wait), (row, due_at)
                 return freed._replace(unconfirmed=row.unconfirmed + 1, crashes=0)
             case Outcome.INTERNAL:
-                # Where everything may fail, no row is at fault.
+                # During a probe everything may fail, and no row is the cause.
                 crashes = row.crashes + (0 if self.probes else 1)
                 if crashes >= MAX_CRASHES and not self.probes:
                     return ended._replace(reason=Reason.INTERNAL)
@@ -296,7 +296,7 @@ class Settle(Action):
 
 @dataclass
 class Note(Action):
-    """A group of answers goes into its business's circuit."""
+    """A group of answers changes the circuit of its business."""
 
     business: str
     fingerprint: str
@@ -314,7 +314,7 @@ class Note(Action):
         assert before is not None, after
         assert before.due_at is not None, before
         assert after.due_at is not None, after
-        # Brought forward, since a pause or its end holds more than a row's own clock.
+        # Brought forward: a pause or its end overrules the row's own time.
         assert before.state == State.PENDING, before
         assert before.business == self.business, before
         assert before.attempts > 0, before
@@ -333,10 +333,10 @@ class Note(Action):
             self.ledger.silences.pop(self.business, None)  # it has answered since
 
     def done(self) -> None:
-        """Only where nobody came between."""
+        """Only if no other worker came between."""
         before = self._before or Fuse(self.business, None, "", 0, 0, 0, "")
         after = self.ledger.fuses.get(self.business, before)
-        if not self.verdicts:  # nothing was said of the API, only of a row
+        if not self.verdicts:  # they say nothing about the API
             assert after == before, (before, after)
             return
         failures, refusals = before.failures, before.refusals
@@ -359,7 +359,7 @@ class Note(Action):
         elif self.probes and self.outcome in _ANSWERS:
             assert not after.is_paused, after
         elif self.probes and before.is_paused:
-            # It was not answered, which says nothing new of the reason.
+            # Without an answer there is nothing new about the reason.
             until = self.ledger.clock.later(probe_wait(self.probes))
             assert after == before._replace(
                 paused_until=until, failures=failures, refusals=refusals
@@ -382,7 +382,7 @@ class Note(Action):
 
 @dataclass
 class Release(Action):
-    """What was not sent goes back."""
+    """Rows that were not sent are given back."""
 
     token: UUID
     tries: Mapping[int, UUID]
@@ -472,7 +472,7 @@ class Cancel(Action):
 
 @dataclass
 class Replay(Action):
-    """A person has it sent again."""
+    """A person sends it again."""
 
     pks: Collection[int]
 

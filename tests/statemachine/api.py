@@ -1,4 +1,4 @@
-"""Connectly as a worker meets it, without a socket: it answers as it is told to."""
+"""Connectly as a worker sees it, without a socket: it answers as it is told."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Behaviour(Enum):
     LOSES_THE_REQUEST = Verdict(outcome=Outcome.UNKNOWN, detail="not counted")
     IS_UNREACHABLE = Verdict(outcome=Outcome.NOT_SENT)
     BREAKS_US = Verdict(outcome=Outcome.INTERNAL, detail="KeyError")
-    #: Of a row: its worker ends, and gets no verdict.
+    #: The worker ends and gets no verdict.
     KILLS = Verdict(outcome=Outcome.UNKNOWN, detail="killed")
 
     @classmethod
@@ -36,7 +36,7 @@ class Behaviour(Enum):
 
 
 class Api:
-    """What it has seen, by order, and what it has confirmed, by its bytes."""
+    """Keeps the bodies it received, by order, and those it confirmed."""
 
     def __init__(self) -> None:
         self.weather = Behaviour.CONFIRMS

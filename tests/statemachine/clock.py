@@ -1,7 +1,7 @@
-"""The time, which stands still until it is told to go on.
+"""A clock that does not move until it is told to.
 
-The database's own clock is made to show it, since leases and due times go by that one;
-so what happened can happen again, to the millisecond.
+The database's own clock shows the same time, since leases and due times use it. So an
+example can be repeated to the millisecond.
 """
 
 from __future__ import annotations

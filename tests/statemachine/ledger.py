@@ -1,7 +1,7 @@
-"""What stands in the tables, and whether it may: each change against what is going on.
+"""The rows of the tables, and whether each change was allowed.
 
-A row may move along an arrow only while somebody does what that arrow is for; what must
-hold of every row at all times is checked here.
+A row may move along an arrow only during an action that has this arrow. The rules for
+every row at all times are checked here.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
     @property
     def is_left_behind(self) -> bool:
-        """Where it is due at all: somebody had it, whose lease is over."""
+        """If it is due: a worker held it, and its lease is over."""
         return self.state == State.SENDING
 
 
@@ -86,7 +86,7 @@ _Record = TypeVar("_Record", Row, Fuse, Try)
 
 
 class Actor(Protocol):
-    """Whoever is at work, and what may come of it. Each raises AssertionError."""
+    """The work under way, and the changes it may make. Each raises AssertionError."""
 
     def row(self, before: Row | None, after: Row) -> None: ...
 
@@ -102,8 +102,8 @@ class Lease(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """What a row has been through. ``uncounted``: of its claims. ``tries``: attempts
-    since it was replayed, without those that say nothing of it.
+    """The past of a row. ``uncounted``: claims that do not count. ``tries``: attempts
+    since its replay, without those that say nothing about the row.
     """
 
     body: str = ""
@@ -123,9 +123,9 @@ class Ledger:
         self.orders = set[tuple[str, str]]()
         #: The attempts whose request went out.
         self.sent = set[UUID]()
-        #: By business: when the API asked that nobody ask, and until when.
+        #: By business: when the API asked to wait, and until when.
         self.silences: dict[str, tuple[datetime, datetime]] = {}
-        #: What the next piece of work has to bear.
+        #: Happens during the next move.
         self.disturbance: Disturbance | None = None
         self._actors: list[Actor] = []
         self._rows = _Table(Conversion, Row)
@@ -134,7 +134,7 @@ class Ledger:
 
     @contextmanager
     def during(self, actor: Actor) -> Iterator[None]:
-        """What changes in here was this actor's doing, but for interruptions."""
+        """Changes in here are made by this actor, except during interruptions."""
         self.catch_up()
         self._actors.append(actor)
         disturbance, self.disturbance = self.disturbance, None
@@ -146,7 +146,7 @@ class Ledger:
             self._actors.pop()
 
     def catch_up(self) -> None:
-        """See what somebody who is interrupted has done so far."""
+        """Check the changes that an interrupted actor made so far."""
         if self._actors:
             self.observe()
 
@@ -177,7 +177,7 @@ class Ledger:
         self._check()
 
     def _actor(self, before: object, after: object) -> Actor:
-        assert self._actors, f"nobody did this: {before} became {after}"
+        assert self._actors, f"without an actor {before} became {after}"
         return self._actors[-1]
 
     def _read(self) -> None:
@@ -211,7 +211,7 @@ class Ledger:
 
 
 class _Table(Generic[_Record]):
-    """All rows of a model, by a query that is compiled once: it is asked for often."""
+    """All rows of a model. The query is compiled once, since it runs often."""
 
     def __init__(self, model: type[Model], record: type[_Record]) -> None:
         self._record: type[_Record] = record

@@ -1,4 +1,4 @@
-"""What may happen, in any order: hypothesis draws it, and shrinks what went wrong."""
+"""The events, in any order: hypothesis draws them, and shrinks a failure."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ class Interleaving(RuleBasedStateMachine):
         moves: int = 0,
         behaviour: Behaviour | None = None,
     ) -> None:
-        """A worker after so many moves, who may end here; there is another one then."""
+        """A worker after so many moves. If it ends, another one takes its place."""
         worker = self._workers[number]
         try:
             if moves and worker.is_idle:

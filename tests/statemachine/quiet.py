@@ -1,4 +1,4 @@
-"""What must come of everything once the API is well: it ends, and soon."""
+"""Once the API is well, all work must end, and soon."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 ROUNDS: Final = 400
 #: The longest wait between two tries, a pause, and some leases.
 SOON: Final = 10 * 3600.0
-#: As often as a row that breaks our own code may be tried.
+#: A row that causes internal errors may be tried so often.
 LATE: Final = 5 * SOON
 
 
 def come_to_rest(world: World, rounds: Sequence[Callable[[], None]]) -> None:
     """Let time pass until nothing is due, and everything flows.
 
-    ``rounds`` are the workers': each finishes what it has in hand and goes on. What
-    kills its worker or breaks our own code goes on doing so, and orders keep coming.
+    ``rounds`` are the workers': each finishes its batch and continues. A row that kills
+    its worker or causes an internal error still does, and orders keep coming.
     """
     world.api.weather = Behaviour.CONFIRMS
     its_own_fault = {Behaviour.KILLS, Behaviour.BREAKS_US, Behaviour.REFUSES}

@@ -50,14 +50,12 @@ _due = ConversionQuerySet.due
 def _due_in_order(
     rows: ConversionQuerySet, businesses: Collection[str]
 ) -> ConversionQuerySet:
-    """Of what is due in the same instant a database takes any, and another one when the
-    same things happen again.
-    """
+    """Rows that are due in the same instant come in an order that can be repeated."""
     return _due(rows, businesses).order_by("business", "due_at", "pk")
 
 
 class Worker:
-    """Dropped, it is a process that has ended: only what it wrote is left."""
+    """If it is dropped, its process has ended, and only its writes are left."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -65,7 +63,7 @@ class Worker:
         self._batches: Iterator[tuple[Batch, Breaker]] | None = None
         self._fuse: Fuse | None = None
         self._looked_at = self._claimed_at = world.clock.now()
-        #: What a process remembers of its own pauses.
+        #: A process remembers its own pauses.
         self._refusals = LastTimes()
         self._batch: Batch | None = None
         self._breaker: Breaker
@@ -82,9 +80,9 @@ class Worker:
         return not self._accounts
 
     def moves(self) -> list[Move]:
-        """What it may do next; the first is what it does where nothing is in the way.
+        """The moves it may make next, the usual one first.
 
-        A move takes the behaviour that a request meets, if not the weather's.
+        A move takes the behaviour that a request meets, or None for the weather's.
         """
         if self._batch is None:
             return [self._take]
@@ -178,7 +176,7 @@ class Worker:
     def _start(self, _: Behaviour | None) -> None:
         row, ledger = self._waiting.popleft(), self._world.ledger
         stored, lease = ledger.rows[row.pk], ledger.histories[row.pk].lease
-        # Only a confirmation that came late takes a row out of a worker's hands.
+        # Only a late confirmation takes a row from the worker that holds it.
         if stored.state != State.DELIVERED:
             assert lease is not None, f"not in hand: {stored}"
             assert lease.token == self._token, f"in another's hands: {stored}"
@@ -226,7 +224,7 @@ class Worker:
         self._is_noted = False
 
     def _telling(self, results: Sequence[Result]) -> list[Verdict]:
-        """A row that goes on to break our code says nothing of the API."""
+        """A row that causes internal errors again says nothing about the API."""
         return [
             it.verdict
             for it in results
@@ -236,7 +234,7 @@ class Worker:
         ]
 
     def _note(self, _: Behaviour | None) -> None:
-        # What stops all workers is noted before it is settled.
+        # An answer that stops all workers is noted before it is written.
         self._is_noted = self._verdicts is None
         verdicts = self._telling(self._results) if self._is_noted else self._verdicts
         verdicts, self._verdicts = verdicts or [], None

@@ -1,4 +1,4 @@
-"""All there is beside the workers: a clock, an API, a shop, its settings, a person."""
+"""Everything but the workers: a clock, an API, a shop, its settings, a person."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class World:
         self.clock, self.api = Clock(), Api()
         self.ledger = Ledger(self.clock, self.api)
         self.curses: dict[str, Behaviour] = {}
-        #: Somebody comes between the statements of a move, or they fail.
+        #: Another worker comes between the statements of a move, or they fail.
         self.is_disturbed = False
         #: How many statements of a move the database refuses.
         self.refusals = 0.0
@@ -63,7 +63,7 @@ class World:
         self._placed: dict[tuple[str, str], datetime] = {}
 
     def open_shop(self) -> None:
-        """Once its tables are there, and show this clock's time."""
+        """Call it once the database shows this clock's time."""
         for alias in ALIASES:
             click = Attribution.from_landing(
                 LANDING, captured_at=self.clock.now(), business=alias
@@ -87,7 +87,7 @@ class World:
 
     @property
     def without_click(self) -> list[tuple[str, str]]:
-        """The orders that wait for one, as far as anybody can tell."""
+        """The orders that wait for a click."""
         rows = self.ledger.rows.values()
         return [(row.business, row.order_id) for row in rows if not row.body]
 
@@ -104,7 +104,7 @@ class World:
         self._keys[alias] += 1
 
     def curse_of(self, order_id: str) -> Behaviour | None:
-        """What each request of that order meets."""
+        """The behaviour that each request of that order meets."""
         return self.curses.get(order_id)
 
     def is_cursed(self, row: Row) -> bool:
@@ -157,7 +157,7 @@ class World:
         self.ledger.silences[alias] = (now, max(before, until))
 
     def bring_work(self) -> None:
-        """See to it that something is due."""
+        """Make sure that a row is due."""
         if not self.ledger.live():
             for _ in range(ORDERS):
                 self.record(Kind.PLAIN)
@@ -165,7 +165,7 @@ class World:
             self.wait_for_next()
 
     def wait_for_next(self) -> bool:
-        """Jump to where something may happen again; False where nothing will."""
+        """Jump to the next time at which something is due. False: there is none."""
         now = self.clock.now()
         times = [row.due_at for row in self.ledger.live()]
         times += [fuse.paused_until for fuse in self.ledger.fuses.values()]

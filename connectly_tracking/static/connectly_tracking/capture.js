@@ -1,28 +1,32 @@
-/* Tells the shop of a landing on a page that the shop itself did not serve. */
-(function (document, navigator) {
-  var script = document.currentScript;
-  var query = location.search.slice(1);
-  function tell() {
-    var endpoint = script.getAttribute("data-endpoint");
-    // Last: on a page that names no referrer, a beacon does not name the origin.
+/* Tells the shop of a landing that Django did not see. */
+(function (script) {
+  function capture(url) {
+    if (!/cnct_tracking_id=/.test(url)) return;
+    var endpoint = script.dataset.endpoint;
+    // Last: it may hide the origin.
     if (
       (window.Request && "keepalive" in Request.prototype) ||
-      !(navigator.sendBeacon && navigator.sendBeacon(endpoint, query))
-    ) {
+      !(navigator.sendBeacon && navigator.sendBeacon(endpoint, url))
+    )
       fetch(endpoint, {
         method: "POST",
-        body: query,
+        body: url,
         mode: "no-cors",
         credentials: "include",
         referrerPolicy: "strict-origin",
         keepalive: true
       }).catch(function () {});
-    }
+    return 1;
   }
-  if (!script || query.indexOf("cnct_tracking_id=") < 0) return;
-  if (document.prerendering) {
-    document.addEventListener("prerenderingchange", tell, { once: true });
-  } else {
-    tell();
+  function land() {
+    // The page may have changed its address.
+    var entry = performance.getEntriesByType("navigation")[0];
+    capture(entry && entry.name) || capture(location);
   }
-})(document, navigator);
+  window.connectlyCapture = function () {
+    capture(location);
+  };
+  document.prerendering
+    ? document.addEventListener("prerenderingchange", land, { once: true })
+    : land();
+})(document.currentScript);

@@ -1,9 +1,9 @@
-"""The clicks: what each said, whose it is, and which orders it earned."""
+"""The clicks: what each link said, whose it is, and which orders it brought."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin
@@ -12,66 +12,50 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Attribution, Conversion, OrderAttribution
-from . import filters
-from .advice import clock
-from .badge import badge
-from .dates import Dated
-from .ids import ad_id, campaign_id
-from .logbook import BoundedPaginator, Logbook
+from .display import ad_id, badge, campaign_id, clock
+from .filters import BusinessFilter, CapturedFilter, DateLinksMixin
+from .readonly import ReadOnlyAdmin, ReadOnlyInline
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
-    from django.utils.safestring import SafeString
     from django_stubs_ext import StrOrPromise
 
-    AttributionModelAdmin = admin.ModelAdmin[Attribution]
-    OrderInline = admin.TabularInline[Conversion, Attribution]
-    BindingInline = admin.TabularInline[OrderAttribution, Attribution]
-else:
-    AttributionModelAdmin = admin.ModelAdmin
-    OrderInline = BindingInline = admin.TabularInline
 
-
-class EarnedInline(Logbook, OrderInline):
-    """The orders that this click earned."""
+class CreditedOrderInline(ReadOnlyInline):
+    """The orders that are credited to the click."""
 
     model = Conversion
-    verbose_name_plural = _("orders")
+    verbose_name_plural = _("orders from this click")
     fields = ["order_id", "status", "amount", "event_time"]
-    readonly_fields = ["order_id", "status", "amount", "event_time"]
     show_change_link = True
-    extra = 0
-    can_delete = False
-
-    @admin.display(description=_("state"))
-    def status(self, conversion: Conversion) -> SafeString:
-        return badge(conversion)
+    status = staticmethod(badge)
 
 
-class BoundInline(Logbook, BindingInline):
-    """The orders that were bound to it before they were paid."""
+class BoundOrderInline(ReadOnlyInline):
+    """The orders that were bound to the click before they were paid."""
 
     model = OrderAttribution
-    verbose_name_plural = _("bound before payment")
+    verbose_name_plural = _("orders bound before payment")
     fields = ["order_id", "bound_at"]
-    readonly_fields = ["order_id", "bound_at"]
-    extra = 0
-    can_delete = False
 
 
 @admin.register(Attribution)
-class AttributionAdmin(Dated, Logbook, AttributionModelAdmin):
+class AttributionAdmin(DateLinksMixin, ReadOnlyAdmin):
     list_display = ["captured", "campaign", "reportable", "refused", "user"]
-    list_filter = ["reportable", filters.CapturedFilter, filters.BusinessFilter]
+    list_filter = ["reportable", CapturedFilter, BusinessFilter]
     list_select_related = ["user"]
     ordering = ["-captured_at", "-id"]
-    sortable_by = ()
-    paginator = BoundedPaginator
-    inlines = [EarnedInline, BoundInline]
+    sortable_by = ()  # any other order would read the whole table
+    inlines = [CreditedOrderInline, BoundOrderInline]
     search_fields = ["id"]
     search_help_text = _(
-        "One of its ids (campaign, ad, click id, tracking id), or its number, exactly."
+        "Exact campaign, ad, click or tracking id, or the number of the click itself."
+    )
+    empty_message = _(
+        "No click has been recorded yet. A click appears here when a customer opens "
+        "the shop from a WhatsApp ad. If clicks are missing, a developer can run "
+        "connectly_doctor to find out why."
     )
     fields = [
         "captured_at",
@@ -88,9 +72,9 @@ class AttributionAdmin(Dated, Logbook, AttributionModelAdmin):
     ]
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Attribution], search_term: str
-    ) -> tuple[QuerySet[Attribution], bool]:
-        """By its own number first; the other ids have no index."""
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the click's own number first; the other ids have no index."""
         if not (term := search_term.strip()):
             return queryset, False
         with suppress(ValueError):

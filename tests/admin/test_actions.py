@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.urls import reverse
 
 from connectly_tracking import outbox
-from connectly_tracking.admin import changes
+from connectly_tracking.admin import actions
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Conversion, State
 
@@ -61,11 +62,11 @@ def test_what_was_refused_is_sent_again_once_somebody_confirms(
 ) -> None:
     client = staff(VIEW, SEND)
     page = client.get(url(rejected, "send-again")).content.decode()
-    assert "Connectly may have counted what it refused" in page
+    assert "Connectly may already have counted this order" in page
     assert "ORD-1, 99.97 USD: rejected" in page
     assert fresh(rejected).state == State.REJECTED  # nothing by looking
     answer = client.post(url(rejected, "send-again"), {"confirmed": "yes"}, follow=True)
-    assert "Send again: done for 1." in answer.content.decode()
+    assert "1 report will be sent again." in answer.content.decode()
     assert fresh(rejected).state == State.PENDING
     assert deliver() == {State.DELIVERED: 1}
     assert sandbox.events[0].body == rejected.body.encode()
@@ -77,7 +78,7 @@ def test_what_waits_is_cancelled(staff: Staff, sandbox: Sandbox) -> None:
     row = record()
     client = staff(VIEW, CANCEL)
     page = client.get(url(row, "cancel")).content.decode()
-    assert "What has been sent cannot be taken back" in page
+    assert "If it has, it cannot be undone" in page
     assert "Yes, cancel the report" in page  # a mere "Cancel" might also mean "no"
     client.post(url(row, "cancel"), {"confirmed": "yes"})
     assert (fresh(row).state, fresh(row).reason) == (State.SKIPPED, "cancelled")
@@ -128,7 +129,10 @@ def test_what_cannot_be_done_has_no_button(
     assert 'href="../send-again/"' not in page
     assert 'href="../cancel/"' not in page
     asked = admin_client.get(url(row, "send-again")).content.decode()
-    assert "There is nothing for which this can be done." in asked
+    assert (
+        "1 of the chosen reports cannot be changed. A report can be sent again if"
+        in asked
+    )
     assert "Yes, send again" not in asked
 
 
@@ -148,10 +152,10 @@ def test_many_are_sent_again_and_the_others_left_alone(
     client, waits = staff(VIEW, SEND), record(2)
     rows = [rejected, waits]
     page = choose(client, rows, "send_again")
-    assert "1 of those chosen is left alone." in page
+    assert "1 of the chosen reports cannot be changed." in page
     assert fresh(rejected).state == State.REJECTED
     page = choose(client, rows, "send_again", confirmed="yes")
-    assert "Send again: done for 1. 1 was left alone." in page
+    assert "1 report will be sent again. 1 report was not changed." in page
     assert deliver() == {State.DELIVERED: 2}
 
 
@@ -176,9 +180,9 @@ def test_the_actions_are_offered_to_whoever_may(staff: Staff) -> None:
 def test_too_many_at_once_are_refused(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "MOST", 1)
+    monkeypatch.setattr(actions, "MAX_CHOSEN", 1)
     page = choose(admin_client, [record(1), record(2)], "cancel", confirmed="yes")
-    assert "connectly_replay takes more" in page
+    assert "Choose at most 1 reports at a time." in page
     assert set(Conversion.objects.values_list("state", flat=True)) == {State.PENDING}
 
 
@@ -196,7 +200,10 @@ def test_of_a_business_that_is_gone_nothing_is_sent_again_or_logged(
 ) -> None:
     Conversion.objects.update(business="gone")
     page = admin_client.get(url(rejected, "send-again")).content.decode()
-    assert "There is nothing for which this can be done." in page
+    assert (
+        "1 of the chosen reports cannot be changed. A report can be sent again if"
+        in page
+    )
     admin_client.post(url(rejected, "send-again"), {"confirmed": "yes"})
     assert fresh(rejected).state == State.REJECTED
     assert not LogEntry.objects.exists()
@@ -206,4 +213,92 @@ def test_as_many_as_may_be_chosen_can_be_confirmed(
     admin_client: Client, settings: Any
 ) -> None:
     # CSRF token, action and confirmation come on top.
-    assert changes.MOST + 50 < settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    assert actions.MAX_CHOSEN + 50 < settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+
+
+def logged() -> set[str]:
+    """The rows that a log entry names."""
+    return {str(entry.object_id) for entry in LogEntry.objects.all()}
+
+
+def test_orders_of_a_business_that_left_the_settings_are_cancelled_and_logged(
+    admin_client: Client,
+) -> None:
+    rows = [record(1), record(2), record(3)]
+    Conversion.objects.filter(order_id="ORD-2").update(business="gone")
+    page = choose(admin_client, rows, "cancel", confirmed="yes")
+    assert "3 reports were cancelled." in page
+    assert {fresh(row).state for row in rows} == {State.SKIPPED}
+    assert all(fresh(row).cancelled_at for row in rows)
+    assert logged() == {str(row.pk) for row in rows}
+
+
+def test_one_order_of_a_business_that_left_the_settings_is_cancelled_from_its_page(
+    admin_client: Client,
+) -> None:
+    row = record()
+    Conversion.objects.update(business="gone")
+    answer = admin_client.post(url(row, "cancel"), {"confirmed": "yes"}, follow=True)
+    assert "1 report was cancelled." in answer.content.decode()
+    assert (fresh(row).state, fresh(row).reason) == (State.SKIPPED, "cancelled")
+    assert logged() == {str(row.pk)}
+
+
+def test_an_order_whose_number_was_refused_is_cancelled_and_logged(
+    admin_client: Client,
+) -> None:
+    row = outbox.record(make_purchase("A" * 200), attribution=make_click())
+    admin_client.post(url(row, "cancel"), {"confirmed": "yes"})
+    assert fresh(row).cancelled_at is not None
+    assert logged() == {str(row.pk)}
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("action", ["cancel", "send_again"])
+def test_when_one_of_many_fails_none_is_changed_and_the_page_says_so(
+    admin_client: Client, action: str
+) -> None:
+    rows = [record(1), record(2), record(3)]
+    if action == "send_again":
+        Conversion.objects.update(state=State.EXPIRED, reason="expired", due_at=None)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER broken BEFORE UPDATE ON connectly_tracking_conversion "
+            f"WHEN OLD.id = {rows[1].pk} BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    page = choose(admin_client, rows, action, confirmed="yes")
+    assert "Nothing was changed: the database reported an error" in page
+    assert len({fresh(row).state for row in rows}) == 1
+    assert not any(fresh(row).cancelled_at or fresh(row).replayed_at for row in rows)
+    assert not logged()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("action", ["cancel", "send_again"])
+def test_what_cannot_be_logged_is_not_changed(
+    admin_client: Client, action: str
+) -> None:
+    row = record()
+    if action == "send_again":
+        Conversion.objects.update(state=State.EXPIRED, reason="expired", due_at=None)
+    before = fresh(row).state
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON django_admin_log "
+            "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    page = choose(admin_client, [row], action, confirmed="yes")
+    assert "Nothing was changed: the database reported an error" in page
+    assert fresh(row).state == before
+    assert not logged()
+
+
+@pytest.mark.parametrize("wrong", [{"BUSINESSES": 7}, {"BUSINESSES": {"a b": {}}}])
+def test_with_wrong_settings_nothing_is_sent_again_and_the_page_says_why(
+    admin_client: Client, rejected: Conversion, configure: Any, wrong: dict[str, Any]
+) -> None:
+    configure(**wrong)
+    page = choose(admin_client, [rejected], "send_again", confirmed="yes")
+    assert "its business is in the settings" in page
+    assert fresh(rejected).state == State.REJECTED
+    assert not logged()

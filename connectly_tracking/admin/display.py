@@ -1,0 +1,77 @@
+"""How the pages show a state, an id, a time and a request."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from ..api.body import events_url
+from ..conf import conf
+from ..models import local_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.utils.safestring import SafeString
+    from django_stubs_ext import StrOrPromise
+
+    from ..models import Conversion
+
+
+@admin.display(description=_("state"))
+def badge(conversion: Conversion) -> SafeString:
+    """Return the state as a word on a colour; the word alone says it all."""
+    return format_html(
+        '<span class="connectly-badge connectly-{}">{}</span>',
+        conversion.state,
+        conversion.get_state_display(),
+    )
+
+
+def campaign_id(value: str) -> StrOrPromise:
+    return _shortened("connectly-id", value)
+
+
+def ad_id(value: str) -> StrOrPromise:
+    """Return an ad's id. Those of one account begin alike, so the end is shown."""
+    return _shortened("connectly-id connectly-ad", value)
+
+
+def _shortened(style: str, value: str) -> StrOrPromise:
+    """Return the whole id, which the style sheet shortens on the screen."""
+    if not value:
+        return "-"
+    found = '<span class="{}" title="{}"><bdi>{}</bdi></span>'
+    return format_html(found, style, value, value)
+
+
+def clock(at: datetime | None, how: str = "Y-m-d H:i:s") -> str:
+    """Return a time in the current time zone."""
+    return date_format(local_time(at), how) if at else "-"
+
+
+def curl(conversion: Conversion) -> str:
+    """Return the request as a shell command; empty if it cannot be sent.
+
+    The API key is a variable of the shell: it never reaches a page.
+    """
+    if not conversion.body:
+        return ""
+    try:
+        url = events_url(conf.BASE_URL, conf.business_id(conversion.business))
+    except ImproperlyConfigured:
+        return ""
+    return " \\\n  ".join(
+        [
+            f"curl -X POST {shlex.quote(url)}",
+            '-H "X-API-KEY: $CONNECTLY_API_KEY"',
+            "-H 'Content-Type: application/json'",
+            f"--data-raw {shlex.quote(conversion.body)}",
+        ]
+    )

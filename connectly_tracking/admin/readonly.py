@@ -1,0 +1,89 @@
+"""What our pages share: nothing is edited by hand, and no page counts a whole table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import django
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+    from django_stubs_ext import StrOrPromise
+
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+    RowPaginator = Paginator[Any]
+else:
+    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
+    RowPaginator = Paginator
+
+#: A list counts no further, since counting takes longer as the table grows.
+MAX_COUNTED: Final = 10_000
+
+
+class _ReadOnly:
+    class Media:
+        css = {"all": ["connectly_tracking/admin.css"]}
+        js = ["connectly_tracking/admin.js"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class BoundedPaginator(RowPaginator):
+    """Counts to `MAX_COUNTED` at most; ``is_cut`` if there are more rows."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return min(int(rows.order_by()[: MAX_COUNTED + 1].count()), MAX_COUNTED)
+
+    @property
+    def is_cut(self) -> bool:
+        return self.count == MAX_COUNTED
+
+
+class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
+    """Rows are written by orders, clicks and deliveries only."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False  # it would count the table on each page
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    #: Shown instead of a list that never had a row.
+    empty_message: StrOrPromise = ""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
+
+    def page_context(self, request: HttpRequest, title: StrOrPromise) -> dict[str, Any]:
+        """Return the context for a page that Django's admin does not have."""
+        return {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "media": self.media,
+            # As this Django's own pages have them.
+            "crumbs_are_listed": django.VERSION >= (6, 1),
+        }
+
+
+class ReadOnlyInline(_ReadOnly, TabularInline):
+    extra = 0
+    can_delete = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
