@@ -1,1 +1,1 @@
-"""Shops that somebody else wrote: each is told apart from its framework's signals."""
+"""Apps for shops that are built with a framework: they listen to its signals."""

@@ -34,7 +34,7 @@ MAX_REFUSALS: Final = 5
 RETRIES: Final = (30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600)
 PROBES: Final = (30, 60, 120, 300)
 
-_MENDABLE: Final = frozenset({Reason.NOT_ATTRIBUTED, Reason.INVALID})
+_REPLACEABLE: Final = frozenset({Reason.NOT_ATTRIBUTED, Reason.INVALID})
 _REPLAYABLE: Final = frozenset({State.REJECTED, State.EXPIRED, State.SKIPPED})
 _ANSWERS: Final = frozenset({Outcome.CONFIRMED, Outcome.REFUSED})
 _FAILURES: Final = frozenset(
@@ -427,7 +427,7 @@ class Record(Action):
         assert (after.business, after.order_id) == self.order, after
         if before is not None:
             assert before.state == State.SKIPPED, f"changed by a signal: {before}"
-            assert before.reason in _MENDABLE, before
+            assert before.reason in _REPLACEABLE, before
             assert before.cancelled_at is None, before
             assert after.body, after
         assert (after.attempts, after.crashes, after.unconfirmed) == (0, 0, 0), after
@@ -442,7 +442,7 @@ class Record(Action):
         row = self.ledger.row_of(self.order)
         assert row is not None
         if self.can_go and row.state == State.SKIPPED:
-            assert row.reason not in _MENDABLE or row.cancelled_at is not None, row
+            assert row.reason not in _REPLACEABLE or row.cancelled_at is not None, row
 
 
 @dataclass
