@@ -76,7 +76,12 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     Returns the visitor's click, or None.
     """
     with errors_logged("landing_not_kept"):
-        _capture(request, landings.parse_params(params), page="")
+        _capture(
+            request,
+            landings.parse_params(params),
+            page="",
+            user_id=session.visitor_id_of(request),
+        )
     return recall(request)
 
 
@@ -130,6 +135,7 @@ def _capture(
     parsed: tuple[Landing | None, tuple[Refusal, ...]],
     page: str,
     is_prefetched: bool = False,
+    user_id: Any = None,
 ) -> None:
     landing, refused = parsed
     for refusal in refused:
@@ -150,7 +156,7 @@ def _capture(
     if agreed is False:
         note_no_cookie(request)
         return
-    click = _new_click(request, landing, refused, page)
+    click = _new_click(request, landing, refused, page, user_id)
     entry = SessionClick(
         id=click.pk,
         captured_at=click.captured_at.timestamp(),
@@ -173,7 +179,11 @@ def _capture(
 
 
 def _new_click(
-    request: HttpRequest, landing: Landing, refused: tuple[Refusal, ...], page: str
+    request: HttpRequest,
+    landing: Landing,
+    refused: tuple[Refusal, ...],
+    page: str,
+    user_id: Any,
 ) -> Attribution:
     business = DEFAULT_BUSINESS
     with errors_logged("resolver_failed"):
@@ -181,7 +191,7 @@ def _new_click(
     return Attribution.from_landing(
         landing,
         business=business,
-        user_id=session.user_id_of(request),
+        user_id=user_id or session.user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in refused),
         page=quote(page)[
             :MAX_PAGE
