@@ -96,8 +96,8 @@ def test_ids_that_differ_in_case_are_two_orders(visit: HttpRequest) -> None:
 def test_what_was_bound_wins_over_the_session_that_completes(
     rf: RequestFactory, visit: HttpRequest
 ) -> None:
-    bind_order(visit, "ORD-7821")
     staff = visit_of(rf, TAGGED.replace("track-1", "track-2"))
+    bind_order(visit, "ORD-7821")
     row = outbox.record(make_purchase(), request=staff)
     assert "track-1" in row.body
 

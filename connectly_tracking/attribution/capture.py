@@ -82,7 +82,8 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     Returns the visitor's click, or None.
     """
     with errors_logged("landing_not_kept"):
-        _capture(request, Reading(*landings.parse_params(params), lost=""), page="")
+        reading = Reading(*landings.parse_params(params), lost="")
+        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
     return recall(request)
 
 
@@ -132,7 +133,11 @@ def attach_user(request: HttpRequest, user: Any) -> None:
 
 
 def _capture(
-    request: HttpRequest, reading: Reading, page: str, is_prefetched: bool = False
+    request: HttpRequest,
+    reading: Reading,
+    page: str,
+    is_prefetched: bool = False,
+    user_id: Any = None,
 ) -> None:
     landing, notes, lost = reading
     if lost:
@@ -162,7 +167,7 @@ def _capture(
     if agreed is False:
         note_no_cookie(request)
         return
-    click = _new_click(request, landing, notes, page)
+    click = _new_click(request, landing, notes, page, user_id)
     entry = SessionClick(
         id=click.pk,
         captured_at=click.captured_at.timestamp(),
@@ -185,7 +190,11 @@ def _capture(
 
 
 def _new_click(
-    request: HttpRequest, landing: Landing, notes: tuple[Refusal, ...], page: str
+    request: HttpRequest,
+    landing: Landing,
+    notes: tuple[Refusal, ...],
+    page: str,
+    user_id: Any,
 ) -> Attribution:
     business = DEFAULT_BUSINESS
     with errors_logged("resolver_failed"):
@@ -193,7 +202,7 @@ def _new_click(
     return Attribution.from_landing(
         landing,
         business=business,
-        user_id=session.user_id_of(request),
+        user_id=user_id or session.user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in notes),
         # Any column can hold it, and nothing depends on it.
         page=quote(page)[:MAX_PAGE],

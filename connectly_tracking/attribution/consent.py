@@ -105,9 +105,7 @@ def forget(request: HttpRequest) -> None:
 def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:
     note_no_cookie(request)
     gone: set[UUID] = set()
-    user_id = session.user_id_of(request)
-    if user_id is None:  # a client that authenticates by a token has no session
-        user_id = getattr(getattr(request, "user", None), "pk", None)
+    user_id = session.visitor_id_of(request)
     if user_id is not None:
         gone.update(
             stored_clicks().filter(user_id=user_id).values_list("pk", flat=True)

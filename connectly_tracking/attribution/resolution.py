@@ -94,24 +94,54 @@ def _candidates(
     if token_id is not None:
         yield from _by_id(stored_clicks().filter(pk=token_id).first(), token_id)
     binding = binding_of(order_id, source.business) if order_id else None
+    carried = _carried(source)
+    if (
+        binding is not None
+        and carried is not None
+        and carried.click is not None
+        and carried.click.captured_at > binding.bound_at
+    ):
+        # An earlier customer may have given up an order of the same draft number.
+        yield carried
+        carried = None
     if binding is not None:
         if (bound_id := binding.attribution_id) is None:
             yield Resolution(reason=Reason.CONSENT_REFUSED)
         else:
             yield from _by_id(binding.attribution, bound_id)
-    request = source.request
-    if request is not None and (kept := apply_consent(request)):
-        reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
-        if in_session := session.load_attribution(request, kept):
-            yield Resolution(in_session, kept.id, reason)
+    if carried is not None:
+        yield carried
     user = source.user
     if user is None:
-        user = getattr(request, "user", None)
+        user = getattr(source.request, "user", None)
     elif not hasattr(user, "is_authenticated"):
         raise InvalidEvent("user", "must be a user object")
     is_known = user is not None and user.is_authenticated
     if is_known and (own := best_click_of_user(user.pk, event_time, source.business)):
         yield Resolution(own, own.pk)
+
+
+def _carried(source: ClickSource) -> Resolution | None:
+    """Return the click that the request's browser holds, if it is the customer's."""
+    request = source.request
+    if request is None or _is_entered_for_another(request, source.user):
+        return None
+    kept = apply_consent(request)
+    if kept is None:
+        return None
+    click = session.load_attribution(request, kept)
+    if click is None:
+        return None
+    reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
+    return Resolution(click, kept.id, reason)
+
+
+def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:
+    """Whether a logged-in person, such as an employee, orders for another customer."""
+    if not hasattr(user, "is_authenticated"):
+        return False  # not given
+    visitor_id = session.visitor_id_of(request)
+    return visitor_id is not None and visitor_id != user.pk
 
 
 def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:

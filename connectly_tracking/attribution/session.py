@@ -106,6 +106,15 @@ def user_id_of(request: HttpRequest) -> Any:
         return None if value is None else get_user_model()._meta.pk.to_python(value)
 
 
+def visitor_id_of(request: HttpRequest) -> Any:
+    """As `user_id_of`, but also of a user whom the view has authenticated by itself."""
+    user_id = user_id_of(request)
+    if user_id is None:
+        with errors_logged("user_not_read", logging.WARNING):
+            return getattr(getattr(request, "user", None), "pk", None)
+    return user_id
+
+
 def load_attribution(request: HttpRequest, click: SessionClick) -> Attribution | None:
     """Return the click as a model; one query if the session lacks its values.
 

@@ -38,7 +38,9 @@ def record(
     """Record a paid order in the order's own transaction: one row per order.
 
     The click is looked for in ``attribution``, in ``token`` (of `make_token`), in the
-    binding of the order's id, in ``request`` and by ``user``, in this order.
+    binding of the order's id, in ``request`` and by ``user``, in this order. A click of
+    the request that is newer than the binding comes before it. If ``request`` is of a
+    logged-in person other than ``user``, its click is not the customer's.
     ``business`` is an alias of the settings, ``using`` the order's database.
 
     Returns the order's row: a new one, or that of an earlier call, which only changes
