@@ -115,6 +115,21 @@ def test_a_row_that_stops_its_worker_each_time_is_rejected(
     assert [row.pk for row in failed] == [killer.pk]
 
 
+def test_a_suspect_that_was_given_back_in_the_end_is_sent_once_more() -> None:
+    (row,) = record()
+    Conversion.objects.update(crashes=MAX_CRASHES)
+    assert [claimed.pk for claimed in take().rows] == [row.pk]
+    assert fresh(row).crashes == MAX_CRASHES
+
+
+def test_a_probe_is_the_row_with_the_fewest_attempts_of_a_whole_batch() -> None:
+    *tried, young = record(4)
+    Conversion.objects.filter(pk__in=[row.pk for row in tried]).update(attempts=2)
+    batch = claim(Run.begin(), "default", 1, least_tried=True)
+    assert batch is not None
+    assert [row.pk for row in batch.rows] == [young.pk]
+
+
 def test_a_row_with_an_answer_is_no_suspect_any_more(sandbox: Sandbox) -> None:
     row, _other = record(2)
     take()
