@@ -92,6 +92,15 @@ def test_those_that_wait_do_not_wait_for_the_suspects_nor_these_for_them() -> No
     assert claim(Run.begin(), "default", 64) is None
 
 
+def test_a_suspect_that_is_due_later_is_left_out_of_a_batch() -> None:
+    oldest, suspect, youngest = record(3)
+    for row, age in [(oldest, 3), (suspect, 2), (youngest, 1)]:
+        Conversion.objects.filter(pk=row.pk).update(due_at=DbNow(-age))
+    Conversion.objects.filter(pk=suspect.pk).update(crashes=1)
+    assert [row.pk for row in take().rows] == [oldest.pk, youngest.pk]
+    assert [row.pk for row in take().rows] == [suspect.pk]
+
+
 def test_a_row_that_stops_its_worker_each_time_is_rejected(
     sandbox: Sandbox, failed: list[Conversion]
 ) -> None:
