@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -111,7 +111,9 @@ FAILURES = [
 def test_five_failures_in_a_row_pause_the_business(heard: list[str]) -> None:
     for outcome in FAILURES[:4]:
         assert note(outcome)
+    before = circuit().changed_at
     assert not note(FAILURES[4])
+    assert circuit().changed_at > before
     assert (circuit().reason, circuit().failures) == ("unavailable", 5)
     assert circuit().detail == "internal: words"
     assert 25 < paused_for() <= 30
@@ -150,6 +152,48 @@ def test_five_refusals_in_a_row_pause_the_business(heard: list[str]) -> None:
     assert not note(Outcome.REFUSED)
     assert heard == ["refusals"]
     assert 290 < paused_for() <= 300
+
+
+def test_a_refusal_after_a_confirmation_is_the_first_one() -> None:
+    note(*[Outcome.REFUSED] * 4)
+    assert note(Outcome.CONFIRMED, Outcome.REFUSED)
+    assert circuit().refusals == 1
+
+
+def test_the_failures_of_all_workers_count(heard: list[str]) -> None:
+    note(Outcome.UNKNOWN)
+
+    def meanwhile(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith("UPDATE") and circuit().failures == 1:
+            with connection.cursor() as cursor:
+                table = Circuit._meta.db_table
+                cursor.execute(f"/* others */ UPDATE {table} SET failures = 4")
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(meanwhile):
+        assert not note(Outcome.UNKNOWN)
+    assert heard == ["unavailable"]
+
+
+def test_an_answer_that_ends_a_row_of_failures_costs_three_statements() -> None:
+    note(Outcome.UNKNOWN)
+    with CaptureQueriesContext(connection) as queries:
+        assert note(Outcome.CONFIRMED)
+    assert len(queries) == 3
+    assert circuit().failures == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_that_a_column_cannot_hold_is_kept_in_ascii() -> None:
+    def latin(execute: Any, sql: str, params: Any, *more: Any) -> Any:
+        if "\N{PARTY POPPER}" in repr(params):
+            raise DataError("Incorrect string value")
+        return execute(sql, params, *more)
+
+    verdict = Verdict(outcome=Outcome.CONFIGURATION, detail="no \N{PARTY POPPER}")
+    with connection.execute_wrapper(latin):
+        assert not breaker().note([verdict])
+    assert circuit().detail == "configuration: no \\U0001f389"
 
 
 def test_a_throttled_business_waits_as_long_as_it_was_asked_to(
@@ -207,10 +251,31 @@ def test_a_probe_that_fails_waits_longer_each_time(configure: Any) -> None:
         assert wait - 5 < paused_for() <= wait
 
 
+def test_a_probe_without_an_answer_leaves_the_reason_and_waits_longer() -> None:
+    note(Outcome.CONFIGURATION)
+    assert not note(Outcome.UNKNOWN, is_probe=True, probes=2)
+    assert 115 < paused_for() <= 120
+    assert (circuit().reason, circuit().failures) == ("configuration", 1)
+
+
+def test_only_a_probe_makes_a_pause_shorter() -> None:
+    asked = Verdict(outcome=Outcome.THROTTLED, wait=3600)
+    breaker().note([asked])
+    note(Outcome.CONFIGURATION)
+    assert 3595 < paused_for() <= 3600
+    note(Outcome.CONFIGURATION, is_probe=True, probes=1)
+    assert 295 < paused_for() <= 300
+
+
 def test_a_probe_that_is_answered_ends_the_pause(heard: list[str]) -> None:
+    (waiting,) = record(1)
     note(*[Outcome.UNAVAILABLE] * 5)
+    Conversion.objects.update(attempts=7, due_at=DbNow(21_600))
+    began = circuit().changed_at
     assert note(Outcome.CONFIRMED, is_probe=True, probes=1)
     row = circuit()
+    assert row.changed_at > began
+    assert Conversion.objects.filter(pk=waiting.pk, due_at__lte=DbNow()).exists()
     assert (row.paused_until, row.reason, row.failures, row.probes) == (None, "", 0, 0)
     assert heard == ["unavailable", "resumed"]
 
@@ -252,8 +317,11 @@ def test_one_worker_takes_the_probe_and_when_it_dies_another_may(
     assert not breaker().claim_probe(circuit())  # too early
     Circuit.objects.update(paused_until=DbNow())
     seen = circuit()
-    assert breaker().claim_probe(seen)
+    probe = breaker().claim_probe(seen)
+    assert probe is not None
+    assert (probe.is_probe, probe.probes) == (True, 1)
     assert not breaker().claim_probe(seen)  # read before the other took it
+    assert not breaker("other").claim_probe(seen)
     assert not breaker().claim_probe(circuit())
     assert 10 < paused_for() <= 15
     Circuit.objects.update(paused_until=DbNow(-1))
@@ -267,6 +335,44 @@ def test_changed_settings_are_tried_at_once_unless_asked_to_wait() -> None:
     Circuit.objects.all().delete()
     note(Outcome.THROTTLED)
     assert not breaker("other").claim_probe(circuit())
+
+
+def test_changed_settings_wait_if_the_api_asked_to_meanwhile() -> None:
+    note(Outcome.CONFIGURATION)
+    seen = circuit()
+    asked = Verdict(outcome=Outcome.THROTTLED, wait=3600)
+    breaker("others").note([asked])
+    assert not breaker("new").claim_probe(seen)
+
+
+def test_no_probe_is_claimed_without_a_row_for_it(sandbox: Sandbox) -> None:
+    record(1)
+    note(Outcome.UNAVAILABLE, Outcome.CONFIGURATION)
+    Circuit.objects.update(paused_until=DbNow())
+    fruitless_expiries.note("default")
+    (account,) = Run.begin().accounts().values()
+    assert not list(worker.batches(Run.begin(), account, 0))
+    Conversion.objects.update(due_at=DbNow(60))
+    assert not list(worker.batches(Run.begin(), account, 1))
+    assert circuit().probes == 0
+    Conversion.objects.update(due_at=DbNow())
+    ((batch, probe),) = worker.batches(Run.begin(), account, 1)
+    assert (len(batch.rows), probe.is_probe, circuit().probes) == (1, True, 1)
+
+
+def test_settings_that_were_refused_do_not_pause_others_again(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    record(2)
+    configure(API_KEY="wrong")
+    deliver()
+    # Another process has the right key, and resumed.
+    right = breaker("right", is_probe=True, probes=1)
+    Circuit.objects.update(fingerprint="right")
+    assert right.note([Verdict(outcome=Outcome.CONFIRMED)])
+    assert not deliver()
+    assert sandbox.received_count == 1
+    assert circuit().paused_until is None
 
 
 def test_an_outage_costs_a_handful_of_requests_and_all_is_sent_after_it(
@@ -303,6 +409,15 @@ def test_what_failed_before_the_pause_is_due_with_the_first_probe() -> None:
     assert circuit_until is not None
     assert abs((row.due_at - circuit_until).total_seconds()) < 5
     assert (held.due_at - timezone.now()).total_seconds() > 3000  # never tried
+
+
+def test_a_pause_for_another_reason_brings_no_row_forward() -> None:
+    (row,) = record(1)
+    Conversion.objects.update(attempts=7, due_at=DbNow(21_600))
+    note(Outcome.CONFIGURATION)
+    row.refresh_from_db()
+    assert row.due_at is not None
+    assert (row.due_at - timezone.now()).total_seconds() > 21_000
 
 
 def test_a_pause_brings_no_row_of_another_business_forward() -> None:

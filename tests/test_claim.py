@@ -92,6 +92,15 @@ def test_those_that_wait_do_not_wait_for_the_suspects_nor_these_for_them() -> No
     assert claim(Run.begin(), "default", 64) is None
 
 
+def test_a_suspect_that_is_due_later_is_left_out_of_a_batch() -> None:
+    oldest, suspect, youngest = record(3)
+    for row, age in [(oldest, 3), (suspect, 2), (youngest, 1)]:
+        Conversion.objects.filter(pk=row.pk).update(due_at=DbNow(-age))
+    Conversion.objects.filter(pk=suspect.pk).update(crashes=1)
+    assert [row.pk for row in take().rows] == [oldest.pk, youngest.pk]
+    assert [row.pk for row in take().rows] == [suspect.pk]
+
+
 def test_a_row_that_stops_its_worker_each_time_is_rejected(
     sandbox: Sandbox, failed: list[Conversion]
 ) -> None:
@@ -113,6 +122,21 @@ def test_a_row_that_stops_its_worker_each_time_is_rejected(
     assert "worker" in fresh(killer).detail
     assert {fresh(row).state for row in others} == {State.DELIVERED}
     assert [row.pk for row in failed] == [killer.pk]
+
+
+def test_a_suspect_that_was_given_back_in_the_end_is_sent_once_more() -> None:
+    (row,) = record()
+    Conversion.objects.update(crashes=MAX_CRASHES)
+    assert [claimed.pk for claimed in take().rows] == [row.pk]
+    assert fresh(row).crashes == MAX_CRASHES
+
+
+def test_a_probe_is_the_row_with_the_fewest_attempts_of_a_whole_batch() -> None:
+    *tried, young = record(4)
+    Conversion.objects.filter(pk__in=[row.pk for row in tried]).update(attempts=2)
+    batch = claim(Run.begin(), "default", 1, least_tried=True)
+    assert batch is not None
+    assert [row.pk for row in batch.rows] == [young.pk]
 
 
 def test_a_row_with_an_answer_is_no_suspect_any_more(sandbox: Sandbox) -> None:

@@ -263,12 +263,32 @@ def test_a_result_whose_row_a_cancellation_holds_is_written_last() -> None:
         ]
     )
     assert settlement.tally == {State.DELIVERED: 2}
+    assert DeliveryAttempt.objects.filter(finished_at=None).count() == 1
     threading.Timer(0.2, let_go.set).start()
     settlement.write_busy()
     customer.join()
     assert settlement.tally == {State.DELIVERED: 3}
     assert Conversion.objects.get(order_id="ORD-1").cancelled_at is not None
     assert not DeliveryAttempt.objects.exclude(outcome="confirmed").exists()
+
+
+@pytest.mark.postgres
+def test_a_lost_connection_costs_no_answer(sandbox: Sandbox) -> None:
+    outbox.record(make_purchase(), attribution=make_click())
+    sandbox.behave("delay:0.5")
+    connection.ensure_connection()
+    pid = connection.connection.info.backend_pid
+
+    def end(_: int) -> None:
+        sandbox.wait_for(lambda s: s.received_count == 1)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+    admin = threading.Thread(target=lambda: at_once(1, end))
+    admin.start()
+    assert deliver() == {State.DELIVERED: 1}
+    admin.join()
+    assert sandbox.received_count == 1
 
 
 @pytest.mark.server

@@ -19,7 +19,7 @@ from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
 from connectly_tracking.delivery.memory import windows
 from connectly_tracking.delivery.run import Run
-from connectly_tracking.delivery.send import Result, Sending
+from connectly_tracking.delivery.send import MAX_GROUP_SIZE, Result, Sending
 from connectly_tracking.delivery.settle import Settlement, retry_wait
 from connectly_tracking.models import (
     Attribution,
@@ -322,21 +322,76 @@ def test_a_group_of_results_is_confirmations_and_at_most_one_other(
     rows = record(48)
     for number in (3, 4, 5, 17, 30, 31, 47):
         sandbox.behave("500", order_id=rows[number].order_id)
-    run, groups, queued = Run.begin(), list[list[bool]](), list[int]()
-    (account,) = run.accounts().values()
-    batch = claim(run, "default", 48)
-    assert batch is not None
-    sending = Sending(batch, account.client, run.settings, stop=lambda: False)
+    sending, groups, queued = sending_of(48), list[list[bool]](), list[int]()
     for results in sending.groups():
         groups.append([result.is_confirmed for result in results])
         time.sleep(0.1)  # a slow database; meanwhile answers are queued
         queued.append(sending._answers.qsize())
     assert sending.unsent == ()
     assert sum(len(group) for group in groups) == 48
+    assert max(len(group) for group in groups) <= MAX_GROUP_SIZE
     assert sum(group.count(False) for group in groups) == 7
     assert all(all(group[:-1]) for group in groups)
     assert any(len(group) > 1 and not group[-1] for group in groups)
     assert max(queued) > 1
+
+
+def test_a_result_does_not_wait_for_a_slow_one(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    _first, slow, _last = record(3)
+    sandbox.behave("delay:2", order_id=slow.order_id)
+    sending, groups, began = sending_of(3), list[int](), time.monotonic()
+    for results in sending.groups():
+        groups.append(len(results))
+        if len(groups) == 2:
+            assert time.monotonic() - began < 1.5
+    assert groups == [1, 1, 1]
+
+
+@pytest.mark.parametrize("behaviour", ["429:8", "401"])
+def test_an_answer_that_concerns_all_stops_what_is_queued_before_it_is_written(
+    sandbox: Sandbox, configure: Any, behaviour: str
+) -> None:
+    configure(THREADS=2)
+    windows.grow("default", 2)
+    first, *others = record(4)
+    sandbox.behave(behaviour, order_id=first.order_id)
+    for row in others:
+        sandbox.behave("delay:0.3", order_id=row.order_id)
+    sending = sending_of(4)
+    for results in sending.groups():
+        if results[0].stops_all:
+            time.sleep(1)  # until the pause is stored
+    assert others[-1].pk in [row.pk for row in sending.unsent]
+
+
+def test_an_error_stops_what_is_queued(
+    sandbox: Sandbox, configure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(THREADS=2)
+    windows.grow("default", 2)
+    first, *others = record(4)
+    for row in others:
+        sandbox.behave("delay:0.3", order_id=row.order_id)
+
+    def fail(*_: Any) -> bool:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(Settlement, "write", fail)
+    with pytest.raises(OperationalError):
+        deliver()
+    time.sleep(1)
+    assert first.order_id in [request.order_id for request in sandbox.requests]
+    assert sandbox.received_count < 4
+
+
+def sending_of(count: int) -> Sending:
+    run = Run.begin()
+    (account,) = run.accounts().values()
+    batch = claim(run, "default", count)
+    assert batch is not None
+    return Sending(batch, account.client, run.settings, stop=lambda: False)
 
 
 def test_what_cannot_start_in_time_is_given_back_uncounted(
@@ -430,6 +485,16 @@ def test_what_another_worker_has_claimed_meanwhile_is_left_to_it() -> None:
     assert (fresh(row).state, fresh(row).lease_token) == (State.SENDING, second.token)
 
 
+def test_only_what_was_not_sent_is_given_back() -> None:
+    unsent, unwritten = record(2)
+    run = Run.begin()
+    batch = claim(run, "default", 2)
+    assert batch is not None
+    Settlement(run, batch).release(batch.rows[:1])
+    assert (fresh(unsent).state, fresh(unwritten).state) == ("pending", "sending")
+    assert DeliveryAttempt.objects.get().conversion == unwritten
+
+
 def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) -> None:
     (row,) = record()
     assert claim(Run.begin(), "default", 1) is not None
@@ -461,19 +526,27 @@ def test_a_group_that_the_database_refuses_is_settled_row_by_row(
     assert "result_not_settled" not in caplog.text
 
 
+@pytest.mark.parametrize(("error", "tries"), [(OperationalError, 2), (DataError, 1)])
 def test_a_result_that_cannot_be_written_is_logged_and_sent_again(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+    tries: int,
 ) -> None:
     (row,) = record()
+    failed = list[str]()
 
     def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if "delivered_at" in sql and sql.startswith("UPDATE"):
-            raise OperationalError("gone")
+            failed.append(sql)
+            raise error("gone")
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(fail):
         deliver()
-    assert f"result_not_settled conversion={row.pk} error=Operational" in caplog.text
+    assert len(failed) == tries
+    words = f"result_not_settled conversion={row.pk} error={error.__name__}"
+    assert words in caplog.text
     assert fresh(row).state == State.SENDING
     Conversion.objects.update(due_at=DbNow(-1))
     assert deliver() == {State.DELIVERED: 1}
@@ -502,6 +575,23 @@ def test_a_statement_that_fails_for_the_moment_is_tried_once_more(
     assert sandbox.received_count == 1
     assert fresh(row).state == State.DELIVERED
     assert "result_not_settled" not in caplog.text
+
+
+def test_in_a_transaction_of_the_caller_nothing_is_claimed_twice(
+    sandbox: Sandbox,
+) -> None:
+    record()
+    failed = list[str]()
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("SELECT") and "due_at" in sql and "body" in sql:
+            failed.append(sql)
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail), pytest.raises(OperationalError):
+        deliver()
+    assert len(failed) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -591,7 +681,7 @@ def test_the_key_is_in_no_log_row_or_answer(
 
 def test_the_waits_follow_the_schedule_and_the_last_repeats(configure: Any) -> None:
     configure(RETRY_SCHEDULE=[10, timedelta(minutes=1)])
-    for attempts, wait in [(1, 10), (2, 60), (3, 60), (50, 60)]:
+    for attempts, wait in [(0, 10), (1, 10), (2, 60), (3, 60), (50, 60)]:
         waits = {retry_wait(conf.RETRY_SCHEDULE, attempts) for _ in range(200)}
         assert wait * 0.8 <= min(waits) < wait < max(waits) <= wait * 1.2
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import zlib
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
@@ -107,18 +108,65 @@ class Client:
 
 
 def _read_body(response: requests.Response) -> bytes:
-    body = bytearray()
+    body, error = bytearray(), None
     try:
         # To the end, or the connection could not be used again.
         while len(body) < MAX_ANSWER and (
             chunk := response.raw.read(MAX_ANSWER - len(body), decode_content=False)
         ):
             body += chunk
-    except Exception as exc:
-        if 200 <= response.status_code < 300:
-            # Only a whole answer confirms; otherwise the status decides.
-            raise HTTPException("the answer could not be read to its end") from exc
-    return bytes(body)
+    except Exception as exc:  # noqa: BLE001 - the status may decide without the rest
+        error = exc
+    text, is_whole = _decoded(bytes(body), response.headers.get("Content-Encoding", ""))
+    if 200 <= response.status_code < 300 and (error or not is_whole):
+        # Only a whole answer confirms.
+        raise HTTPException("the answer could not be read to its end") from error
+    return text
+
+
+def _decoded(body: bytes, encoding: str) -> tuple[bytes, bool]:
+    """Return the answer's text, at most 64 KiB of it, and whether the body is whole.
+
+    "identity" is asked for, but some gateways compress all the same. A body without the
+    encoding that its header names is read as it is.
+    """
+    names = {name.strip().lower() for name in encoding.split(",")} - {"", "identity"}
+    found = None
+    if body and names and names <= {"gzip", "x-gzip"} and "," not in encoding:
+        found = _inflated(body, zlib.MAX_WBITS | 16)
+    elif body and names == {"deflate"} and "," not in encoding:
+        found = _inflated(body, zlib.MAX_WBITS)
+        if found is None:  # some servers leave out zlib's header
+            raw = _inflated(body, -zlib.MAX_WBITS)
+            found = raw if raw and raw[1] else None
+    if found is not None:
+        return found
+    if names and not _is_text(body):
+        return f"[{len(body)} bytes of unreadable {encoding[:40]!r}]".encode(), True
+    return body, True
+
+
+def _inflated(body: bytes, window: int) -> tuple[bytes, bool] | None:
+    """Decompress at most 64 KiB; None if the body is not in this format."""
+    text = b""
+    while True:
+        stream = zlib.decompressobj(window)
+        try:
+            text += stream.decompress(body, MAX_ANSWER - len(text))
+        except zlib.error:
+            # What follows a whole gzip stream and is not another one is ignored.
+            return (text, True) if text else None
+        if len(text) >= MAX_ANSWER or not stream.eof:
+            return text, len(text) >= MAX_ANSWER
+        if not (body := stream.unused_data) or window < zlib.MAX_WBITS | 16:
+            return text, True
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        return not _CONTROL.search(body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return False
 
 
 class _Session(requests.Session):

@@ -130,7 +130,7 @@ class Breaker:
             self._row.update(**changes)
             circuit = self._row.get()
 
-        if circuit.refusals >= MAX_REFUSALS and not was_confirmed:
+        if circuit.refusals >= MAX_REFUSALS:
             return self._pause(Circuit.Reason.REFUSALS, last)
         if circuit.failures >= MAX_FAILURES:
             return self._pause(Circuit.Reason.UNAVAILABLE, last, self._probe_wait)
@@ -157,7 +157,7 @@ class Breaker:
         }
         self._make_row()
         flowing = self._row.filter(paused_until=None)
-        began = flowing.update(**state, probes=0, changed_at=DbNow())
+        began = flowing.update(**state, changed_at=DbNow())
         if began and reason == Circuit.Reason.UNAVAILABLE:
             self._bring_forward(until)
         if began or self._prolong(state):

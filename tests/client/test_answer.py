@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 
@@ -149,10 +148,6 @@ class TestAnswer:
 
     def test_an_interim_answer_is_passed_over(self):
         assert post_to(b"HTTP/1.1 100 Continue\r\n\r\n" + answer()) == DELIVERED
-
-    def test_a_compressed_answer_is_not_unpacked_and_so_does_not_confirm(self):
-        packed = answer(gzip.compress(CONFIRMS), headers="Content-Encoding: gzip\r\n")
-        assert post_to(packed).outcome is Outcome.UNCONFIRMED
 
     def test_of_a_long_answer_64_kib_are_read(self):
         for status in (200, 400):
