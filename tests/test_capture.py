@@ -267,6 +267,17 @@ def test_a_login_without_a_click_asks_and_says_nothing(
     assert not caplog.records
 
 
+def test_a_login_reads_no_click_that_has_its_row(rf: RequestFactory) -> None:
+    request = rf.get(tagged(**dict.fromkeys(IDS, "x" * 1024)))
+    request.session = SessionStore()
+    attribution.land(request)
+    user = User.objects.create(username="ada")
+    with CaptureQueriesContext(connection) as queries:
+        attribution.attach_user(request, user)
+    assert ours(queries) == ["UPDATE"]
+    assert Attribution.objects.get().user == user
+
+
 def test_login_leaves_a_click_with_its_first_user(client: Client) -> None:
     client.get(TAGGED)
     first, second = (User.objects.create(username=name) for name in ("ada", "bob"))

@@ -195,6 +195,31 @@ def test_a_click_pruned_while_the_order_is_open_does_not_cost_the_order(
     assert Conversion.objects.get().state == State.DELIVERED
 
 
+@pytest.mark.server
+def test_a_click_that_comes_late_waits_for_whoever_holds_its_order(
+    rf: RequestFactory,
+) -> None:
+    row = outbox.record(make_purchase())
+    request = rf.get("/")
+    request.user = User.objects.create(username="ada")
+    make_click(user=request.user)
+
+    def bind() -> None:
+        try:
+            assert bind_order(request, row.order_id)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Conversion.objects.select_for_update().get()
+            bound = pool.submit(bind)
+            time.sleep(0.5)
+            assert not bound.done()
+        bound.result(20)
+    assert Conversion.objects.get().state == State.PENDING
+
+
 @pytest.mark.postgres
 def test_an_order_that_waits_for_its_commit_is_not_sent(sandbox: Sandbox) -> None:
     click = make_click()

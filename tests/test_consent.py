@@ -118,6 +118,14 @@ def test_not_asked_yet_is_the_session_alone(
     assert not Attribution.objects.exists()
 
 
+def test_an_answer_that_is_neither_yes_nor_no_is_logged_by_its_type(
+    banner: Banner, request_: HttpRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    banner.answer = "yes"
+    land(request_)
+    assert "consent_not_known answer_type=str" in caplog.text
+
+
 def test_a_late_yes_sends_the_order_that_waited(
     banner: Banner, request_: HttpRequest, sandbox: Sandbox
 ) -> None:

@@ -12,9 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from connectly_tracking import outbox, wakeup
+from connectly_tracking.attribution import bind_order
 from connectly_tracking.models import Conversion, State
 
 from .conftest import broker_at, make_click, make_purchase
@@ -22,6 +24,7 @@ from .conftest import broker_at, make_click, make_purchase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from django.test import RequestFactory
     from redis import Redis
 
 #: Seconds. More than a crowded machine adds to a quarter of one, and less than any of
@@ -198,6 +201,25 @@ def test_an_order_that_rolls_back_nudges_nobody(
         outbox.record(make_purchase(), attribution=click)
         raise ZeroDivisionError
     assert not messages(celery_broker)
+
+
+@pytest.mark.parametrize(("hold", "nudges"), [(0, 1), (60, 0)])
+def test_an_order_that_gets_its_click_late_nudges_unless_it_is_held(
+    transactional_db: None,
+    celery_broker: Redis,
+    rf: RequestFactory,
+    configure: Any,
+    hold: int,
+    nudges: int,
+) -> None:
+    configure(HOLD=hold)
+    outbox.record(make_purchase())
+    request = rf.get("/")
+    request.user = User.objects.create(username="ada")
+    make_click(user=request.user)
+    bind_order(request, "ORD-7821")
+    assert Conversion.objects.get().state == State.PENDING
+    assert len(messages(celery_broker)) == nudges
 
 
 def test_an_order_that_is_skipped_nudges_nobody(
