@@ -54,12 +54,16 @@ def test_a_withdrawal_stops_what_waits_and_notes_what_is_being_sent(
     assert sent_and_cancelled.cancelled_at == cancelled.cancelled_at
 
 
-def test_a_replay_begins_anew(click: Attribution) -> None:
+@pytest.mark.parametrize(
+    ("reason", "detail"), [(Reason.REFUSED, "words"), (Reason.INTERNAL, "")]
+)
+def test_a_replay_begins_anew(click: Attribution, reason: Reason, detail: str) -> None:
+    """The notes about an order stay; how its delivery ended does not."""
     row = outbox.record(make_purchase(), attribution=click)
     past = timezone.now() - timedelta(hours=1)
     Conversion.objects.update(
         state=State.REJECTED,
-        reason=Reason.REFUSED,
+        reason=reason,
         detail="words",
         due_at=None,
         cancelled_at=past,
@@ -70,7 +74,7 @@ def test_a_replay_begins_anew(click: Attribution) -> None:
     )
     assert Conversion.objects.all().mark_replayed() == 1
     row.refresh_from_db()
-    assert (row.state, row.reason, row.detail) == (State.PENDING, "", "")
+    assert (row.state, row.reason, row.detail) == (State.PENDING, "", detail)
     assert (row.attempts, row.unconfirmed, row.crashes) == (3, 0, 0)
     assert row.cancelled_at is None
     assert row.replayed_at is not None

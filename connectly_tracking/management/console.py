@@ -39,7 +39,9 @@ def parse_time(text: str) -> datetime:
     """
     try:
         time = datetime.fromisoformat(text)
-        return time if timezone.is_aware(time) else timezone.make_aware(time)
+        if timezone.is_aware(time):
+            return time
+        return timezone.make_aware(time, timezone.get_default_timezone())
     except (ValueError, OverflowError):
         zone = timezone.get_default_timezone_name()
         raise ArgumentTypeError(
