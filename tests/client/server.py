@@ -53,7 +53,7 @@ class _Talk(socketserver.StreamRequestHandler):
         self.server.opened += 1
         if self.server.tls:
             self.secure(self.server.tls)
-        while head := b"".join(iter(self.rfile.readline, b"\r\n")):
+        while head := self.head():
             length = re.search(rb"(?i)content-length: (\d+)", head)
             self.server.asked.append(
                 head + self.rfile.read(int(length[1]) if length else 0)
@@ -66,6 +66,13 @@ class _Talk(socketserver.StreamRequestHandler):
                 self.wfile.write(answer)
             if not self.server.keep:
                 return
+
+    def head(self):
+        """A request's lines up to the empty one; nothing once the client has left."""
+        lines = []
+        while (line := self.rfile.readline()).strip():
+            lines.append(line)
+        return b"".join(lines) if line else b""
 
     def secure(self, context):
         self.request = context.wrap_socket(self.request, server_side=True)
