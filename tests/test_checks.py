@@ -192,13 +192,3 @@ def test_a_sqlite_that_begins_as_a_reader_is_a_warning(
 ) -> None:
     monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
     assert found() == ["W004"]
-
-
-class Elsewhere:
-    def db_for_write(self, model: type, **_: Any) -> str:
-        return "elsewhere"
-
-
-def test_a_router_that_puts_our_rows_elsewhere_is_a_warning(settings: Any) -> None:
-    settings.DATABASE_ROUTERS = [Elsewhere()]
-    assert found() == ["W005"]

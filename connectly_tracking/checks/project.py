@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.utils.module_loading import import_string
 
+from ..conf import conf
 from ..middleware import AttributionMiddleware
 from ..models import Attribution, Conversion
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.core.checks import CheckMessage
+    from django.db.models import Model
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
@@ -59,13 +65,42 @@ def check_databases(**_: Any) -> list[CheckMessage]:
     return list(_database_problems())
 
 
+def _order_models() -> list[type[Model]]:
+    """Return the models of the shop's orders, as far as they can be known.
+
+    Those that ORDER_ADAPTER's parameter is annotated with, or else those called Order,
+    or else all models of the app that has the adapter.
+    """
+    adapter, annotation = None, ""
+    with suppress(ImproperlyConfigured):  # check_settings reports it
+        adapter = conf.ORDER_ADAPTER
+    with suppress(TypeError, ValueError):  # a callable without a signature
+        parameters = signature(adapter).parameters.values() if adapter else ()
+        annotation = next((str(it.annotation) for it in parameters), "")
+    # As text: the class is often imported for type checkers alone.
+    names = set(re.findall(r"\w+", annotation))
+    models = apps.get_models()
+    found = [model for model in models if model.__name__ in names]
+    found = found or [model for model in models if model.__name__ == "Order"]
+    if found or adapter is None:
+        return found
+    config = apps.get_containing_app_config(getattr(adapter, "__module__", ""))
+    return list(config.get_models()) if config else []
+
+
 def _database_problems() -> Iterator[CheckMessage]:
     using = router.db_for_write(Conversion)
-    if using != "default":
+    models = _order_models()
+    databases = sorted({router.db_for_write(model) for model in models})
+    if databases and using not in databases:
+        names = ", ".join(sorted(model._meta.label for model in models))
         yield checks.Warning(
-            f"Conversions are written to the database {using!r}.",
-            hint="Route them to the database of the orders, or an order may be "
-            "committed without its conversion. Silence this check if they are there.",
+            f"Orders ({names}) are written to the database "
+            f"{' or '.join(map(repr, databases))}, but conversions to {using!r}.",
+            hint="In DATABASE_ROUTERS, route the app connectly_tracking to the "
+            "database of the orders. Otherwise one of the two may be committed without "
+            "the other: an order that is never reported, or a report of an order that "
+            "does not exist.",
             id="connectly_tracking.W005",
         )
     for alias in sorted({using, router.db_for_write(Attribution)} & set(connections)):

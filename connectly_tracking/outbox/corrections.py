@@ -13,6 +13,7 @@ from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, State
 from ..wakeup import wake
+from .databases import database_for
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -38,7 +39,7 @@ def cancel(
     text = id_text(order_id)
     if not text:
         raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
-    using = using or router.db_for_write(Conversion)
+    using = database_for(using)
     rows = Conversion.objects.using(using).of_order(text)
     if business is not None:
         rows = rows.filter(business=known_business(business))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, connections, transaction
 
 from ..attribution import ClickSource
 from ..attribution.clicks import store_click
@@ -13,6 +13,7 @@ from ..conf import conf
 from ..events import ViewContent
 from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
+from .databases import check_database, database_for
 from .draft import Draft, PaidOrder, draft_of
 from .view import record_view
 
@@ -78,7 +79,7 @@ def record_order(
     ``problem`` makes the order invalid, whatever the event says. A backfill does not
     wake the workers, and expires at once what is too old to be sent.
     """
-    using = using or router.db_for_write(Conversion)
+    using = database_for(using)
     if source.request is not None and awaits_consent(source.request):
         # By itself: the visitor's answer holds even if our INSERT is rolled back.
         with transaction.atomic(using=using):
@@ -88,7 +89,12 @@ def record_order(
     try:
         with transaction.atomic(using=using):
             _take_write_lock(using, source, is_backfill)
-            draft = draft_of(order.make(), source, problem)
+            event = order.make()
+            # A backfilled order is committed already; a faulty signal names none.
+            is_committing = problem is None and not is_backfill
+            placed = order.order if is_committing else None
+            check_database(placed, using, name=order.log_name)
+            draft = draft_of(event, source, problem)
             if is_backfill:
                 draft.row.expire_if_too_old()
             row, may_be_due = _write(draft, source, using)

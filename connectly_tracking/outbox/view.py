@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..api.body import body_json, payload_json
@@ -24,6 +24,7 @@ from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
 from ..models import Conversion, EventName, Reason, State, moment
+from .databases import database_for
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -47,7 +48,7 @@ def record_view(
         raise InvalidEvent("view", f"must be a ViewContent, not {described(view)}")
     if source.business is not None:
         known_business(source.business)
-    using = using or router.db_for_write(Conversion)
+    using = database_for(using)
     # Without a transaction of our own: on SQLite one that has read could not wait for
     # its turn to write.
     with savepoint(using):
