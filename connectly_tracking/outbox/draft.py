@@ -50,10 +50,14 @@ class PaidOrder:
 
 
 class Draft(NamedTuple):
-    """A row that is not written yet. ``click``: to be written with it, if not None."""
+    """A row that is not written yet. ``click``: to be written with it, if not None.
+
+    ``payload`` is None if the order is invalid.
+    """
 
     row: Conversion
     click: Attribution | None = None
+    payload: PurchasePayload | None = None
 
 
 def draft_of(event: object, source: ClickSource, problem: InvalidEvent | None) -> Draft:
@@ -109,7 +113,7 @@ def _valid(event: object, source: ClickSource) -> Draft:
         row.schedule()
     row.detail = " ".join(notes)
     has_no_row = click is not None and click._state.adding
-    return Draft(row, click if has_no_row else None)
+    return Draft(row, click if has_no_row else None, payload)
 
 
 def _invalid(event: object, source: ClickSource, problem: InvalidEvent) -> Conversion:

@@ -15,6 +15,7 @@ from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
 from .databases import check_database, database_for
 from .draft import Draft, PaidOrder, draft_of
+from .repeats import note_repeat, note_replaced
 from .view import record_view
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
         return _merge(draft, using)
     if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
         return _insert(draft, using), True
-    return _same(draft.row, using).first() or draft.row, False
+    rows = _same(draft.row, using)
+    if row := rows.first():
+        note_repeat(rows, row, draft)
+    return row or draft.row, False
 
 
 def _share_row(row: Conversion, using: str) -> bool:
@@ -164,7 +168,9 @@ def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
     # Locked, since a snapshot of MySQL does not show what was committed just now.
     row = same.locked(skip=False).get()
     if not (draft.row.body and row.is_replaceable):
+        note_repeat(same, row, draft)
         return row, False
+    note_replaced(row, draft)
     if draft.click is not None:
         store_click(draft.click)  # its INSERT may have been rolled back with the row's
     fields = {
