@@ -160,6 +160,8 @@ def test_what_is_too_old_is_never_pending(db: None, configure: Any) -> None:
     assert backfill(table_of(*lines)).known == 3
     configure(MAX_EVENT_AGE=None)
     assert backfill(table_of(clicked("A-4", event_time=old))).pending == 1
+    ancient = clicked("A-5", event_time=old - 5 * 365 * 86400)
+    assert backfill(table_of(ancient)).pending == 1
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def test_every_setting_has_an_id_of_its_own() -> None:
         ({"LEASE": 30, "DEADLINE": 20}, ["E030"]),
         ({"HOLD": 86400, "MAX_EVENT_AGE": 86400}, ["E032"]),
         ({"HOLD": 8 * 86400, "MAX_EVENT_AGE": None}, []),
+        ({"HOLD": 30 * 86400, "MAX_EVENT_AGE": None}, ["E032"]),
         ({"BUSINESS_ID": ""}, ["W001"]),
         ({"BUSINESS_ID": None, "API_KEY": None}, ["W001", "W001"]),
         ({"BUSINESSES": {"br": {"API_KEY": "k"}}}, ["W001"]),

@@ -100,7 +100,7 @@ class Conf(BusinessSettings):
 
     @property
     def MAX_EVENT_AGE(self) -> timedelta | None:
-        """The greatest age of an event that is sent; None: no limit."""
+        """The greatest age of an event that is sent; None: however old."""
         return self._optional_duration("MAX_EVENT_AGE", default=timedelta(days=7))
 
     @property

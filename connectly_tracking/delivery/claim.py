@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.utils import timezone
 
-from ..models import ConversionQuerySet, DeliveryAttempt, State, oldest_sent
+from ..models import (
+    ConversionQuerySet,
+    DeliveryAttempt,
+    State,
+    age_field,
+    oldest_sent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +49,7 @@ class Claimed(NamedTuple):
     unconfirmed: int
     crashes: int
     event_time: datetime | None
+    recorded_at: datetime
     replayed_at: datetime | None
     cancelled_at: datetime | None
     attempt_id: UUID
@@ -60,12 +67,15 @@ class Claimed(NamedTuple):
         crashes = self.crashes + self.was_left_behind
         return self._replace(attempts=self.attempts + 1, crashes=crashes)
 
-    def ends_as(self, oldest: datetime) -> State | None:
-        """The state to end it in, or None if it may be sent."""
+    def ends_as(self, oldest: datetime, age_field: str) -> State | None:
+        """The state to end it in, or None if it may be sent.
+
+        ``oldest`` is that of `oldest_sent`, for the time in ``age_field``.
+        """
         if self.cancelled_at is not None:
             return State.SKIPPED
         # The age of a replayed row counts from the replay.
-        times = [at for at in (self.event_time, self.replayed_at) if at is not None]
+        times = [at for at in (getattr(self, age_field), self.replayed_at) if at]
         if times and max(times) < oldest:
             return State.EXPIRED
         if self.was_left_behind and self.crashes >= MAX_CRASHES:
@@ -128,7 +138,8 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
     oldest = oldest_sent(run.settings)
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
-        old = due.filter(event_time__lt=oldest).exclude(replayed_at__gte=oldest)
+        old = due.filter(**{f"{age_field(run.settings)}__lt": oldest})
+        old = old.exclude(replayed_at__gte=oldest)
         keys = list(old.values_list("pk", flat=True)[: min(limit, MAX_EXPIRED_AT_ONCE)])
         if not keys:
             return None
@@ -141,8 +152,8 @@ def _new_batch(business: str) -> Batch:
 
 
 def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
-    oldest = oldest_sent(run.settings)
-    ended = {row.pk: state for row in found if (state := row.ends_as(oldest))}
+    limit = oldest_sent(run.settings), age_field(run.settings)
+    ended = {row.pk: state for row in found if (state := row.ends_as(*limit))}
     for state, mark in _ENDINGS.items():
         if keys := [pk for pk, its_state in ended.items() if its_state == state]:
             mark(run.conversions.filter(pk__in=keys))

@@ -6,6 +6,8 @@ from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttrib
 from .clock import (
     OVERDUE,
     DbNow,
+    age_field,
+    greatest_age,
     is_overdue,
     local_time,
     moment,
@@ -31,6 +33,8 @@ __all__ = [
     "OrderAttribution",
     "Reason",
     "State",
+    "age_field",
+    "greatest_age",
     "is_overdue",
     "key_of",
     "local_time",

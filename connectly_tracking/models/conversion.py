@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
-from .clock import DbNow, oldest_sent
+from .clock import DbNow, age_field, oldest_sent
 from .states import REPLACEABLE, EventName, Reason, State
 from .transitions import FINAL, ConversionQuerySet
 
@@ -137,8 +137,8 @@ class Conversion(models.Model):
 
     def expire_if_too_old(self) -> None:
         """Make a pending row that is not saved yet expired, if it is too old."""
-        is_pending = self.state == State.PENDING
-        if is_pending and self.event_time and self.event_time < oldest_sent():
+        at = getattr(self, age_field())
+        if self.state == State.PENDING and at and at < oldest_sent():
             self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
 
     @property
