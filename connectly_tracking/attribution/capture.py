@@ -17,6 +17,7 @@ from ..conf import DEFAULT_BUSINESS
 from ..models import Attribution
 from ..signals import attribution_captured
 from . import session
+from .bounds import landing_rows
 from .clicks import (
     best_click_of_user,
     errors_logged,
@@ -168,6 +169,11 @@ def _capture(
     if agreed is False:
         note_no_cookie(request)
         return
+    kept = session.read_click(request)
+    rows = kept.rows if kept else 0
+    may_store = bool(agreed) and not is_prefetched
+    is_bounded = may_store and not landing_rows.may_write(written=rows)
+    has_row = may_store and not is_bounded
     click = _new_click(request, landing, notes, page, user_id)
     entry = SessionClick(
         id=click.pk,
@@ -176,16 +182,19 @@ def _capture(
         landing=landing if landing.size <= MAX_IN_SESSION else None,
         digest=digest,
         reportable=click.reportable,
-        has_row=bool(agreed) and not is_prefetched,
+        has_row=has_row,
         awaits_consent=agreed is None,
+        page=click.page,
+        rows=rows + has_row,
     )
     if before is not None and stays(before, entry):
-        if not agreed or is_prefetched:
+        if not has_row:
             return
         # Only stored, for the shop to see: the other click is the one to credit.
-        session.write_click(request, replace(before, lesser_digest=digest))
+        noted = replace(before, lesser_digest=digest, rows=entry.rows)
+        session.write_click(request, noted)
         store_click(click)
-    elif not _keep(request, entry, click):
+    elif not _keep(request, entry, click, is_bounded=is_bounded):
         return
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
@@ -210,19 +219,23 @@ def _new_click(
     )
 
 
-def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool:
+def _keep(
+    request: HttpRequest, entry: SessionClick, click: Attribution, *, is_bounded: bool
+) -> bool:
     """Put the click into the session, and write its row if it may have one now.
 
-    Return whether it is kept.
+    Return whether it is kept. Past a bound no row is written, session or not.
     """
-    if entry.awaits_consent and entry.landing is None:
-        logger.warning("landing_not_kept reason=too_long_without_consent")
-        return False
-    is_written = session.write_click(request, entry)
-    if entry.awaits_consent:
+    if entry.awaits_consent or is_bounded:
+        obstacle = "without_consent" if entry.awaits_consent else "past_the_bound"
+        if entry.landing is None:
+            logger.warning("landing_not_kept reason=too_long_%s", obstacle)
+            return False
+        is_written = session.write_click(request, entry)
         if not is_written:
-            logger.warning("landing_not_kept reason=no_session_without_consent")
+            logger.warning("landing_not_kept reason=no_session_%s", obstacle)
         return is_written
+    is_written = session.write_click(request, entry)
     if is_written and entry.landing is not None and not entry.has_row:
         return True  # a prefetch: its row is written at the first use
     try:

@@ -38,7 +38,8 @@ class SessionClick:
     ``landing`` is None if the values are too long; then only the row has them.
     ``has_row``: the row is written. ``awaits_consent``: the visitor was not asked yet,
     so no row may be written. ``lesser_digest`` is that of a later, worse click, which
-    has a row but did not replace this one.
+    has a row but did not replace this one. ``page`` is that of a click without a row.
+    ``rows``: how many rows the landings of this session have written.
     """
 
     id: UUID
@@ -50,6 +51,8 @@ class SessionClick:
     has_row: bool
     awaits_consent: bool = False
     lesser_digest: str = ""
+    page: str = ""
+    rows: int = 0
 
 
 def digest_of(landing: Landing) -> str:
@@ -86,6 +89,10 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
         entry["pending"] = True
     if click.lesser_digest:
         entry["passed_over"] = click.lesser_digest
+    if click.page and not click.has_row:
+        entry["page"] = click.page
+    if click.rows:
+        entry["rows"] = click.rows
     with errors_logged("session_not_written", logging.WARNING):
         return _put(request, session, entry, is_carried=click.has_row and is_on())
     return False
@@ -127,6 +134,7 @@ def load_attribution(request: HttpRequest, click: SessionClick) -> Attribution |
         id=click.id,
         business=click.business,
         captured_at=moment(click.captured_at),
+        page=click.page,
         user_id=None if click.has_row else user_id_of(request),
     )
     attribution._state.adding = not click.has_row
@@ -163,7 +171,7 @@ def _parsed(entry: Any) -> SessionClick | None:
             "reportable": bool(reportable),
             "stored": bool(has_row),
         }:
-            values = entry.get("values")
+            values, rows = entry.get("values"), entry.get("rows")
         case _:
             return None
     try:
@@ -184,6 +192,8 @@ def _parsed(entry: Any) -> SessionClick | None:
         has_row=has_row,
         awaits_consent=entry.get("pending") is True,
         lesser_digest=str(entry.get("passed_over", "")),
+        page=str(entry.get("page", "")),
+        rows=rows if isinstance(rows, int) else 0,
     )
 
 
