@@ -26,7 +26,7 @@ from .clicks import (
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
-from .cookie import note_cookie, note_no_cookie
+from .cookie import note_cookie, note_landing, note_no_cookie
 from .held import is_in_window, stays
 from .session import MAX_IN_SESSION, SessionClick
 
@@ -48,6 +48,9 @@ logger = logging.getLogger(__name__)
 def land(request: HttpRequest) -> None:
     """Capture the landing of a page request whose URL has a tag. Never raises."""
     with errors_logged("landing_not_kept"):
+        query = request.META["QUERY_STRING"]
+        if landings.is_tagged(query, request.path_info):
+            note_landing(request)
         agent = request.META.get("HTTP_USER_AGENT", "")
         is_prefetched = is_prefetch(request)
         # An image or a frame in somebody's review is not a visit.
@@ -57,7 +60,7 @@ def land(request: HttpRequest) -> None:
             and not agent.startswith(PREVIEW_FETCHERS)
             and (is_prefetched or dest == "document")
         ):
-            reading = landings.read_url(request.META["QUERY_STRING"], request.path_info)
+            reading = landings.read_url(query, request.path_info)
             _capture(request, reading, request.path, is_prefetched)
 
 
