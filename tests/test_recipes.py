@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.db import SessionStore
 
 from connectly_tracking import attribution
@@ -235,6 +236,23 @@ def test_headless__the_token_stays_with_the_cart(
     api.session = SessionStore()
     params = dict(pair.split("=") for pair in TAGGED[2:].split("&"))
     recipe.place(order, recipe.landed(api, params))
+    delivered(sandbox, order)
+
+
+def test_async_views__bought_at_once(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("async_views")
+    product = Product.objects.get(sku="tee")
+    delivered(sandbox, async_to_sync(recipe.buy)(visit, product))
+
+
+def test_async_views__paid_later(
+    cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
+) -> None:
+    recipe = cook("async_views")
+    async_to_sync(recipe.leave_to_pay)(visit, order)
+    async_to_sync(recipe.paid)(order.number)
     delivered(sandbox, order)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from ..api import landing as landings
@@ -20,6 +21,7 @@ from . import session
 from .clicks import (
     best_click_of_user,
     errors_logged,
+    refuse_async,
     resolve_business,
     savepoint,
     store_click,
@@ -84,10 +86,20 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     ``params`` maps the five parameters to decoded values; other keys are ignored.
     Returns the visitor's click, or None.
     """
-    with errors_logged("landing_not_kept"):
-        reading = Reading(*landings.parse_params(params), lost="")
-        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
-    return recall(request)
+    with errors_logged("click_not_read"):
+        refuse_async("capture()", "await acapture(...)")
+        with errors_logged("landing_not_kept"):
+            reading = Reading(*landings.parse_params(params), lost="")
+            _capture(request, reading, page="", user_id=session.visitor_id_of(request))
+        return recall(request)
+    return None
+
+
+async def acapture(
+    request: HttpRequest, params: Mapping[str, object]
+) -> Attribution | None:
+    """As `capture`, for async code."""
+    return await sync_to_async(capture)(request, params)
 
 
 def is_prefetch(request: HttpRequest) -> bool:
@@ -100,11 +112,18 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 def recall(request: HttpRequest) -> Attribution | None:
     """Return the click in the visitor's session, if consent allows it. Never raises."""
-    with errors_logged("click_not_read"), savepoint():
-        click = apply_consent(request)
-        if click is not None and ask_consent(request) is not False:
-            return session.load_attribution(request, click)
+    with errors_logged("click_not_read"):
+        refuse_async("recall()", "await arecall(...)")
+        with savepoint():
+            click = apply_consent(request)
+            if click is not None and ask_consent(request) is not False:
+                return session.load_attribution(request, click)
     return None
+
+
+async def arecall(request: HttpRequest) -> Attribution | None:
+    """As `recall`, for async code."""
+    return await sync_to_async(recall)(request)
 
 
 def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
