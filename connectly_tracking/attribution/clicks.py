@@ -9,7 +9,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.exceptions import SynchronousOnlyOperation
+from django.contrib.auth import get_user_model
+from django.core.exceptions import SynchronousOnlyOperation, ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
 from django.utils.asyncio import async_unsafe
@@ -113,6 +114,17 @@ def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:
     return None
 
 
+def user_key(value: object) -> Any:
+    """Return a user's primary key in its own type; None if it cannot be one.
+
+    The user of a stateless JWT has what the token says, mostly a string.
+    """
+    try:
+        return get_user_model()._meta.pk.to_python(value)
+    except ValidationError:
+        return None
+
+
 def best_click_of_user(
     user_id: Any, ordered_at: datetime, business: str | None = None
 ) -> Attribution | None:
@@ -120,6 +132,7 @@ def best_click_of_user(
 
     Without one, return another, which shows why not. ``business`` limits the clicks.
     """
+    user_id = user_key(user_id)
     if user_id is None:
         return None  # an unsaved or deleted user: not a visitor without a user
     clicks, window = stored_clicks(), conf.ATTRIBUTION_WINDOW
