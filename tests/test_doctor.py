@@ -142,7 +142,7 @@ def test_a_site_whose_hosts_do_not_share_their_cookies_is_named(
     for finding in found:
         words = finding.remedy.partition("SESSION_COOKIE_DOMAIN to ")[2]
         assert words.partition(",")[0] in parted
-        assert_says(finding, "note", "known to one host only", "query string")
+        assert_says(finding, "note", "its own session", "query string")
 
 
 def test_a_check_that_is_silenced_is_not_repeated(db: None, settings: Any) -> None:

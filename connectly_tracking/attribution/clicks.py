@@ -49,7 +49,7 @@ def refuse_async(function: str, instead: str) -> None:
     Its message says what to write ``instead``.
     """
 
-    @async_unsafe(f"{function} cannot be called in async code. Write {instead}.")
+    @async_unsafe(f"You cannot call {function} from async code. Use {instead}.")
     def proceed() -> None:
         pass
 
