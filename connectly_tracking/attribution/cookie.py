@@ -71,7 +71,8 @@ def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     if value is None:
         return
     with errors_logged("cookie_not_set"):
-        patch_cache_control(response, private=True)
+        if "no-store" not in response.get("Cache-Control", ""):
+            patch_cache_control(response, private=True)
         name = _name()
         if name is None or value == request.COOKIES.get(name, ""):
             return
