@@ -31,6 +31,11 @@ from .doctor import assert_says, codes, run, run_json
 
 ROOT = Path(__file__).parent.parent
 KEY = "key-for-tests-only"
+CACHED = [
+    "django.middleware.cache.FetchFromCacheMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "connectly_tracking.middleware.AttributionMiddleware",
+]
 
 
 def test_a_shop_without_a_broker_hears_what_to_run_instead(db: None) -> None:
@@ -74,6 +79,7 @@ def test_each_state_of_our_settings(
     ("changes", "code", "level", "words"),
     [
         ({"MIDDLEWARE": []}, "connectly_tracking.W003", "warning", "after"),
+        ({"MIDDLEWARE": CACHED}, "connectly_tracking.W017", "warning", "no click is"),
         ({"CONNECTLY_TRACKING": 7}, "connectly_tracking.E000", "error", '"API_KEY": …'),
         (
             {"SESSION_EXPIRE_AT_BROWSER_CLOSE": True},
