@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import os
 import sys
 from argparse import SUPPRESS
 from operator import attrgetter
@@ -42,6 +43,10 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
         "recall",
         "bind_order",
         "make_token",
+        "acapture",
+        "arecall",
+        "abind_order",
+        "amake_token",
         "consent_changed",
         "forget",
     ),
@@ -178,6 +183,7 @@ def urls() -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     text = "".join(f"{line}\n" for line in dict.fromkeys(public_api()))
     if "--write" in sys.argv:
