@@ -121,14 +121,19 @@ def checked_text(field: str, value: object) -> str:
 def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
     """Return an order's time in whole Unix seconds, UTC.
 
-    ``now`` is aware; a naive ``value`` is read in ``zone``.
+    ``now`` is aware; a naive ``value`` is read in ``zone``. One in the hour that comes
+    twice or never has two readings: if its own is in the future, the other counts.
     """
     seconds, problem = 0.0, ""
+    latest = now.timestamp() + MAX_AHEAD
     if isinstance(value, datetime):
         try:
             is_aware = value.utcoffset() is not None
             aware = value if is_aware else value.replace(tzinfo=zone)
             seconds = (aware - _EPOCH).total_seconds()
+            if not is_aware and seconds > latest:
+                other = aware.replace(fold=1 - aware.fold)
+                seconds = min(seconds, (other - _EPOCH).total_seconds())
         except OverflowError:
             problem = "is out of range"
     elif not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -141,7 +146,7 @@ def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
         seconds = value
     if not problem and seconds <= 0:
         problem = "must be later than 1970-01-01"
-    if seconds > now.timestamp() + MAX_AHEAD:
+    if seconds > latest:
         problem = "must not be in the future; pass the time when the order was placed"
     if problem:
         raise InvalidEvent("event_time", problem)
