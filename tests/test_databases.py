@@ -176,8 +176,10 @@ def test_using_must_be_where_the_workers_look(
     assert Conversion.objects.get().state == State.SKIPPED
     record(ViewContent(content_ids=["mug"]), attribution=click, using=orders)
     assert Conversion.objects.count() == 2
+    backfill([make_purchase("2")], using=orders)
+    assert Conversion.objects.count() == 3
     ignored = "using_ignored using=orders conversions=default"
-    assert [line.startswith(ignored) for line in caplog.messages] == [True] * 3
+    assert [line.startswith(ignored) for line in caplog.messages] == [True] * 4
     configure(STRICT=True)
     with pytest.raises(ImproperlyConfigured, match="or leave out using"):
         record(make_purchase(), using=orders)

@@ -1,4 +1,4 @@
-"""In which database an order's row is written: that of the order, or they part."""
+"""The database of an order's row: it must be that of the order, to commit with it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def database_for(using: str | None) -> str:
     ours = router.db_for_write(Conversion)
     if using is None or using not in connections or _is_same(using, ours):
         return using or ours  # Django says that an alias does not exist
-    if conf.STRICT:
+    if conf.is_strict():
         raise ImproperlyConfigured(
             f"using={using!r} is not the database of the conversions, {ours!r}: the "
             f"workers would not find the row. {_REMEDY}, or leave out using."
@@ -57,7 +57,7 @@ def check_database(order: Any, using: str, *, name: Callable[[], str]) -> None:
     place = router.db_for_write(order.__class__, instance=order)
     if place == using:
         return
-    if conf.STRICT:
+    if conf.is_strict():
         raise ImproperlyConfigured(
             f"Order {name()} is in the database {place!r} and its conversion in "
             f"{using!r}, so that one may be committed without the other. {_REMEDY} "

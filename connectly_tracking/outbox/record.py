@@ -43,7 +43,8 @@ def record(
     binding of the order's id, in ``request`` and by ``user``, in this order. A click of
     the request that is newer than the binding comes before it. If ``request`` is of a
     logged-in person other than ``user``, its click is not the customer's.
-    ``business`` is an alias of the settings, ``using`` the order's database.
+    ``business`` is an alias of the settings, ``using`` one of the order's database,
+    which must be that of the conversions.
 
     Returns the order's row: a new one, or that of an earlier call, which only changes
     if it was skipped and can be sent now. It is unsaved if the order has no click and
