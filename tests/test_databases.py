@@ -276,6 +276,26 @@ def test_the_check_knows_the_wrong_layout_from_the_right_one(
         assert "connectly_tracking" in (found[0].hint or "")
 
 
+class Split:
+    """Sends some of our models away."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def db_for_write(self, model: Any, **_: Any) -> str | None:
+        return "orders" if model.__name__ in self.names else None
+
+
+@pytest.mark.parametrize(
+    "names", [["Attribution"], ["OrderAttribution", "Attribution"], ["DeliveryAttempt"]]
+)
+def test_our_tables_are_in_one_database(settings: Any, names: list[str]) -> None:
+    settings.DATABASE_ROUTERS = [Split(*names)]
+    (found,) = (it for it in run_checks() if it.id == "connectly_tracking.E033")
+    assert f"{names[0]} in 'orders'" in found.msg
+    assert "Conversion in 'default'" in found.msg
+
+
 @pytest.fixture
 def _other_name() -> Iterator[None]:
     Order.__name__ = "Bestellung"

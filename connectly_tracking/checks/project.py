@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from ..conf import conf
 from ..middleware import AttributionMiddleware
-from ..models import Attribution, Conversion
+from ..models import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +120,21 @@ def _database_problems() -> Iterator[CheckMessage]:
             "does not exist.",
             id="connectly_tracking.W005",
         )
-    for alias in sorted({using, router.db_for_write(Attribution)} & set(connections)):
+    ours = {
+        model.__name__: router.db_for_write(model)
+        for model in apps.get_models()
+        if model._meta.app_label == Conversion._meta.app_label
+    }
+    places = {*ours.values()}
+    if len(places) > 1:
+        yield checks.Error(
+            "The tables of connectly_tracking are in several databases: "
+            f"{', '.join(f'{name} in {alias!r}' for name, alias in ours.items())}.",
+            hint="In DATABASE_ROUTERS, route the whole app to one database, that of "
+            "the orders: its queries join these tables.",
+            id="connectly_tracking.E033",
+        )
+    for alias in sorted(places & set(connections)):
         connection = connections[alias]
         options = connection.settings_dict.get("OPTIONS", {})
         mode = options.get("transaction_mode") or "DEFERRED"
