@@ -11,6 +11,7 @@ from django.db.models import Count, Min
 
 from ..api.verdicts import Outcome
 from ..conf import conf
+from ..findings import Subject, found, one_line
 from ..models import (
     OVERDUE,
     Circuit,
@@ -20,7 +21,6 @@ from ..models import (
     State,
     local_time,
 )
-from .findings import Subject, found, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from .findings import Finding
+    from ..findings import Finding
 
 NEWEST: Final = 100  # rows in which the last answer is looked for
 

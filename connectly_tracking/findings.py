@@ -1,19 +1,27 @@
-"""Every code of the doctor's own, with its level and what to do.
+"""What can be found wrong, with its level and what to do about it.
 
-The table in docs/doctor.md is the same; a test compares them.
+The doctor, the delivery page, ``watch`` and monitors use the same codes. The table in
+docs/doctor.md is the same; a test compares them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from django.utils.text import format_lazy
 
-from ..remedies import FOR_ANSWER, FOR_NO_WORKER, FOR_PAUSE
+from .remedies import FOR_ANSWER, FOR_NO_WORKER, FOR_PAUSE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django_stubs_ext import StrOrPromise
+
+    from .api.secret import Secret
+
+MAX_WORDS: Final = 300  # characters of a message that is not ours
 
 
 class Level(StrEnum):
@@ -23,6 +31,20 @@ class Level(StrEnum):
     NOTE = "note"
     WARNING = "warning"
     ERROR = "error"
+
+
+class Subject(StrEnum):
+    """What a finding is about, in the order of the report."""
+
+    SETTINGS = "settings"
+    PROJECT = "project"
+    SESSIONS = "sessions"
+    DATABASE = "database"
+    CELERY = "celery"
+    BROKER = "broker"
+    WORKERS = "workers"
+    DELIVERY = "delivery"
+    API = "api"
 
 
 _OK: Final = (
@@ -178,3 +200,39 @@ CATALOGUE: Final[dict[str, tuple[Level, StrOrPromise]]] = {
     **{code: (Level.WARNING, remedy) for code, remedy in _WARNINGS.items()},
     **{code: (Level.ERROR, remedy) for code, remedy in _ERRORS.items()},
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``code`` does not change between versions. ``remedy`` is empty if all is well."""
+
+    subject: Subject
+    code: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+    def masked(self, secrets: Iterable[Secret]) -> Finding:
+        """Replace the secrets by ``***``."""
+        text, remedy = self.text, self.remedy
+        for secret in secrets:
+            text, remedy = secret.mask(text), secret.mask(remedy)
+        return replace(self, text=text, remedy=remedy)
+
+
+def found(subject: Subject, code: str, text: str, **details: object) -> Finding:
+    """Make a finding of the catalogue; ``details`` complete its remedy."""
+    level, remedy = CATALOGUE[code]
+    return Finding(
+        subject=subject,
+        code=code,
+        level=level,
+        text=text,
+        remedy=str(remedy).format(**details) if details else str(remedy),
+    )
+
+
+def one_line(message: object) -> str:
+    """Make a message that is not ours fit on a line."""
+    text = " ".join(str(message).split())
+    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"
