@@ -317,7 +317,9 @@ def test_json_holds_every_finding(db: None) -> None:
     _status, report = run_json()
     assert {*report} == {"level", "findings"}
     for finding in report["findings"]:
-        assert {*finding} == {"subject", "code", "level", "text", "remedy"}
+        assert {*finding} == {
+            *("subject", "code", "level", "text", "remedy", "business")
+        }
         assert (finding["level"] == "ok") == (finding["remedy"] == "")
 
 
