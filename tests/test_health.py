@@ -7,12 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery import current_app
 from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from connectly_tracking import alerts, outbox, reports, views
+from connectly_tracking import alerts, outbox, reports, tasks, views
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import (
     Alert,
@@ -299,5 +298,6 @@ def test_the_command_prints_what_it_tells(capsys: pytest.CaptureFixture[str]) ->
 
 def test_beat_calls_the_task_by_its_name() -> None:
     paused()
-    current_app.tasks["connectly_tracking.watch"].apply().get()
+    assert tasks.watch_now.name == "connectly_tracking.watch"
+    tasks.watch_now.apply().get()
     assert Alert.objects.exclude(told_at=None).count() == 1

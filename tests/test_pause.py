@@ -123,13 +123,15 @@ def test_it_is_paused_and_resumed_in_the_admin(
         page = admin_client.get(reverse(name)).content.decode()
         assert "Sending is paused for default: a person paused it." in page
     assert "waits until a person resumes it" in page
-    page = admin_client.post(BY_HAND, {"resume": "default"}, follow=True)
-    assert "Resumed default." in page.content.decode()
+    page = admin_client.post(
+        BY_HAND, {"resume": "default"}, follow=True
+    ).content.decode()
+    assert "Resumed default." in page
     assert Pause.objects.get().ended_by == "admin"
     messages = LogEntry.objects.values_list("change_message", flat=True)
     assert set(messages) == {"Paused default.", "Resumed default."}
-    page = admin_client.get(reverse("admin:index"))
-    assert "Sending is paused" not in page.content.decode()
+    page = admin_client.get(reverse("admin:index")).content.decode()
+    assert "Sending is paused" not in page
 
 
 @pytest.mark.parametrize(("codename", "status"), [("", 403), ("pause_business", 200)])
