@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from ..api import landing as landings
@@ -20,13 +21,14 @@ from . import session
 from .clicks import (
     best_click_of_user,
     errors_logged,
+    refuse_async,
     resolve_business,
     savepoint,
     store_click,
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
-from .cookie import note_cookie, note_no_cookie
+from .cookie import note_cookie, note_landing, note_no_cookie
 from .held import is_in_window, stays
 from .session import MAX_IN_SESSION, SessionClick
 
@@ -48,6 +50,9 @@ logger = logging.getLogger(__name__)
 def land(request: HttpRequest) -> None:
     """Capture the landing of a page request whose URL has a tag. Never raises."""
     with errors_logged("landing_not_kept"):
+        query = request.META["QUERY_STRING"]
+        if landings.is_tagged(query, request.path_info):
+            note_landing(request)
         agent = request.META.get("HTTP_USER_AGENT", "")
         is_prefetched = is_prefetch(request)
         # An image or a frame in somebody's review is not a visit.
@@ -57,7 +62,7 @@ def land(request: HttpRequest) -> None:
             and not agent.startswith(PREVIEW_FETCHERS)
             and (is_prefetched or dest == "document")
         ):
-            reading = landings.read_url(request.META["QUERY_STRING"], request.path_info)
+            reading = landings.read_url(query, request.path_info)
             _capture(request, reading, request.path, is_prefetched)
 
 
@@ -81,10 +86,20 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     ``params`` maps the five parameters to decoded values; other keys are ignored.
     Returns the visitor's click, or None.
     """
-    with errors_logged("landing_not_kept"):
-        reading = Reading(*landings.parse_params(params), lost="")
-        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
-    return recall(request)
+    with errors_logged("click_not_read"):
+        refuse_async("capture()", "await acapture(...)")
+        with errors_logged("landing_not_kept"):
+            reading = Reading(*landings.parse_params(params), lost="")
+            _capture(request, reading, page="", user_id=session.visitor_id_of(request))
+        return recall(request)
+    return None
+
+
+async def acapture(
+    request: HttpRequest, params: Mapping[str, object]
+) -> Attribution | None:
+    """As `capture`, for async code."""
+    return await sync_to_async(capture)(request, params)
 
 
 def is_prefetch(request: HttpRequest) -> bool:
@@ -97,11 +112,18 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 def recall(request: HttpRequest) -> Attribution | None:
     """Return the click in the visitor's session, if consent allows it. Never raises."""
-    with errors_logged("click_not_read"), savepoint():
-        click = apply_consent(request)
-        if click is not None and ask_consent(request) is not False:
-            return session.load_attribution(request, click)
+    with errors_logged("click_not_read"):
+        refuse_async("recall()", "await arecall(...)")
+        with savepoint():
+            click = apply_consent(request)
+            if click is not None and ask_consent(request) is not False:
+                return session.load_attribution(request, click)
     return None
+
+
+async def arecall(request: HttpRequest) -> Attribution | None:
+    """As `recall`, for async code."""
+    return await sync_to_async(recall)(request)
 
 
 def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:

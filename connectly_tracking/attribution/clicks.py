@@ -9,8 +9,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import SynchronousOnlyOperation, ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
+from django.utils.asyncio import async_unsafe
 
 from ..api.body import fitted_body
 from ..api.landing import META_CTWA
@@ -33,11 +36,31 @@ GRACE: Final = timedelta(minutes=5)
 logger = logging.getLogger(__name__)
 
 
+def refuse_async(function: str, instead: str) -> None:
+    """Raise SynchronousOnlyOperation in async code, where Django allows no query.
+
+    Its message says what to write ``instead``.
+    """
+
+    @async_unsafe(f"{function} cannot be called in async code. Write {instead}.")
+    def proceed() -> None:
+        pass
+
+    proceed()
+
+
 @contextmanager
 def errors_logged(event: str, level: int = logging.ERROR) -> Iterator[None]:
-    """Log any error under this name instead of raising it: the page must go on."""
+    """Log any error under this name instead of raising it: the page must go on.
+
+    Under STRICT a call in async code is raised, as it never works.
+    """
     try:
         yield
+    except SynchronousOnlyOperation as exc:
+        if conf.is_strict():
+            raise
+        logger.log(level, "%s error=%s: %s", event, type(exc).__name__, exc)
     except Exception as exc:  # noqa: BLE001 - any error at all
         # The error's name alone: a database quotes values in its messages.
         logger.log(level, "%s error=%s", event, type(exc).__name__)
@@ -91,6 +114,17 @@ def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:
     return None
 
 
+def user_key(value: object) -> Any:
+    """Return a user's primary key in its own type; None if it cannot be one.
+
+    The user of a stateless JWT has what the token says, mostly a string.
+    """
+    try:
+        return get_user_model()._meta.pk.to_python(value)
+    except ValidationError:
+        return None
+
+
 def best_click_of_user(
     user_id: Any, ordered_at: datetime, business: str | None = None
 ) -> Attribution | None:
@@ -98,6 +132,7 @@ def best_click_of_user(
 
     Without one, return another, which shows why not. ``business`` limits the clicks.
     """
+    user_id = user_key(user_id)
     if user_id is None:
         return None  # an unsaved or deleted user: not a visitor without a user
     clicks, window = stored_clicks(), conf.ATTRIBUTION_WINDOW
