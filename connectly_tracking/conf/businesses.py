@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..api.host import is_link_local, is_plain_host
 from ..api.secret import Secret
 from .reader import SettingsReader, improper
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_BUSINESS: Final = "default"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_URL_SIGNS: Final = re.compile(r"[!-~]+")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -136,21 +138,24 @@ def valid_api_key(name: str, value: object) -> Secret:
 
 
 def valid_base_url(name: str, value: object) -> str:
-    if not isinstance(value, str) or value != value.strip():
-        raise improper(name, "must be a URL, without white space around it")
+    if not isinstance(value, str) or not _URL_SIGNS.fullmatch(value):
+        problem = "must be a URL of printable ASCII characters, without spaces"
+        raise improper(name, problem)
     try:
         url = urlsplit(value)
-        host, _port = url.hostname or "", url.port
+        host, port = url.hostname or "", url.port
     except ValueError:
         raise improper(name, "must be a valid URL") from None
     if url.scheme not in {"https", "http"} or not host:
         raise improper(name, "must begin with https:// and contain a host name")
     if url.scheme == "http" and host not in LOOPBACK:
         raise improper(name, "must use https; http would expose the API key")
-    if url.username is not None or url.query or url.fragment:
+    if url.username is not None or "?" in value or "#" in value:
         raise improper(name, "must not contain a user, a query or a fragment")
-    if host.startswith(("169.254.", "fe80:")):
+    if is_link_local(host):
         raise improper(name, "must not be a link-local address")
+    if not is_plain_host(host) or port == 0:
+        raise improper(name, "must contain a valid host name, address and port")
     return value.rstrip("/")
 
 
