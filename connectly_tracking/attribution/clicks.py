@@ -53,12 +53,12 @@ def resolve_business(request: HttpRequest | None, order: Any = None) -> str:
 
 def known_business(alias: object) -> str:
     """Return the alias if the settings have it. Raises InvalidEvent."""
-    businesses = conf.BUSINESSES
+    names = [*conf.BUSINESSES]  # not their keys, which a debug page would show
     with reading("business"):
-        if isinstance(alias, str) and alias in businesses:
+        if isinstance(alias, str) and alias in names:
             return str(alias)
-    names = ", ".join(businesses)
-    raise InvalidEvent("business", f"must be one of those in the settings: {names}")
+    known = ", ".join(names)
+    raise InvalidEvent("business", f"must be one of those in the settings: {known}")
 
 
 def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:

@@ -32,6 +32,7 @@ class SettingsReader:
             return self._raw
         raw = getattr(settings, "CONNECTLY_TRACKING", {})
         if not isinstance(raw, dict):
+            del raw  # a debug page shows the variables, and it may be the key
             raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")
         return raw
 
