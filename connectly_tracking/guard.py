@@ -121,10 +121,10 @@ def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None
 def refuse_async(function: str, instead: str) -> None:
     """Raise SynchronousOnlyOperation in async code, where Django allows no query.
 
-    Its message says what to write ``instead``.
+    Its message says what to use ``instead``.
     """
 
-    @async_unsafe(f"{function} cannot be called in async code. Write {instead}.")
+    @async_unsafe(f"You cannot call {function} from async code. Use {instead}.")
     def proceed() -> None:
         pass
 

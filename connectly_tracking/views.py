@@ -1,4 +1,4 @@
-"""The capture endpoint, and a mixin for the shop's product views."""
+"""The capture endpoint, a mixin for product views, and a page for monitors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.core.exceptions import SuspiciousOperation
-from django.http import HttpResponse, UnreadablePostError
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.http import HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
-from . import attribution
+from . import attribution, reports
 from .guard import guarded
 from .signals import content_viewed
 
@@ -53,6 +54,14 @@ class ContentViewedMixin(_Base):
                 return ViewContent(content_ids=[self.object.sku])
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if any(iscoroutinefunction(vars(base).get("get")) for base in cls.__mro__):
+            raise ImproperlyConfigured(
+                f"{cls.__name__} is an async view, in which ContentViewedMixin does "
+                "not work. Use await content_viewed.asend(...) instead."
+            )
+
     def get_view_content(self) -> ViewContent:
         """Return what the page shows. Called after the page is made.
 
@@ -74,6 +83,17 @@ class ContentViewedMixin(_Base):
         if view is not None:
             content_viewed.send(type(self), request=request, view=view)
         return response
+
+
+def monitor(request: HttpRequest) -> JsonResponse:
+    """``reports.health()`` as JSON; the status is 503 if something is wrong.
+
+    It is in no URLconf of ours: mount it behind a check of your own.
+    """
+    report = reports.health()
+    response = JsonResponse(report, status=200 if report["ok"] else 503)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @csrf_exempt  # a cached page has no token; the origin is checked instead

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TASK: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
+WATCH: Final = "connectly_tracking.watch"
 MAX_DELAY: Final = 0.3  # seconds that an order waits for its message
 SILENCE: Final = 30.0  # seconds without publishing, after an error
 PUBLISH_TIMEOUT: Final = 0.25  # seconds, for a step of talking to one broker

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import os
 import sys
 from argparse import SUPPRESS
 from operator import attrgetter
@@ -182,6 +183,7 @@ def urls() -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     text = "".join(f"{line}\n" for line in dict.fromkeys(public_api()))
     if "--write" in sys.argv:

@@ -10,11 +10,12 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import connections, transaction
 from django.http import HttpResponse, JsonResponse
 from django.test import AsyncClient
 from django.urls import path
+from django.views.generic import View
 
 from connectly_tracking import attribution, outbox, reports
 from connectly_tracking.events import ViewContent
@@ -27,6 +28,7 @@ from connectly_tracking.models import (
     State,
 )
 from connectly_tracking.signals import content_viewed, order_cancelled, order_completed
+from connectly_tracking.views import ContentViewedMixin
 from example_project.shop.models import Order
 
 from .conftest import TAGGED, make_purchase
@@ -284,6 +286,17 @@ def test_what_raises_a_database_error_raises_this_one_too(
 
     with pytest.raises(SynchronousOnlyOperation):
         asyncio.run(view())
+
+
+class AsyncBase(View):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("page")
+
+
+@pytest.mark.parametrize("own", [{"get": AsyncBase.get}, {}], ids=["own", "inherited"])
+def test_the_mixin_says_that_it_is_not_for_an_async_view(own: dict[str, Any]) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"await content_viewed\.asend"):
+        type("Product", (ContentViewedMixin, View if own else AsyncBase), own)
 
 
 def test_who_allows_queries_in_async_code_is_not_refused(

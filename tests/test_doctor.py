@@ -15,7 +15,6 @@ from celery import Celery, _state
 from django.core.management import CommandError, call_command
 
 from connectly_tracking.doctor import Level, examine
-from connectly_tracking.doctor.catalogue import CATALOGUE
 from connectly_tracking.doctor.celery import examine_schedule
 from connectly_tracking.doctor.findings import (
     Finding,
@@ -25,12 +24,18 @@ from connectly_tracking.doctor.findings import (
 )
 from connectly_tracking.doctor.report import as_lines, exit_status
 from connectly_tracking.doctor.settings import examine_sessions
+from connectly_tracking.findings import CATALOGUE
 
 from .conftest import broker_at
 from .doctor import assert_says, codes, run, run_json
 
 ROOT = Path(__file__).parent.parent
 KEY = "key-for-tests-only"
+CACHED = [
+    "django.middleware.cache.FetchFromCacheMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "connectly_tracking.middleware.AttributionMiddleware",
+]
 
 
 def test_a_shop_without_a_broker_hears_what_to_run_instead(db: None) -> None:
@@ -74,6 +79,7 @@ def test_each_state_of_our_settings(
     ("changes", "code", "level", "words"),
     [
         ({"MIDDLEWARE": []}, "connectly_tracking.W003", "warning", "after"),
+        ({"MIDDLEWARE": CACHED}, "connectly_tracking.W017", "warning", "no click is"),
         ({"CONNECTLY_TRACKING": 7}, "connectly_tracking.E000", "error", '"API_KEY": …'),
         (
             {"SESSION_EXPIRE_AT_BROWSER_CLOSE": True},
@@ -142,7 +148,7 @@ def test_a_site_whose_hosts_do_not_share_their_cookies_is_named(
     for finding in found:
         words = finding.remedy.partition("SESSION_COOKIE_DOMAIN to ")[2]
         assert words.partition(",")[0] in parted
-        assert_says(finding, "note", "known to one host only", "query string")
+        assert_says(finding, "note", "its own session", "query string")
 
 
 def test_a_check_that_is_silenced_is_not_repeated(db: None, settings: Any) -> None:
@@ -311,7 +317,9 @@ def test_json_holds_every_finding(db: None) -> None:
     _status, report = run_json()
     assert {*report} == {"level", "findings"}
     for finding in report["findings"]:
-        assert {*finding} == {"subject", "code", "level", "text", "remedy"}
+        assert {*finding} == {
+            *("subject", "code", "level", "text", "remedy", "business")
+        }
         assert (finding["level"] == "ok") == (finding["remedy"] == "")
 
 

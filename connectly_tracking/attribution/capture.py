@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from asgiref.sync import sync_to_async
 from django.utils import timezone
@@ -16,7 +16,7 @@ from ..api import landing as landings
 from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS
 from ..guard import guarded, refuse_async, tolerated
-from ..models import MAX_PAGE, Attribution
+from ..models import Attribution
 from ..signals import attribution_captured
 from . import session
 from .clicks import (
@@ -28,6 +28,7 @@ from .clicks import (
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie
 from .held import holds_click, is_in_window, stays
+from .page import kept_page
 from .session import MAX_IN_SESSION, SessionClick
 
 if TYPE_CHECKING:
@@ -242,8 +243,7 @@ def _new_click(
         business=business,
         user_id=user_id or session.user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in notes),
-        # Any column can hold it, and nothing depends on it.
-        page=quote(page)[:MAX_PAGE],
+        page=kept_page(page),
         captured_at=timezone.now(),
     )
 

@@ -18,7 +18,14 @@ from ..api.values import reading
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
 from ..guard import savepoint
-from ..models import Attribution, AttributionQuerySet, Conversion, Reason, State
+from ..models import (
+    Attribution,
+    AttributionQuerySet,
+    Conversion,
+    Reason,
+    State,
+    repeated_time,
+)
 from ..wakeup import wake
 
 if TYPE_CHECKING:
@@ -67,7 +74,7 @@ def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:
         return Reason.OTHER_SOURCE
     if not click.reportable:
         return Reason.INCOMPLETE_CLICK
-    if click.captured_at > ordered_at + GRACE:
+    if click.captured_at > _latest_click(ordered_at):
         return Reason.CLICK_AFTER_ORDER
     window = conf.ATTRIBUTION_WINDOW
     if window is not None and ordered_at - click.captured_at > window:
@@ -86,6 +93,15 @@ def user_key(value: object) -> Any:
         return None
 
 
+def _latest_click(ordered_at: datetime) -> datetime:
+    """Return how late a click of an order placed then may be.
+
+    Without time zones nobody knows which of two equal hours is meant. The later one
+    keeps the click.
+    """
+    return ordered_at + GRACE + repeated_time(ordered_at)
+
+
 def best_click_of_user(
     user_id: Any, ordered_at: datetime, business: str | None = None
 ) -> Attribution | None:
@@ -101,7 +117,7 @@ def best_click_of_user(
         clicks = clicks.filter(business=business)
     too_early = Q(captured_at__lt=ordered_at - window) if window else Q(pk=None)
     rank = Case(
-        When(captured_at__gt=ordered_at + GRACE, then=3),
+        When(captured_at__gt=_latest_click(ordered_at), then=3),
         When(too_early, then=2),
         When(reportable=False, then=1),
         default=0,

@@ -77,7 +77,8 @@ def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
 
 
 def _set_cookie(request: HttpRequest, response: HttpResponseBase, value: str) -> None:
-    patch_cache_control(response, private=True)
+    if "no-store" not in response.get("Cache-Control", ""):
+        patch_cache_control(response, private=True)
     name = _name()
     if name is None or value == request.COOKIES.get(name, ""):
         return

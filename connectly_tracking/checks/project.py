@@ -45,9 +45,9 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
     return [
         checks.Warning(
             f"A page cache comes before AttributionMiddleware: {path}.",
-            hint="Put it below AttributionMiddleware in MIDDLEWARE, as the last one; "
-            "UpdateCacheMiddleware may stay the first. A page that this cache answers "
-            "is served before the click on it is seen.",
+            hint="Put it below AttributionMiddleware, as the last one in MIDDLEWARE. "
+            "UpdateCacheMiddleware may stay the first. Otherwise no click is captured "
+            "on a page that is served from the cache.",
             id="connectly_tracking.W017",
         )
         for path, loaded in _loaded(settings.MIDDLEWARE[:position])

@@ -74,10 +74,10 @@ def _messages(subject: Subject, check: Callable[..., Any]) -> Iterator[Finding]:
 
 
 def examine_sessions() -> list[Finding]:
-    """Look for what parts a session, and our cookie beside it, from its visitor."""
+    """Find the reasons why a session may no longer have its click at the order."""
     text = "Sessions last as long as a click counts."
     short = list(_short_sessions()) or [found(Subject.SESSIONS, "sessions_ok", text)]
-    return [*short, *_parted_hosts()]
+    return [*short, *_separate_hosts()]
 
 
 def _short_sessions() -> Iterator[Finding]:
@@ -98,8 +98,8 @@ def _short_sessions() -> Iterator[Finding]:
         yield found(Subject.SESSIONS, "session_in_cache", text)
 
 
-def _parted_hosts() -> Iterator[Finding]:
-    """Report each site of several hosts that do not share their cookies."""
+def _separate_hosts() -> Iterator[Finding]:
+    """Report each site that has several hosts, which do not share their cookies."""
     names = {name.lower().rstrip(".") for name in settings.ALLOWED_HOSTS}
     if settings.PREPEND_WWW:  # Django redirects the others, with the query string
         names = {name for name in names if name.startswith("www.")}
@@ -114,8 +114,8 @@ def _parted_hosts() -> Iterator[Finding]:
             yield found(
                 Subject.SESSIONS,
                 "session_per_host",
-                "A session, and the click's cookie, are known to one host only, but "
-                f"the shop has several: {', '.join(hosts)}.",
+                "Each host has its own session and its own cookie of the click, but "
+                f"the shop has several hosts: {', '.join(hosts)}.",
                 domain=site,
             )
 

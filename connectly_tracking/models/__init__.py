@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from .alert import Alert
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
-from .clock import OVERDUE, DbNow, is_overdue, local_time, moment, oldest_sent
+from .clock import (
+    OVERDUE,
+    DbNow,
+    is_overdue,
+    local_time,
+    moment,
+    oldest_sent,
+    repeated_time,
+)
 from .conversion import Conversion
-from .delivery import Circuit, DeliveryAttempt
+from .delivery import DeliveryAttempt
+from .pause import Circuit, Pause
 from .states import EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet
 
 __all__ = [
     "MAX_PAGE",
     "OVERDUE",
+    "Alert",
     "Attribution",
     "AttributionQuerySet",
     "Circuit",
@@ -21,6 +32,7 @@ __all__ = [
     "DeliveryAttempt",
     "EventName",
     "OrderAttribution",
+    "Pause",
     "Reason",
     "State",
     "is_overdue",
@@ -28,4 +40,5 @@ __all__ = [
     "local_time",
     "moment",
     "oldest_sent",
+    "repeated_time",
 ]

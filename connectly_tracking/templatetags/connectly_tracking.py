@@ -9,6 +9,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
 from ..guard import guarded
+from ..models import Circuit
 
 if TYPE_CHECKING:
     from django.template import Context
@@ -48,6 +49,12 @@ def _script(context: Context, endpoint: str) -> SafeString:
     return format_html(
         '<script src="{}" data-endpoint="{}" defer></script>', source, url
     )
+
+
+@register.simple_tag
+def connectly_paused() -> list[Circuit]:
+    """Return the businesses that are paused, for the banner of the admin's index."""
+    return list(Circuit.objects.paused())
 
 
 def _nonce(context: Context) -> Any:
