@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from decimal import Context, Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from ..events import MAX_ITEMS
 from ..exceptions import InvalidEvent
+
+if TYPE_CHECKING:
+    from ..events import Purchase
 
 MAX_ID: Final = 128  # characters
 MAX_AHEAD: Final = 5 * 60  # seconds; two clocks may differ by that much
@@ -89,6 +92,24 @@ def reading(field: str) -> Iterator[None]:
 def safe_id(value: object) -> str:
     """Return the part of an id that is safe to store and show, even if it is wrong."""
     return _CONTROL.sub("\ufffd", id_text(value) or "")[:MAX_ID].strip()
+
+
+def plain_id(value: object) -> str:
+    """As `safe_id`, but empty if reading the value would run code of the shop."""
+    return safe_id(value) if is_plain(value) else ""
+
+
+def is_plain(value: object) -> bool:
+    """Whether an id can be read without running code of the shop."""
+    return type(value) in (int, UUID) or issubclass(type(value), str)
+
+
+def read_order_id(purchase: Purchase) -> None:
+    """Replace a lazy id by its text: a row for an invalid order needs it, too."""
+    if not is_plain(purchase.order_id):
+        text = _id_text(purchase.order_id)
+        if text is not None:
+            object.__setattr__(purchase, "order_id", text)
 
 
 def described(value: object) -> str:

@@ -15,22 +15,20 @@ from django.utils import timezone
 from ..api import landing as landings
 from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS
+from ..guard import guarded, refuse_async, tolerated
 from ..models import Attribution
 from ..signals import attribution_captured
 from . import session
 from .bounds import landing_rows
 from .clicks import (
     best_click_of_user,
-    errors_logged,
-    refuse_async,
     resolve_business,
-    savepoint,
     store_click,
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie
-from .held import is_in_window, stays
+from .held import holds_click, is_in_window, stays
 from .page import kept_page
 from .session import MAX_IN_SESSION, SessionClick
 
@@ -51,21 +49,7 @@ logger = logging.getLogger(__name__)
 
 def land(request: HttpRequest) -> None:
     """Capture the landing of a page request whose URL has a tag. Never raises."""
-    with errors_logged("landing_not_kept"):
-        query = request.META["QUERY_STRING"]
-        if landings.is_tagged(query, request.path_info):
-            note_landing(request)
-        agent = request.META.get("HTTP_USER_AGENT", "")
-        is_prefetched = is_prefetch(request)
-        # An image or a frame in somebody's review is not a visit.
-        dest = request.META.get("HTTP_SEC_FETCH_DEST", "document")
-        if (
-            request.method == "GET"
-            and not agent.startswith(PREVIEW_FETCHERS)
-            and (is_prefetched or dest == "document")
-        ):
-            reading = landings.read_url(query, request.path_info)
-            _capture(request, reading, request.path, is_prefetched)
+    guarded("landing_not_kept", lambda: _land(request))
 
 
 def land_from(request: HttpRequest, address: str) -> None:
@@ -73,13 +57,7 @@ def land_from(request: HttpRequest, address: str) -> None:
 
     Without an address, the page is the one that the Referer header names.
     """
-    with errors_logged("landing_not_kept"):
-        is_whole = address.startswith(("https://", "http://"))
-        page = ""
-        with suppress(ValueError):
-            source = address if is_whole else request.META.get("HTTP_REFERER", "")
-            page = unquote(urlsplit(source).path)
-        _capture(request, landings.read_url(address), page)
+    guarded("landing_not_kept", lambda: _land_from(request, address))
 
 
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
@@ -88,13 +66,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     ``params`` maps the five parameters to decoded values; other keys are ignored.
     Returns the visitor's click, or None.
     """
-    with errors_logged("click_not_read"):
-        refuse_async("capture()", "await acapture(...)")
-        with errors_logged("landing_not_kept"):
-            reading = Reading(*landings.parse_params(params), lost="")
-            _capture(request, reading, page="", user_id=session.visitor_id_of(request))
-        return recall(request)
-    return None
+    return guarded("click_not_read", lambda: _capture_and_recall(request, params))
 
 
 async def acapture(
@@ -114,13 +86,7 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 def recall(request: HttpRequest) -> Attribution | None:
     """Return the click in the visitor's session, if consent allows it. Never raises."""
-    with errors_logged("click_not_read"):
-        refuse_async("recall()", "await arecall(...)")
-        with savepoint():
-            click = apply_consent(request)
-            if click is not None and ask_consent(request) is not False:
-                return session.load_attribution(request, click)
-    return None
+    return guarded("click_not_read", lambda: _recall(request))
 
 
 async def arecall(request: HttpRequest) -> Attribution | None:
@@ -146,14 +112,64 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
 
 def attach_user(request: HttpRequest, user: Any) -> None:
     """Note that the session's click is this user's, at login. Never raises."""
-    with errors_logged("click_not_attached"):
-        click = apply_consent(request)
-        if click is None or click.awaits_consent:
-            return
-        if not click.has_row:
-            session.store_from_session(request, click)
-        with savepoint():
-            stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
+    if guarded("click_not_attached", lambda: holds_click(request), savepoint="none"):
+        guarded("click_not_attached", lambda: _attach_user(request, user))
+
+
+def _land(request: HttpRequest) -> None:
+    query = request.META["QUERY_STRING"]
+    if landings.is_tagged(query, request.path_info):
+        note_landing(request)
+    agent = request.META.get("HTTP_USER_AGENT", "")
+    is_prefetched = is_prefetch(request)
+    # An image or a frame in somebody's review is not a visit.
+    dest = request.META.get("HTTP_SEC_FETCH_DEST", "document")
+    if (
+        request.method == "GET"
+        and not agent.startswith(PREVIEW_FETCHERS)
+        and (is_prefetched or dest == "document")
+    ):
+        reading = landings.read_url(query, request.path_info)
+        _capture(request, reading, request.path, is_prefetched)
+
+
+def _land_from(request: HttpRequest, address: str) -> None:
+    is_whole = address.startswith(("https://", "http://"))
+    page = ""
+    with suppress(ValueError):
+        source = address if is_whole else request.META.get("HTTP_REFERER", "")
+        page = unquote(urlsplit(source).path)
+    _capture(request, landings.read_url(address), page)
+
+
+def _capture_and_recall(
+    request: HttpRequest, params: Mapping[str, object]
+) -> Attribution | None:
+    refuse_async("capture()", "await acapture(...)")
+
+    def capture_params() -> None:
+        reading = Reading(*landings.parse_params(params), lost="")
+        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
+
+    guarded("landing_not_kept", capture_params)
+    return recall(request)
+
+
+def _recall(request: HttpRequest) -> Attribution | None:
+    refuse_async("recall()", "await arecall(...)")
+    click = apply_consent(request)
+    if click is None or ask_consent(request) is False:
+        return None
+    return session.load_attribution(request, click)
+
+
+def _attach_user(request: HttpRequest, user: Any) -> None:
+    click = apply_consent(request)
+    if click is None or click.awaits_consent:
+        return
+    if not click.has_row:
+        session.store_from_session(request, click)
+    stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
 
 
 def _capture(
@@ -229,7 +245,7 @@ def _new_click(
     user_id: Any,
 ) -> Attribution:
     business = DEFAULT_BUSINESS
-    with errors_logged("resolver_failed"):
+    with tolerated("resolver_failed"):
         business = resolve_business(request)
     return Attribution.from_landing(
         landing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -14,8 +15,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends import signed_cookies
 
 from ..api.landing import PARAMETERS, Landing
+from ..guard import savepoint, tolerated
 from ..models import Attribution, moment
-from .clicks import errors_logged, store_click, stored_clicks, user_key
+from .clicks import store_click, stored_clicks, user_key
 from .cookie import is_on, note_cookie
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
         entry["page"] = click.page
     if click.rows:
         entry["rows"] = click.rows
-    with errors_logged("session_not_written", logging.WARNING):
+    with tolerated("session_not_written", logging.WARNING):
         return _put(request, session, entry, is_carried=click.has_row and is_on())
     return False
 
@@ -101,7 +103,7 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
 def drop_click(request: HttpRequest) -> None:
     """Take the click out of the session; a session without one is left alone."""
     session = getattr(request, "session", None)
-    with errors_logged("session_not_written", logging.WARNING):
+    with tolerated("session_not_written", logging.WARNING):
         if session is not None and KEY in session:
             _put(request, session, None, is_carried=False)
 
@@ -109,7 +111,7 @@ def drop_click(request: HttpRequest) -> None:
 def user_id_of(request: HttpRequest) -> Any:
     """Return the logged-in visitor's primary key without a query, or None."""
     value = _session_value(request, AUTH_SESSION_KEY)
-    with errors_logged("session_not_read", logging.WARNING):
+    with tolerated("session_not_read", logging.WARNING):
         return None if value is None else get_user_model()._meta.pk.to_python(value)
 
 
@@ -117,7 +119,7 @@ def visitor_id_of(request: HttpRequest) -> Any:
     """As `user_id_of`, but also of a user whom the view has authenticated by itself."""
     user_id = user_id_of(request)
     if user_id is None:
-        with errors_logged("user_not_read", logging.WARNING):
+        with tolerated("user_not_read", logging.WARNING):
             return user_key(getattr(getattr(request, "user", None), "pk", None))
     return user_id
 
@@ -154,9 +156,14 @@ def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution
 
 def _session_value(request: HttpRequest, key: str) -> Any:
     """None without a session, or if its store is down: that must not break the page."""
-    session = getattr(request, "session", None)
-    with errors_logged("session_not_read", logging.WARNING):
-        return None if session is None else session.get(key)
+    with tolerated("session_not_read", logging.WARNING):
+        session: SessionBase | None = getattr(request, "session", None)
+        if session is None:
+            return None
+        is_loaded = session.accessed or session.session_key is None
+        with nullcontext() if is_loaded else savepoint():
+            return session.get(key)
+    return None
 
 
 def _parsed(entry: Any) -> SessionClick | None:

@@ -40,14 +40,14 @@ def cancel(
     Returns the order's rows, none if it was never recorded. Raises InvalidEvent for a
     wrong ``order_id`` or ``business``, and any database error.
     """
-    text = id_text(order_id)
-    if not text:
-        raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
     using = database_for(using)
-    rows = Conversion.objects.using(using).of_order(text)
-    if business is not None:
-        rows = rows.filter(business=known_business(business))
     with transaction.atomic(using=using):
+        text = id_text(order_id)  # in the savepoint, since a lazy one may make a query
+        if not text:
+            raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
+        rows = Conversion.objects.using(using).of_order(text)
+        if business is not None:
+            rows = rows.filter(business=known_business(business))
         cancel_rows(rows)
         return list(rows)
 

@@ -202,5 +202,5 @@ def _take_write_lock(using: str, source: ClickSource, is_backfill: bool) -> None
         return
     # In the order's own transaction the shop has mostly written by now.
     is_ours = len(connection.savepoint_ids) == 0
-    if is_ours or is_backfill or not isinstance(source.attribution, Attribution):
+    if is_ours or is_backfill or not issubclass(type(source.attribution), Attribution):
         Conversion.objects.using(using).filter(pk=0).update(attempts=0)

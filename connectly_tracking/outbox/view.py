@@ -13,16 +13,12 @@ from ..api.body import body_json, payload_json
 from ..api.payload import ViewPayload
 from ..api.values import described
 from ..attribution.capture import current_click
-from ..attribution.clicks import (
-    known_business,
-    savepoint,
-    store_click,
-    why_not_credited,
-)
+from ..attribution.clicks import known_business, store_click, why_not_credited
 from ..attribution.resolution import resolve
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
+from ..guard import savepoint
 from ..models import Conversion, EventName, Reason, State, moment
 from .databases import database_for
 
@@ -96,7 +92,7 @@ def record_view(
 def _click(source: ClickSource) -> Attribution | None:
     now, request = timezone.now(), source.request
     named = (source.attribution, source.token, source.user, source.business)
-    if request is not None and named == (None, None, None, None):
+    if request is not None and all(each is None for each in named):
         return current_click(request, at=now)
     click = resolve(source, event_time=now).click
     if click is not None and click._state.adding:
