@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
-from .clock import OVERDUE, DbNow, is_overdue, local_time, moment, oldest_sent
+from .clock import OVERDUE, DbNow, ago, greatest_age, is_overdue, local_time, moment
 from .conversion import Conversion
 from .delivery import Circuit, DeliveryAttempt
 from .states import EventName, Reason, State, key_of
@@ -23,9 +23,10 @@ __all__ = [
     "OrderAttribution",
     "Reason",
     "State",
+    "ago",
+    "greatest_age",
     "is_overdue",
     "key_of",
     "local_time",
     "moment",
-    "oldest_sent",
 ]

@@ -70,10 +70,14 @@ def is_overdue(due_at: datetime | None) -> bool:
     return due_at is not None and due_at < timezone.now() - timedelta(seconds=OVERDUE)
 
 
-def oldest_sent(settings: Conf = conf) -> datetime:
-    """Return the time before which an event is too old, in the form the models hold."""
-    age = settings.MAX_EVENT_AGE
-    return timezone.now() - (MAX_AGE if age is None else age)
+def greatest_age(settings: Conf = conf) -> timedelta:
+    """Return the age at which an event is too old to be sent."""
+    return MAX_AGE if settings.MAX_EVENT_AGE is None else settings.MAX_EVENT_AGE
+
+
+def ago(age: timedelta) -> DbNow:
+    """The time so long ago, by the database's clock: this process's may be wrong."""
+    return DbNow(-age.total_seconds())
 
 
 def _local_offset(connection: Any) -> float:

@@ -15,7 +15,6 @@ from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
     from uuid import UUID
 
     from .conversion import Conversion  # noqa: F401 - named in quotes below
@@ -67,7 +66,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """Rows that a person may send again: final, not delivered, with a click."""
         return self.filter(state__in=FINAL).exclude(body="")
 
-    def prunable(self, before: datetime) -> ConversionQuerySet:
+    def prunable(self, before: DbNow) -> ConversionQuerySet:
         return self.filter(due_at=None, recorded_at__lt=before)
 
     def mark_sending(self, token: UUID, lease: float, *, crashes: int = 0) -> int:

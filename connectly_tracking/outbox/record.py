@@ -89,8 +89,6 @@ def record_order(
         with transaction.atomic(using=using):
             _take_write_lock(using, source, is_backfill)
             draft = draft_of(order.make(), source, problem)
-            if is_backfill:
-                draft.row.expire_if_too_old()
             row, may_be_due = _write(draft, source, using)
     except IntegrityError as exc:
         if draft is None:
@@ -101,6 +99,8 @@ def record_order(
                 row, may_be_due = _merge(draft, using)
         except Conversion.DoesNotExist:
             raise exc from None  # an error of the shop's post_save receiver
+    if is_backfill and may_be_due:
+        row.expire_if_too_old(using=using)
     if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
         transaction.on_commit(wake, using=using)
     return row
