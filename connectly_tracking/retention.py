@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from django.db import router, transaction
+from django.db import router
 
 from .conf import conf
-from .models import Attribution, Conversion, OrderAttribution, ago, greatest_age
+from .models import (
+    Attribution,
+    Conversion,
+    OrderAttribution,
+    ago,
+    greatest_age,
+    read_committed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +48,8 @@ def prune(*, dry_run: bool = False) -> Pruned:
         return Pruned(attributions=clicks.count(), conversions=conversions.count())
     old = Conversion.objects.filter(recorded_at__lt=ago(PAYLOAD_KEPT_FOR))
     for part in _parts(_stored(old.exclude(payload=""))):
-        part.update(payload="")  # no click will come any more
+        with read_committed(part.db):
+            part.update(payload="")  # no click will come any more
     _delete(_stored(OrderAttribution.objects.filter(bound_at__lt=ago(clicks_kept))))
     return Pruned(attributions=_delete(clicks), conversions=_delete(conversions))
 
@@ -59,7 +67,7 @@ def _parts(rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
 def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
     for part in _parts(rows):
-        with transaction.atomic(using=part.db):
+        with read_committed(part.db):
             _total, counts = part.delete()
         deleted += counts.get(rows.model._meta.label, 0)
     return deleted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.core.checks import CheckMessage
+
+#: As psycopg numbers the levels.
+_POSTGRESQL_READ_COMMITTED: Final = 2
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
@@ -80,3 +83,26 @@ def _database_problems() -> Iterator[CheckMessage]:
                 "'database is locked'.",
                 id="connectly_tracking.W004",
             )
+        yield from _isolation_problems(alias, connection.vendor, options)
+
+
+def _isolation_problems(
+    alias: str, vendor: str, options: dict[str, Any]
+) -> Iterator[CheckMessage]:
+    level = options.get("isolation_level", "read committed")
+    is_read_committed = {
+        "mysql": str(level).lower() == "read committed",
+        "postgresql": level in ("read committed", _POSTGRESQL_READ_COMMITTED),
+    }
+    if not is_read_committed.get(vendor, True):
+        chosen = "the server's isolation level" if level is None else f"{level!r}"
+        yield checks.Warning(
+            f"Transactions in the database {alias!r} run at {chosen}, and not at read "
+            "committed.",
+            hint=f"Remove isolation_level from DATABASES[{alias!r}]['OPTIONS'], since "
+            "Django's default is read committed. Otherwise repeat a transaction of "
+            "yours that the database ends: two requests that report one order at the "
+            "same time may end one of them. Our workers use read committed in any "
+            "case.",
+            id="connectly_tracking.W014",
+        )

@@ -69,6 +69,11 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
         "are refused."
     ),
     "database_clock_apart": _NTP,
+    "database_isolation": (
+        "Set the level to read committed for the shop's database user, or repeat a "
+        "transaction of yours that the database ends: two requests that report one "
+        "order at the same time may end one of them."
+    ),
     "schedule_lacks": "Add an enabled periodic task for it in the admin.",
     "queue_long": (
         "Start more workers that read this queue. A task of yours may be blocking them."

@@ -7,7 +7,7 @@ from .clock import OVERDUE, DbNow, ago, greatest_age, is_overdue, local_time, mo
 from .conversion import Conversion
 from .delivery import Circuit, DeliveryAttempt
 from .states import EventName, Reason, State, key_of
-from .transitions import ConversionQuerySet
+from .transitions import ConversionQuerySet, read_committed
 
 __all__ = [
     "MAX_PAGE",
@@ -29,4 +29,5 @@ __all__ = [
     "key_of",
     "local_time",
     "moment",
+    "read_committed",
 ]

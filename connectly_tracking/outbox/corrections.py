@@ -11,7 +11,7 @@ from ..api.values import id_text
 from ..attribution.clicks import known_business
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Conversion, State
+from ..models import Conversion, State, read_committed
 from ..wakeup import wake
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def replay(rows: ConversionQuerySet) -> int:
     """
     using = router.db_for_write(Conversion)
     known = rows.using(using).filter(business__in=list(conf.BUSINESSES))
-    moved = known.mark_replayed()
+    with read_committed(using):
+        moved = known.mark_replayed()
     if moved:
         transaction.on_commit(wake, using=using)
     return moved
