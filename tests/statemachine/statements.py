@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import OperationalError, connection, transaction
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     Disturbance = AbstractContextManager[None]
+
+#: How a transaction ends within another one.
+_ENDS: Final = ("RELEASE", "ROLLBACK")
 
 
 class Killed(BaseException):
@@ -71,7 +74,9 @@ def _before_each(
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         nonlocal count, is_happening
         outside = depth is None or len(connection.savepoint_ids) == depth
-        if not is_happening and outside and not _is_of_transactions(sql):
+        # Between two transactions, others may come before the one that begins.
+        passed = _ENDS if depth is not None else ("SAVEPOINT", *_ENDS)
+        if not is_happening and outside and not sql.startswith(passed):
             is_happening = True
             try:
                 happen(count)
@@ -86,7 +91,3 @@ def _before_each(
         # What failed outside of every transaction of the product's spoils ours no more
         # than it would spoil autocommit.
         transaction.set_rollback(False)
-
-
-def _is_of_transactions(sql: str) -> bool:
-    return sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))
