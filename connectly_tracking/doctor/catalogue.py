@@ -90,6 +90,10 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
         "If this lasts, raise THREADS or start another worker. The attempts in the "
         "admin show how long the API takes."
     ),
+    "database_may_be_copied": (
+        "If this database is a copy or was restored from a backup, set SEND to False "
+        "before a worker sends these orders from here, too (docs/staging.md)."
+    ),
     "business_forgotten": (
         "Put the business back into CONNECTLY_TRACKING['BUSINESSES']. Without it, "
         "nothing is sent for the business."
