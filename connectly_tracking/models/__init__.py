@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
-from .clock import OVERDUE, DbNow, ago, greatest_age, is_overdue, local_time, moment
+from .clock import (
+    OVERDUE,
+    DbNow,
+    ago,
+    greatest_age,
+    is_overdue,
+    local_time,
+    moment,
+    repeated_time,
+)
 from .conversion import Conversion
 from .delivery import Circuit, DeliveryAttempt
 from .states import EventName, Reason, State, key_of
@@ -30,4 +39,5 @@ __all__ = [
     "local_time",
     "moment",
     "read_committed",
+    "repeated_time",
 ]
