@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,7 @@ def main() -> int:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     os.environ["DATABASE_URL"] = "sqlite://:memory:"
     django.setup()
+    logging.disable()  # of each pause
     from django.core.management import call_command
 
     from .search import RuleBrokenError, explore
