@@ -1,4 +1,4 @@
-"""Something happens between two statements of a piece of work."""
+"""Crashes, database errors and other workers between two statements of a move."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _ENDS: Final = ("RELEASE", "ROLLBACK")
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 class DatabaseGoneError(OperationalError):
-    """The database is."""
+    """The connection to the database was lost."""
 
 
 @contextmanager
 def killed_at(number: int) -> Iterator[None]:
-    """The process ends before its so many-th statement, counted from 0."""
+    """Kill the process before this statement, counted from 0."""
 
     def end(at: int) -> None:
         if at == number:
@@ -39,7 +39,7 @@ def killed_at(number: int) -> Iterator[None]:
 
 @contextmanager
 def failing_at(number: int, *, lasting: bool) -> Iterator[None]:
-    """The database refuses one statement, or that one and all that follow."""
+    """Let this statement fail, and with ``lasting`` all later ones, too."""
 
     def fail(at: int) -> None:
         if at == number or (lasting and at > number):
