@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.conf import settings
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from django.core.checks import CheckMessage
     from django.db.models import Model
+
+#: As psycopg numbers the levels.
+_POSTGRESQL_READ_COMMITTED: Final = 2
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
@@ -146,3 +149,26 @@ def _database_problems() -> Iterator[CheckMessage]:
                 "'database is locked'.",
                 id="connectly_tracking.W004",
             )
+        yield from _isolation_problems(alias, connection.vendor, options)
+
+
+def _isolation_problems(
+    alias: str, vendor: str, options: dict[str, Any]
+) -> Iterator[CheckMessage]:
+    level = options.get("isolation_level", "read committed")
+    is_read_committed = {
+        "mysql": str(level).lower() == "read committed",
+        "postgresql": level in ("read committed", _POSTGRESQL_READ_COMMITTED),
+    }
+    if not is_read_committed.get(vendor, True):
+        chosen = "the server's isolation level" if level is None else f"{level!r}"
+        yield checks.Warning(
+            f"Transactions in the database {alias!r} run at {chosen}, and not at read "
+            "committed.",
+            hint=f"Remove isolation_level from DATABASES[{alias!r}]['OPTIONS'], since "
+            "Django's default is read committed. Otherwise repeat a transaction of "
+            "yours that the database ends: two requests that report one order at the "
+            "same time may end one of them. Our workers use read committed in any "
+            "case.",
+            id="connectly_tracking.W014",
+        )

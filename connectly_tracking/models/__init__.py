@@ -8,18 +8,18 @@ from .clock import (
     OVERDUE,
     DbNow,
     age_field,
+    ago,
     greatest_age,
     is_overdue,
     local_time,
     moment,
-    oldest_sent,
     repeated_time,
 )
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
 from .pause import Circuit, Pause
 from .states import EventName, Reason, State, key_of
-from .transitions import ConversionQuerySet
+from .transitions import ConversionQuerySet, read_committed
 
 __all__ = [
     "MAX_PAGE",
@@ -38,11 +38,12 @@ __all__ = [
     "Reason",
     "State",
     "age_field",
+    "ago",
     "greatest_age",
     "is_overdue",
     "key_of",
     "local_time",
     "moment",
-    "oldest_sent",
+    "read_committed",
     "repeated_time",
 ]

@@ -98,9 +98,9 @@ def age_field(settings: Conf = conf) -> str:
     return "recorded_at" if settings.MAX_EVENT_AGE is None else "event_time"
 
 
-def oldest_sent(settings: Conf = conf) -> datetime:
-    """Return the time before which an event is too old, in the form the models hold."""
-    return timezone.now() - greatest_age(settings)
+def ago(age: timedelta) -> DbNow:
+    """The time so long ago, by the database's clock: this process's may be wrong."""
+    return DbNow(-age.total_seconds())
 
 
 def _local_offset(connection: Any) -> float:

@@ -12,7 +12,7 @@ from ..api.values import id_text
 from ..attribution.clicks import known_business
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Circuit, Conversion, DbNow, State
+from ..models import Circuit, Conversion, DbNow, State, read_committed
 from ..signals import delivery_paused, delivery_resumed
 from ..wakeup import wake
 from .databases import database_for
@@ -66,7 +66,8 @@ def replay(rows: ConversionQuerySet) -> int:
     """
     using = router.db_for_write(Conversion)
     known = rows.using(using).filter(business__in=list(conf.BUSINESSES))
-    moved = known.mark_replayed()
+    with read_committed(using):
+        moved = known.mark_replayed()
     if moved:
         transaction.on_commit(wake, using=using)
     return moved

@@ -97,8 +97,6 @@ def record_order(
             placed = order.order if is_committing else None
             check_database(placed, using, name=order.log_name)
             draft = draft_of(event, source, problem)
-            if is_backfill:
-                draft.row.expire_if_too_old()
             row, may_be_due = _write(draft, source, using)
     except IntegrityError as exc:
         if draft is None:
@@ -109,6 +107,8 @@ def record_order(
                 row, may_be_due = _merge(draft, using)
         except Conversion.DoesNotExist:
             raise exc from None  # an error of the shop's post_save receiver
+    if is_backfill and may_be_due:
+        row.expire_if_too_old(using=using)
     if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
         transaction.on_commit(wake, using=using)
     return row
