@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import DatabaseError, connections, router
 
 from . import outbox
 from .api.values import safe_id
-from .attribution import ClickSource, attach_user, is_prefetch
+from .attribution import ClickSource, attach_user, is_prefetch, refuse_async
 from .conf import conf
 from .exceptions import InvalidEvent
 from .models import Conversion, Reason
@@ -78,6 +78,7 @@ def on_order_completed(
     )
     paid = outbox.PaidOrder(order, purchase)
     with _errors_kept_from_shop("order_not_recorded", paid.log_name, using):
+        refuse_async("order_completed.send()", "await order_completed.asend(...)")
         row = outbox.record_order(paid, source, using=using, problem=problem)
         if row.reason == Reason.INVALID and not row.order_id:
             # No search by its number would find the row.
@@ -96,6 +97,7 @@ def on_order_cancelled(
     """Stop the order if it is not sent yet. Raises as `on_order_completed` does."""
     name = partial(safe_id, order_id)
     with _errors_kept_from_shop("order_not_cancelled", name, using):
+        refuse_async("order_cancelled.send()", "await order_cancelled.asend(...)")
         if unknown:
             raise _unknown_argument("order_cancelled", unknown)
         outbox.cancel(order_id, business=business, using=using)
@@ -111,6 +113,7 @@ def on_content_viewed(
 ) -> None:
     """Record the view of a visitor with a click. Raises only under STRICT."""
     with _errors_kept_from_shop("view_not_recorded", str, None):
+        refuse_async("content_viewed.send()", "await content_viewed.asend(...)")
         if unknown:
             raise _unknown_argument("content_viewed", unknown)
         if request is None or view is None:
@@ -149,9 +152,9 @@ def _errors_kept_from_shop(
         if was_intact and _must_roll_back(using):
             raise  # the database has ended the order's transaction: nothing was kept
         # A backfill needs this line. Not the message, in which a database may quote
-        # values; that of a wrong setting is safe.
+        # values; that of a wrong setting or a call in async code is safe.
         error = type(exc).__name__
-        if isinstance(exc, ImproperlyConfigured):
+        if isinstance(exc, (ImproperlyConfigured, SynchronousOnlyOperation)):
             error = f"{error}: {exc}"
         logger.error("%s order_id=%s error=%s", event, name(), error)
         logger.debug("%s order_id=%s", event, name(), exc_info=True)

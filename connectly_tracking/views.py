@@ -10,8 +10,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.db import DatabaseError
 from django.http import HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -53,6 +54,14 @@ class ContentViewedMixin(_Base):
             def get_view_content(self):
                 return ViewContent(content_ids=[self.object.sku])
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if any(iscoroutinefunction(vars(base).get("get")) for base in cls.__mro__):
+            raise ImproperlyConfigured(
+                f"{cls.__name__} is an async view, in which ContentViewedMixin does "
+                "not work. Use await content_viewed.asend(...) instead."
+            )
 
     def get_view_content(self) -> ViewContent:
         """Return what the page shows. Called after the page is made.

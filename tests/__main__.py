@@ -4,8 +4,9 @@ Without a database it runs on both. SQLite is a file; PostgreSQL is a cluster fr
 wheel, or the one that ``POSTGRES_URL`` names. ``mariadb`` needs ``MARIADB_URL``.
 
 Instead of the suite, ``faults`` runs the fault tests, also on MariaDB if its URL is
-set; ``oscar`` and ``payments`` the tests of shops with django-oscar and with
-django-payments, which need the dependency group ``shops``; ``browser`` those in a
+set; ``oscar``, ``payments`` and ``rest`` the tests of shops with django-oscar,
+django-payments and Django REST framework, which need the dependency group ``shops``;
+``browser`` those in a
 browser, on SQLite, which need the group ``browser`` and Chromium. Other options are
 passed to pytest.
 """
@@ -37,6 +38,7 @@ SHOPS: Final = {
     for name, package in {
         "oscar": "contrib_oscar",
         "payments": "payments_package",
+        "rest": "rest_framework_package",
     }.items()
 }
 #: They use no database, or their own, so that one run is enough.

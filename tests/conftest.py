@@ -176,9 +176,8 @@ def make_click(
 ) -> Attribution:
     from connectly_tracking.models import moment
 
-    click: Attribution = Attribution.from_landing(
-        landing, captured_at=moment(time.time() - age), **fields
-    )
+    fields.setdefault("captured_at", moment(time.time() - age))
+    click: Attribution = Attribution.from_landing(landing, **fields)
     click.save()
     return click
 

@@ -7,6 +7,7 @@ import logging
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import logout
@@ -407,3 +408,36 @@ def test_the_same_link_is_a_new_click_when_the_old_one_no_longer_counts(
     client.get(TAGGED)
     assert Attribution.objects.count() == clicks
     assert bought(client) == "pending  send-1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "host", "secure"),
+    [
+        ({"PREPEND_WWW": True}, "shop.example", False),
+        ({"SECURE_SSL_REDIRECT": True}, "shop.example", False),
+        (
+            {"SECURE_SSL_REDIRECT": True, "SECURE_SSL_HOST": "www.shop.example"},
+            "shop.example",
+            False,
+        ),
+        ({"APPEND_SLASH": True}, "www.shop.example", True),
+    ],
+)
+def test_a_redirect_of_djangos_own_keeps_the_click(
+    settings: Any, changes: dict[str, Any], host: str, secure: bool
+) -> None:
+    settings.ALLOWED_HOSTS = ["shop.example", "www.shop.example"]
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    moved = Client().get(f"/cart{TAGGED[1:]}", headers={"Host": host}, secure=secure)
+    place = urlsplit(moved["Location"])
+    assert moved.status_code == 301
+    # A browser that has none of the cookies of the first host.
+    client = Client()
+    client.get(
+        f"{place.path}?{place.query}",
+        headers={"Host": place.netloc or host},
+        secure=place.scheme == "https" or secure,
+    )
+    session = client.session["connectly_tracking"]
+    assert session["values"][0] == "track-1"

@@ -74,7 +74,7 @@ class Demo:
                 with suppress(ProcessLookupError):
                     self.family[pid] = os.pidfd_open(pid)
 
-    def end(self, timeout=60):
+    def end(self, timeout=180):
         """Whatever it still says until it ends by itself."""
         limit = time.monotonic() + timeout
         while True:

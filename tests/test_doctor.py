@@ -24,12 +24,18 @@ from connectly_tracking.doctor.findings import (
     with_timeout,
 )
 from connectly_tracking.doctor.report import as_lines, exit_status
+from connectly_tracking.doctor.settings import examine_sessions
 
 from .conftest import broker_at
 from .doctor import assert_says, codes, run, run_json
 
 ROOT = Path(__file__).parent.parent
 KEY = "key-for-tests-only"
+CACHED = [
+    "django.middleware.cache.FetchFromCacheMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "connectly_tracking.middleware.AttributionMiddleware",
+]
 
 
 def test_a_shop_without_a_broker_hears_what_to_run_instead(db: None) -> None:
@@ -73,6 +79,7 @@ def test_each_state_of_our_settings(
     ("changes", "code", "level", "words"),
     [
         ({"MIDDLEWARE": []}, "connectly_tracking.W003", "warning", "after"),
+        ({"MIDDLEWARE": CACHED}, "connectly_tracking.W017", "warning", "no click is"),
         ({"CONNECTLY_TRACKING": 7}, "connectly_tracking.E000", "error", '"API_KEY": …'),
         (
             {"SESSION_EXPIRE_AT_BROWSER_CLOSE": True},
@@ -99,6 +106,49 @@ def test_each_state_of_the_project(
     for name, value in changes.items():
         setattr(settings, name, value)
     assert_says(codes()[code], level, words)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "changes", "parted"),
+    [
+        ("shop.example www.shop.example", {}, ["shop.example"]),
+        ("www.shop.example pay.shop.example", {}, ["shop.example"]),
+        (".shop.example", {}, ["shop.example"]),
+        ("Shop.example. m.shop.example", {}, ["shop.example"]),
+        (
+            "www.shop.com.br shop.com.br www.other.com.br other.com.br",
+            {},
+            ["shop.com.br", "other.com.br"],
+        ),
+        (
+            "shop.example www.shop.example",
+            {"SESSION_COOKIE_DOMAIN": "www.shop.example"},
+            ["shop.example"],
+        ),
+        (
+            "shop.example www.shop.example www.br.shop.example br.shop.example",
+            {"SESSION_COOKIE_DOMAIN": ".shop.example"},
+            [],
+        ),
+        ("shop.example www.shop.example", {"PREPEND_WWW": True}, []),
+        ("shop.example", {}, []),
+        ("shop.com.br other.com.br", {}, []),
+        ("* localhost 127.0.0.1 [::1] .localhost", {}, []),
+        ("", {}, []),
+    ],
+)
+def test_a_site_whose_hosts_do_not_share_their_cookies_is_named(
+    settings: Any, hosts: str, changes: dict[str, object], parted: list[str]
+) -> None:
+    settings.ALLOWED_HOSTS = hosts.split()
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    found = [it for it in examine_sessions() if it.code == "session_per_host"]
+    assert len(found) == len(parted)
+    for finding in found:
+        words = finding.remedy.partition("SESSION_COOKIE_DOMAIN to ")[2]
+        assert words.partition(",")[0] in parted
+        assert_says(finding, "note", "its own session", "query string")
 
 
 def test_a_check_that_is_silenced_is_not_repeated(db: None, settings: Any) -> None:

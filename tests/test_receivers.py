@@ -169,6 +169,9 @@ def test_a_session_that_breaks_a_query_does_not_poison_the_order(
     assert not Conversion.objects.exclude(reason=Reason.NOT_ATTRIBUTED).exists()
 
 
+@pytest.mark.skipif(
+    connection.vendor == "mysql", reason="the row is written without post_save there"
+)
 @pytest.mark.parametrize("strict", [True, False])
 def test_an_integrity_error_of_the_shops_own_is_logged_as_what_it_was(
     configure: Any, caplog: pytest.LogCaptureFixture, strict: bool

@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from connectly_tracking import outbox, wakeup
 from connectly_tracking.models import Conversion
@@ -199,6 +202,23 @@ def test_what_was_sent_is_returned(
         content_ids=("sku-1", "sku-2"),
     )
     assert document["payload"]["value"] == Decimal("99.97")
+
+
+def test_the_click_may_be_the_parameters_of_a_link(
+    click: Attribution,
+    connectly_deliver: Any,
+    connectly_reported: Any,
+    settings: Any,
+) -> None:
+    settings.TIME_ZONE = "America/Lima"
+    ordered = datetime.now(ZoneInfo("America/Lima")).replace(tzinfo=None)
+    outbox.record(make_purchase("ORD-1", event_time=ordered), attribution=click)
+    connectly_deliver()
+    link = {"ad_id": click.ad_id, "utm_source": "ad"}
+    with timezone.override("Asia/Tokyo"):
+        connectly_reported("ORD-1", click=link, event_time=ordered)
+        message = failing(connectly_reported, "ORD-1", click={"ad_id": "7"})
+    assert '  ad_id: sent "120210", expected "7"' in message
 
 
 def test_each_difference_is_named(

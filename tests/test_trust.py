@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import attribution
-from connectly_tracking.models import Attribution
+from connectly_tracking.attribution.clicks import why_not_credited
+from connectly_tracking.models import Attribution, State
 from connectly_tracking.outbox import record
 
 from .conftest import TAGGED, make_click, make_purchase
@@ -99,3 +101,34 @@ def test_an_older_click_comes_after_a_binding() -> None:
     time.sleep(0.01)
     attribution.bind_order(landed("a"), "2001")
     assert credited(later, "2001") == "a"
+
+
+@pytest.mark.parametrize(
+    ("zone", "clicked", "ordered"),
+    [
+        ("America/Santiago", (2026, 4, 4, 23, 40), (2026, 4, 4, 23, 10)),
+        ("Europe/Berlin", (2026, 10, 25, 2, 59), (2026, 10, 25, 2, 1)),
+        ("America/New_York", (2026, 11, 1, 1, 30), (2026, 11, 1, 1, 0)),
+        ("Australia/Lord_Howe", (2026, 4, 5, 1, 55), (2026, 4, 5, 1, 31)),
+    ],
+)
+def test_in_the_hour_that_comes_twice_a_click_seems_to_come_after_its_order(
+    settings: Any, django_user_model: Any, zone: str, clicked: Any, ordered: Any
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, zone
+    at, placed = datetime(*clicked), datetime(*ordered)  # noqa: DTZ001
+    user = django_user_model.objects.create_user("ana")
+    click = make_click(captured_at=at, user_id=user.pk)
+    assert why_not_credited(click, placed) is None
+    row = record(make_purchase(event_time=placed), user=user)
+    assert (row.state, row.attribution_id) == (State.PENDING, click.pk)
+    # Not in an hour that comes once.
+    assert why_not_credited(click, placed - timedelta(hours=3)) is not None
+
+
+def test_with_time_zones_the_hour_that_comes_twice_is_two_hours(settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    at = datetime(2026, 10, 25, 0, 40, tzinfo=UTC)
+    click = make_click(captured_at=at)
+    assert why_not_credited(click, at - timedelta(minutes=30)) is not None
+    assert why_not_credited(click, at + timedelta(minutes=30)) is None

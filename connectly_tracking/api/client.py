@@ -15,7 +15,6 @@ import threading
 import zlib
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import requests
@@ -38,7 +37,13 @@ MAX_ENCODING: Final = 100  # characters of the name of an encoding that is shown
 # Any other exception is an error in this app. Those of requests are OSErrors.
 _NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_sessions = threading.local()
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": f"django-connectly-tracking/{__version__}",
+}
+_adapters = threading.local()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,11 @@ class Client:
     proxies: dict[str, str] | None = field(default=None, repr=False)
     ca_bundle: str | None = None
     url: str = field(init=False)
+    #: All of a request but its body. Made once, as requests takes longer to prepare a
+    #: request than to send it.
+    _request: requests.PreparedRequest | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", events_url(self.base_url, self.business_id))
@@ -90,12 +100,11 @@ class Client:
         return replace(verdict, detail=self.key.mask(detail))
 
     def _post(self, body: str) -> Verdict:
-        with _session().post(
-            self.url,
-            data=body.encode(),
-            headers={"X-API-KEY": self.key.reveal()},
+        # The adapter follows no redirect, which would take the key to the next host,
+        # and it reads no netrc and keeps no cookie.
+        with _adapter().send(
+            self._prepared(body.encode()),
             timeout=(self.connect_timeout, self.read_timeout),
-            allow_redirects=False,  # requests would send the key to the next host
             proxies=self.proxies,
             verify=self.ca_bundle or True,
             stream=True,
@@ -106,6 +115,17 @@ class Client:
                 response.headers.get("Retry-After"),
             )
             return replace(verdict, date=response.headers.get("Date"))
+
+    def _prepared(self, body: bytes) -> requests.PreparedRequest:
+        request = self._request
+        if request is None:
+            headers = _HEADERS | {"X-API-KEY": self.key.reveal()}
+            request = requests.Request("POST", self.url, headers).prepare()
+            object.__setattr__(self, "_request", request)
+        prepared = request.copy()
+        prepared.body = body
+        prepared.headers["Content-Length"] = str(len(body))
+        return prepared
 
 
 def _read_body(response: requests.Response) -> bytes:
@@ -172,29 +192,11 @@ def _is_text(body: bytes) -> bool:
         return False
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests would read a redirect to its end, and trust its address."""
-
-
-def _session() -> requests.Session:
-    session: requests.Session | None = getattr(_sessions, "session", None)
+def _adapter() -> TimedAdapter:
+    """The thread's adapter, which keeps its connection."""
+    adapter: TimedAdapter | None = getattr(_adapters, "adapter", None)
     # A forked child must not write to its parent's connection.
-    if session is None or _sessions.pid != os.getpid():
-        session = _Session()
-        # No netrc; the client has the proxies and the CA bundle.
-        session.trust_env = False
-        session.headers.clear()
-        session.headers.update(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": f"django-connectly-tracking/{__version__}",
-            }
-        )
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        session.mount("https://", TimedAdapter())
-        session.mount("http://", TimedAdapter())
-        _sessions.session, _sessions.pid = session, os.getpid()
-    return session
+    if adapter is None or _adapters.pid != os.getpid():
+        adapter = _adapters.adapter = TimedAdapter()
+        _adapters.pid = os.getpid()
+    return adapter

@@ -154,6 +154,11 @@ def may_be_tagged(query: str, path: str = "") -> bool:
     return MARKER in query.lower() or MARKER in path.lower()
 
 
+def is_tagged(query: str, path: str = "") -> bool:
+    """Return whether the URL names ``cnct_tracking_id``, also if it is encoded."""
+    return _TAGGED.search(unquote(unquote(f"{path}?{query}")).lower()) is not None
+
+
 def read_url(query: str, path: str = "") -> Reading:
     """Read a page's raw query string and its path, as the server decoded it.
 

@@ -7,16 +7,30 @@ click's own cookie leads to the row if the session has ended.
 
 from __future__ import annotations
 
-from .capture import attach_user, capture, is_prefetch, land, land_from, recall
+from .capture import (
+    acapture,
+    arecall,
+    attach_user,
+    capture,
+    is_prefetch,
+    land,
+    land_from,
+    recall,
+)
+from .clicks import refuse_async
 from .consent import consent_changed, forget
 from .cookie import set_cookie
 from .erasure import Erased, erase
-from .late import bind_order, make_token
+from .late import abind_order, amake_token, bind_order, make_token
 from .resolution import ClickSource
 
 __all__ = [
     "ClickSource",
     "Erased",
+    "abind_order",
+    "acapture",
+    "amake_token",
+    "arecall",
     "attach_user",
     "bind_order",
     "capture",
@@ -28,5 +42,6 @@ __all__ = [
     "land_from",
     "make_token",
     "recall",
+    "refuse_async",
     "set_cookie",
 ]

@@ -7,27 +7,30 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from ..api import landing as landings
 from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS
-from ..models import MAX_PAGE, Attribution
+from ..models import Attribution
 from ..signals import attribution_captured
 from . import session
 from .clicks import (
     best_click_of_user,
     errors_logged,
+    refuse_async,
     resolve_business,
     savepoint,
     store_click,
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
-from .cookie import note_cookie, note_no_cookie
+from .cookie import note_cookie, note_landing, note_no_cookie
 from .held import is_in_window, stays
+from .page import kept_page
 from .session import MAX_IN_SESSION, SessionClick
 
 if TYPE_CHECKING:
@@ -48,6 +51,9 @@ logger = logging.getLogger(__name__)
 def land(request: HttpRequest) -> None:
     """Capture the landing of a page request whose URL has a tag. Never raises."""
     with errors_logged("landing_not_kept"):
+        query = request.META["QUERY_STRING"]
+        if landings.is_tagged(query, request.path_info):
+            note_landing(request)
         agent = request.META.get("HTTP_USER_AGENT", "")
         is_prefetched = is_prefetch(request)
         # An image or a frame in somebody's review is not a visit.
@@ -57,7 +63,7 @@ def land(request: HttpRequest) -> None:
             and not agent.startswith(PREVIEW_FETCHERS)
             and (is_prefetched or dest == "document")
         ):
-            reading = landings.read_url(request.META["QUERY_STRING"], request.path_info)
+            reading = landings.read_url(query, request.path_info)
             _capture(request, reading, request.path, is_prefetched)
 
 
@@ -81,10 +87,20 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     ``params`` maps the five parameters to decoded values; other keys are ignored.
     Returns the visitor's click, or None.
     """
-    with errors_logged("landing_not_kept"):
-        reading = Reading(*landings.parse_params(params), lost="")
-        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
-    return recall(request)
+    with errors_logged("click_not_read"):
+        refuse_async("capture()", "await acapture(...)")
+        with errors_logged("landing_not_kept"):
+            reading = Reading(*landings.parse_params(params), lost="")
+            _capture(request, reading, page="", user_id=session.visitor_id_of(request))
+        return recall(request)
+    return None
+
+
+async def acapture(
+    request: HttpRequest, params: Mapping[str, object]
+) -> Attribution | None:
+    """As `capture`, for async code."""
+    return await sync_to_async(capture)(request, params)
 
 
 def is_prefetch(request: HttpRequest) -> bool:
@@ -97,11 +113,18 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 def recall(request: HttpRequest) -> Attribution | None:
     """Return the click in the visitor's session, if consent allows it. Never raises."""
-    with errors_logged("click_not_read"), savepoint():
-        click = apply_consent(request)
-        if click is not None and ask_consent(request) is not False:
-            return session.load_attribution(request, click)
+    with errors_logged("click_not_read"):
+        refuse_async("recall()", "await arecall(...)")
+        with savepoint():
+            click = apply_consent(request)
+            if click is not None and ask_consent(request) is not False:
+                return session.load_attribution(request, click)
     return None
+
+
+async def arecall(request: HttpRequest) -> Attribution | None:
+    """As `recall`, for async code."""
+    return await sync_to_async(recall)(request)
 
 
 def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
@@ -204,8 +227,7 @@ def _new_click(
         business=business,
         user_id=user_id or session.user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in notes),
-        # Any column can hold it, and nothing depends on it.
-        page=quote(page)[:MAX_PAGE],
+        page=kept_page(page),
         captured_at=timezone.now(),
     )
 

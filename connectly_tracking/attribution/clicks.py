@@ -9,14 +9,24 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import SynchronousOnlyOperation, ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
+from django.utils.asyncio import async_unsafe
 
 from ..api.body import fitted_body
 from ..api.landing import META_CTWA
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
-from ..models import Attribution, AttributionQuerySet, Conversion, Reason, State
+from ..models import (
+    Attribution,
+    AttributionQuerySet,
+    Conversion,
+    Reason,
+    State,
+    repeated_time,
+)
 from ..wakeup import wake
 
 if TYPE_CHECKING:
@@ -33,11 +43,31 @@ GRACE: Final = timedelta(minutes=5)
 logger = logging.getLogger(__name__)
 
 
+def refuse_async(function: str, instead: str) -> None:
+    """Raise SynchronousOnlyOperation in async code, where Django allows no query.
+
+    Its message says what to write ``instead``.
+    """
+
+    @async_unsafe(f"You cannot call {function} from async code. Use {instead}.")
+    def proceed() -> None:
+        pass
+
+    proceed()
+
+
 @contextmanager
 def errors_logged(event: str, level: int = logging.ERROR) -> Iterator[None]:
-    """Log any error under this name instead of raising it: the page must go on."""
+    """Log any error under this name instead of raising it: the page must go on.
+
+    Under STRICT a call in async code is raised, as it never works.
+    """
     try:
         yield
+    except SynchronousOnlyOperation as exc:
+        if conf.is_strict():
+            raise
+        logger.log(level, "%s error=%s: %s", event, type(exc).__name__, exc)
     except Exception as exc:  # noqa: BLE001 - any error at all
         # The error's name alone: a database quotes values in its messages.
         logger.log(level, "%s error=%s", event, type(exc).__name__)
@@ -83,12 +113,32 @@ def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:
         return Reason.OTHER_SOURCE
     if not click.reportable:
         return Reason.INCOMPLETE_CLICK
-    if click.captured_at > ordered_at + GRACE:
+    if click.captured_at > _latest_click(ordered_at):
         return Reason.CLICK_AFTER_ORDER
     window = conf.ATTRIBUTION_WINDOW
     if window is not None and ordered_at - click.captured_at > window:
         return Reason.OUTSIDE_WINDOW
     return None
+
+
+def user_key(value: object) -> Any:
+    """Return a user's primary key in its own type; None if it cannot be one.
+
+    The user of a stateless JWT has what the token says, mostly a string.
+    """
+    try:
+        return get_user_model()._meta.pk.to_python(value)
+    except ValidationError:
+        return None
+
+
+def _latest_click(ordered_at: datetime) -> datetime:
+    """Return how late a click of an order placed then may be.
+
+    Without time zones nobody knows which of two equal hours is meant. The later one
+    keeps the click.
+    """
+    return ordered_at + GRACE + repeated_time(ordered_at)
 
 
 def best_click_of_user(
@@ -98,6 +148,7 @@ def best_click_of_user(
 
     Without one, return another, which shows why not. ``business`` limits the clicks.
     """
+    user_id = user_key(user_id)
     if user_id is None:
         return None  # an unsaved or deleted user: not a visitor without a user
     clicks, window = stored_clicks(), conf.ATTRIBUTION_WINDOW
@@ -105,7 +156,7 @@ def best_click_of_user(
         clicks = clicks.filter(business=business)
     too_early = Q(captured_at__lt=ordered_at - window) if window else Q(pk=None)
     rank = Case(
-        When(captured_at__gt=ordered_at + GRACE, then=3),
+        When(captured_at__gt=_latest_click(ordered_at), then=3),
         When(too_early, then=2),
         When(reportable=False, then=1),
         default=0,

@@ -14,6 +14,7 @@ from . import session
 from .clicks import (
     attach_late_click,
     errors_logged,
+    refuse_async,
     savepoint,
     store_click,
     stored_clicks,
@@ -91,6 +92,7 @@ def consent_changed(request: HttpRequest) -> None:
     logged in, that applies to all their clicks, from every device.
     """
     with errors_logged("consent_not_applied"):
+        refuse_async("consent_changed()", "await sync_to_async(consent_changed)(...)")
         click = apply_consent(request)
         if ask_consent(request) is False:
             _withdraw(request, click)
@@ -99,6 +101,7 @@ def consent_changed(request: HttpRequest) -> None:
 def forget(request: HttpRequest) -> None:
     """Forget this visitor's clicks, as if consent had been withdrawn. Never raises."""
     with errors_logged("click_not_forgotten"):
+        refuse_async("forget()", "await sync_to_async(forget)(...)")
         _withdraw(request, held_click(request))
 
 

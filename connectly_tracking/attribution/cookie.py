@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.cache import patch_vary_headers
+from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from ..conf import conf
 from .clicks import errors_logged
@@ -56,12 +56,23 @@ def note_no_cookie(request: HttpRequest) -> None:
     _note(request, "")
 
 
+def note_landing(request: HttpRequest) -> None:
+    """Keep this request's response out of page caches, whatever becomes of the click.
+
+    The next visitor with the same link would be served without being seen, or would get
+    this one's cookies.
+    """
+    _note(request, request.COOKIES.get(_name() or "", ""))
+
+
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     """Do what was noted on the request. Never raises."""
     value = getattr(request, _NOTE, None)
     if value is None:
         return
     with errors_logged("cookie_not_set"):
+        if "no-store" not in response.get("Cache-Control", ""):
+            patch_cache_control(response, private=True)
         name = _name()
         if name is None or value == request.COOKIES.get(name, ""):
             return

@@ -10,6 +10,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, router
 from django.utils import timezone
 
@@ -18,7 +20,7 @@ from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, OrderAttribution, key_of
 from .capture import current_click
-from .clicks import attach_late_click, errors_logged, savepoint
+from .clicks import attach_late_click, errors_logged, refuse_async, savepoint
 from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
@@ -40,18 +42,29 @@ def bind_order(
     The webhook, task or command that completes the order then needs no request. An
     order that is completed already, without a click, gets this one.
 
-    Returns the binding, or None if the visitor has no click. Never raises, except
-    InvalidEvent under STRICT for a wrong ``order_id``.
+    Returns the binding, or None if the visitor has no click. Never raises, except under
+    STRICT: InvalidEvent for a wrong ``order_id``, and SynchronousOnlyOperation in async
+    code.
     """
     try:
+        refuse_async("bind_order()", "await abind_order(...)")
         with savepoint():
             return _bind(request, order_id)
-    except Exception as exc:
-        if isinstance(exc, InvalidEvent) and conf.is_strict():
+    except (InvalidEvent, SynchronousOnlyOperation) as exc:
+        if conf.is_strict():
             raise
+        error = f"{type(exc).__name__}: {exc}"
+    except Exception as exc:  # noqa: BLE001 - the order must go on
         error = type(exc).__name__
-        logger.error("order_not_bound order_id=%s error=%s", safe_id(order_id), error)
-        return None
+    logger.error("order_not_bound order_id=%s error=%s", safe_id(order_id), error)
+    return None
+
+
+async def abind_order(
+    request: HttpRequest, order_id: str | int | UUID
+) -> OrderAttribution | None:
+    """As `bind_order`, for async code."""
+    return await sync_to_async(bind_order)(request, order_id)
 
 
 def binding_of(order_id: str, business: str | None) -> OrderAttribution | None:
@@ -71,11 +84,17 @@ def make_token(request: HttpRequest) -> str:
     ``token=``. It is ``""`` without a click. Never raises.
     """
     with errors_logged("token_not_made"):
+        refuse_async("make_token()", "await amake_token(...)")
         with savepoint():
             click = current_click(request, at=timezone.now())
         if click is not None:
             return write_token(click.pk)
     return ""
+
+
+async def amake_token(request: HttpRequest) -> str:
+    """As `make_token`, for async code."""
+    return await sync_to_async(make_token)(request)
 
 
 def write_token(click_id: UUID) -> str:

@@ -10,7 +10,7 @@ from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Attribution, Reason
 from . import session
-from .clicks import best_click_of_user, stored_clicks, why_not_credited
+from .clicks import best_click_of_user, stored_clicks, user_key, why_not_credited
 from .consent import apply_consent, ask_consent
 from .late import binding_of, read_token
 
@@ -141,7 +141,7 @@ def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:
     if not hasattr(user, "is_authenticated"):
         return False  # not given
     visitor_id = session.visitor_id_of(request)
-    return visitor_id is not None and visitor_id != user.pk
+    return visitor_id is not None and visitor_id != user_key(user.pk)
 
 
 def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:

@@ -15,7 +15,7 @@ from django.contrib.sessions.backends import signed_cookies
 
 from ..api.landing import PARAMETERS, Landing
 from ..models import Attribution, moment
-from .clicks import errors_logged, store_click, stored_clicks
+from .clicks import errors_logged, store_click, stored_clicks, user_key
 from .cookie import is_on, note_cookie
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def visitor_id_of(request: HttpRequest) -> Any:
     user_id = user_id_of(request)
     if user_id is None:
         with errors_logged("user_not_read", logging.WARNING):
-            return getattr(getattr(request, "user", None), "pk", None)
+            return user_key(getattr(getattr(request, "user", None), "pk", None))
     return user_id
 
 

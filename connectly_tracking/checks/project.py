@@ -15,13 +15,13 @@ from ..middleware import AttributionMiddleware
 from ..models import Attribution, Conversion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from django.core.checks import CheckMessage
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
-    """Check that AttributionMiddleware is installed and comes after the sessions."""
+    """Check that AttributionMiddleware is installed, and what comes before it."""
     position = _position(AttributionMiddleware)
     if position is None:
         return [
@@ -42,16 +42,33 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
                 id="connectly_tracking.E031",
             )
         ]
-    return []
+    return [
+        checks.Warning(
+            f"A page cache comes before AttributionMiddleware: {path}.",
+            hint="Put it below AttributionMiddleware, as the last one in MIDDLEWARE. "
+            "UpdateCacheMiddleware may stay the first. Otherwise no click is captured "
+            "on a page that is served from the cache.",
+            id="connectly_tracking.W017",
+        )
+        for path, loaded in _loaded(settings.MIDDLEWARE[:position])
+        # Other packages have given their own class Django's name.
+        if any("FetchFromCache" in base.__name__ for base in loaded.__mro__)
+    ]
 
 
 def _position(middleware: type) -> int | None:
-    for index, path in enumerate(settings.MIDDLEWARE):
+    for path, loaded in _loaded(settings.MIDDLEWARE):
+        if issubclass(loaded, middleware):
+            return settings.MIDDLEWARE.index(path)
+    return None
+
+
+def _loaded(middleware: Sequence[str]) -> Iterator[tuple[str, type]]:
+    for path in middleware:
         with suppress(ImportError):  # Django reports it
             loaded = import_string(path)
-            if isinstance(loaded, type) and issubclass(loaded, middleware):
-                return index
-    return None
+            if isinstance(loaded, type):
+                yield path, loaded
 
 
 def check_databases(**_: Any) -> list[CheckMessage]:

@@ -52,6 +52,11 @@ _NOTES: Final[dict[str, StrOrPromise]] = {
     "session_short": f"{_BIND} Or set SESSION_COOKIE_AGE to {{seconds}}.",
     "session_ends_with_browser": _BIND,
     "session_in_cache": f"{_BIND} Or use the session engine cached_db.",
+    "session_per_host": (
+        "If customers can land on one host and buy on another, set "
+        "SESSION_COOKIE_DOMAIN to {domain}, or keep the query string in every redirect "
+        "between the hosts."
+    ),
     "schedule_elsewhere": (
         "Check there that connectly_tracking.deliver_due runs every 30 seconds and "
         "connectly_tracking.prune once a day."

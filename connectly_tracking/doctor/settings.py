@@ -74,9 +74,10 @@ def _messages(subject: Subject, check: Callable[..., Any]) -> Iterator[Finding]:
 
 
 def examine_sessions() -> list[Finding]:
-    """Compare how long sessions last with how long a click counts."""
+    """Find the reasons why a session may no longer have its click at the order."""
     text = "Sessions last as long as a click counts."
-    return list(_short_sessions()) or [found(Subject.SESSIONS, "sessions_ok", text)]
+    short = list(_short_sessions()) or [found(Subject.SESSIONS, "sessions_ok", text)]
+    return [*short, *_separate_hosts()]
 
 
 def _short_sessions() -> Iterator[Finding]:
@@ -95,6 +96,36 @@ def _short_sessions() -> Iterator[Finding]:
     if settings.SESSION_ENGINE == "django.contrib.sessions.backends.cache":
         text = "Sessions are kept in the cache only, which may drop them at any time."
         yield found(Subject.SESSIONS, "session_in_cache", text)
+
+
+def _separate_hosts() -> Iterator[Finding]:
+    """Report each site that has several hosts, which do not share their cookies."""
+    names = {name.lower().rstrip(".") for name in settings.ALLOWED_HOSTS}
+    if settings.PREPEND_WWW:  # Django redirects the others, with the query string
+        names = {name for name in names if name.startswith("www.")}
+    shared = (settings.SESSION_COOKIE_DOMAIN or "").lower().lstrip(".")
+    reported = [shared] if shared else []
+    for site in sorted({_site_of(name) for name in names}, key=len):
+        hosts = sorted(name for name in names if _is_within(name, site))
+        is_several = len(hosts) > 1 or hosts[0].startswith(".")
+        known = any(_is_within(site, other) for other in reported)
+        if "." in site and is_several and not known:
+            reported.append(site)
+            yield found(
+                Subject.SESSIONS,
+                "session_per_host",
+                "Each host has its own session and its own cookie of the click, but "
+                f"the shop has several hosts: {', '.join(hosts)}.",
+                domain=site,
+            )
+
+
+def _site_of(host: str) -> str:
+    return host.removeprefix(".").removeprefix("www.")
+
+
+def _is_within(host: str, site: str) -> bool:
+    return host == site or host.endswith(f".{site}")
 
 
 def configured_aliases(only: str | None) -> list[str]:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
-from .clock import OVERDUE, DbNow, is_overdue, local_time, moment, oldest_sent
+from .clock import (
+    OVERDUE,
+    DbNow,
+    is_overdue,
+    local_time,
+    moment,
+    oldest_sent,
+    repeated_time,
+)
 from .conversion import Conversion
 from .delivery import Circuit, DeliveryAttempt
 from .states import EventName, Reason, State, key_of
@@ -28,4 +36,5 @@ __all__ = [
     "local_time",
     "moment",
     "oldest_sent",
+    "repeated_time",
 ]

@@ -144,14 +144,15 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""
         return self.replayable().update(
-            state=State.PENDING,
-            reason="",
-            # The notes about the order stay; how it was given up does not.
+            # The notes about the order stay; how it was given up does not. MySQL sets
+            # the columns in this order, so that the reason must come after it.
             detail=Case(
                 When(reason=Reason.INTERNAL, then=Value("")),
                 default=F("detail"),
                 output_field=models.TextField(),
             ),
+            state=State.PENDING,
+            reason="",
             due_at=DbNow(),
             replayed_at=DbNow(),
             cancelled_at=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +44,7 @@ def assert_reported(
     order_id: OrderId,
     *,
     value: Decimal | str | float | None = None,
-    click: Attribution | None = None,
+    click: Attribution | Mapping[str, str] | None = None,
     **payload: object,
 ) -> dict[str, Any]:
     """Assert that Connectly has counted the order, with the given fields.
@@ -168,8 +169,9 @@ def _plain(value: object) -> object:
     """The value as it is after a way through JSON."""
     match value:
         case datetime():
-            aware = timezone.make_aware(value) if timezone.is_naive(value) else value
-            return int(aware.timestamp())
+            if timezone.is_naive(value):
+                value = timezone.make_aware(value, timezone.get_default_timezone())
+            return int(value.timestamp())
         case float():
             return Decimal(str(value))
         case list() | tuple():
@@ -193,6 +195,10 @@ def _click_in(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _click_of(click: Attribution | None) -> dict[str, str]:
+def _click_of(click: Attribution | Mapping[str, str] | None) -> dict[str, str]:
+    """The ids that are sent: those of a row, or of the parameters of a link."""
+    if click is None:
+        return {}
     names = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
-    return {} if click is None else {name: getattr(click, name) for name in names}
+    values = click if isinstance(click, Mapping) else vars(click)
+    return {name: values[name] for name in names if name in values}

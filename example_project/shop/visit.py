@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 from django.utils.text import capfirst
 
-from connectly_tracking.attribution import recall
+from connectly_tracking.attribution import arecall, recall
 from connectly_tracking.models import Conversion, EventName, State
 
 from . import session
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.http import HttpRequest
+
+    from connectly_tracking.models import Attribution
 
 Tone = Literal["done", "waits", "none", "failed"]
 WHOLE = 20  # characters; a longer id is shortened
@@ -38,10 +41,20 @@ class Visit:
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Visit:
-        click, numbers = _click(request), session.orders(request)
+        return cls._of(recall(request), session.orders(request))
+
+    @classmethod
+    async def afrom_request(cls, request: HttpRequest) -> Visit:
+        """As `from_request`, for async views."""
+        numbers = await sync_to_async(session.orders)(request)
+        return await sync_to_async(cls._of)(await arecall(request), numbers)
+
+    @classmethod
+    def _of(cls, click: Attribution | None, numbers: list[str]) -> Visit:
+        first = _click(click)
         order = Order.objects.filter(number__in=numbers[-1:]).first()
         if order is None:
-            return cls(steps=(click,), is_settled=True)
+            return cls(steps=(first,), is_settled=True)
         row = (
             Conversion.objects.filter(event_name=EventName.PURCHASE)
             .of_order(order.number)
@@ -50,7 +63,7 @@ class Visit:
         )
         open_states = (State.PENDING, State.SENDING)
         return cls(
-            steps=(click, *_steps(order, row)),
+            steps=(first, *_steps(order, row)),
             is_settled=(
                 order.cancelled_at is not None
                 if row is None
@@ -63,8 +76,7 @@ class Visit:
         return {"steps": steps, "settled": self.is_settled}
 
 
-def _click(request: HttpRequest) -> Step:
-    click = recall(request)
+def _click(click: Attribution | None) -> Step:
     if click is None:
         return Step(text="No campaign click in this visit", tone="none")
     campaign, ad = _short(click.sendout_id), _short(click.ad_id)

@@ -34,6 +34,7 @@ def test_from_the_ad_to_the_thank_you_page(shop: Shop, screen: Page) -> None:
     screen.goto(f"{shop.url}/?{QUERY}")
     assert_readable(screen)
     screen.get_by_role("link", name="Tee").click()
+    screen.wait_for_url("**/product/tee/")
     assert_readable(screen)
     screen.goto(f"{shop.url}/")
     buy(screen)

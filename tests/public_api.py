@@ -1,0 +1,192 @@
+"""The public API as text, one name a line: ``python -m tests.public_api --write``.
+
+``docs/stability.md`` says what is promised about it. ``test_public_api.py`` compares it
+with the stored text, so that no public name changes unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import os
+import sys
+from argparse import SUPPRESS
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import django
+from django.apps import apps
+from django.core.management import BaseCommand, get_commands, load_command_class
+from django.dispatch import Signal
+from django.urls import get_resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from django.db.models import Model
+
+STORED: Final = Path(__file__).with_name("public_api.txt")
+ROOT: Final = Path(__file__).parent.parent
+
+#: Module → names; None: all that it exports or defines, with their members.
+IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
+    "middleware": ("AttributionMiddleware",),
+    "events": ("Purchase", "ViewContent", "Item"),
+    "exceptions": ("ConnectlyTrackingError", "InvalidEvent"),
+    "signals": None,
+    "outbox": ("record", "cancel"),
+    "attribution": (
+        "capture",
+        "recall",
+        "bind_order",
+        "make_token",
+        "acapture",
+        "arecall",
+        "abind_order",
+        "amake_token",
+        "consent_changed",
+        "forget",
+    ),
+    "reports": None,
+    "views": ("ContentViewedMixin", "ContentViewedMixin.get_view_content"),
+    "admin": (
+        "AttributionAdminMixin",
+        "AttributionAdminMixin.connectly_campaign",
+        "AttributionAdminMixin.connectly_reported",
+        "AttributionAdminMixin.order_field",
+        "ConversionInline",
+        "ConversionInline.order_field",
+    ),
+    "testing.cases": None,
+    "testing.plugin": None,
+    "sandbox": None,
+}
+
+
+def public_api() -> Iterator[str]:
+    """Each public name with what a user may rely on, in a fixed order."""
+    for name, chosen in IMPORTED.items():
+        module = importlib.import_module(f"connectly_tracking.{name}")
+        for public in sorted(chosen or defined_in(module)):
+            value = attrgetter(public)(module)
+            yield from described(f"{name}.{public}", value, members=not chosen)
+    for model in sorted(own_models(), key=lambda model: model.__name__):
+        yield from described_model(model)
+    yield from sorted(settings_and_checks())
+    yield from sorted(tasks())
+    yield from commands()
+    yield from sorted(urls())
+
+
+def defined_in(module: ModuleType) -> Iterator[str]:
+    """The public names of a module: those that it exports, or else its own."""
+    if exported := getattr(module, "__all__", None):
+        yield from exported
+    for name, value in () if exported else vars(module).items():
+        own = getattr(value, "__module__", None) == module.__name__
+        if not name.startswith(("_", "pytest_")) and (own or isinstance(value, Signal)):
+            yield name
+
+
+def described(name: str, value: Any, *, members: bool) -> Iterator[str]:
+    """One line, and for a class one for each of its ``members`` as well."""
+    if isinstance(value, Signal):
+        yield f"signal {name}"
+    elif inspect.isclass(value):
+        is_data = dataclasses.is_dataclass(value)
+        yield f"class {name}{parameters(value) if is_data else ''}"
+        for member, own in sorted(vars(value).items()):
+            if members and not is_data and not member.startswith("_"):
+                yield from described(f"{name}.{member}", own, members=False)
+    elif callable(value):
+        yield f"function {name}{parameters(value)}"
+    else:
+        yield f"attribute {name}"
+
+
+def parameters(function: Any) -> str:
+    """The parameters without their types, which may become wider."""
+    function = getattr(function, "_get_wrapped_function", lambda: function)()
+    signature = inspect.signature(function)
+    untyped = [
+        each.replace(annotation=each.empty) for each in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=untyped, return_annotation=signature.empty))
+
+
+def own_models() -> Iterator[type[Model]]:
+    return apps.get_app_config("connectly_tracking").get_models()
+
+
+def described_model(model: type[Model]) -> Iterator[str]:
+    name = model.__name__
+    for field in sorted(model._meta.concrete_fields, key=lambda field: field.name):
+        yield f"field {name}.{field.name}: {field.get_internal_type()}"
+        for value, _ in field.flatchoices:
+            yield f"value {name}.{field.name}: {value!r}"
+    options = model._meta
+    granted = [
+        *(f"{action}_{options.model_name}" for action in options.default_permissions),
+        *(codename for codename, _ in options.permissions),
+    ]
+    yield from (f"permission connectly_tracking.{each}" for each in sorted(granted))
+
+
+def settings_and_checks() -> Iterator[str]:
+    from connectly_tracking.checks import SETTING_IDS
+    from connectly_tracking.conf import NAMES
+
+    yield from (f"setting {name}" for name in NAMES)
+    yield from (f"check connectly_tracking.{each}" for each in SETTING_IDS.values())
+    for path in (ROOT / "connectly_tracking").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            if 'id="connectly_tracking.' in line:
+                yield "check " + line.split('"')[1]
+
+
+def tasks() -> Iterator[str]:
+    from celery import current_app
+
+    importlib.import_module("connectly_tracking.tasks")
+    for name in current_app.tasks:
+        if name.startswith("connectly_tracking."):
+            yield f"task {name}"
+
+
+def commands() -> Iterator[str]:
+    usual = {
+        option
+        for action in BaseCommand().create_parser("manage.py", "")._actions
+        for option in action.option_strings
+    }
+    for name, app in sorted(get_commands().items()):
+        if app == "connectly_tracking":
+            parser = load_command_class(app, name).create_parser("manage.py", name)
+            for action in parser._actions:
+                shown = (action.option_strings or [action.dest])[-1]
+                if action.help is not SUPPRESS and shown not in usual:
+                    yield f"command {name} {shown}"
+
+
+def urls() -> Iterator[str]:
+    """The names that ``reverse`` takes, also those of the admin's further pages."""
+    resolver = get_resolver()
+    for namespace, (_, included) in resolver.namespace_dict.items():
+        for name in included.reverse_dict:
+            if isinstance(name, str) and (
+                namespace == "connectly_tracking" or "connectly" in name
+            ):
+                yield f"url {namespace}:{name}"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    django.setup()
+    text = "".join(f"{line}\n" for line in dict.fromkeys(public_api()))
+    if "--write" in sys.argv:
+        STORED.write_text(text)
+    else:
+        sys.stdout.write(text)

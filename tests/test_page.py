@@ -1,0 +1,107 @@
+"""Of the landing page, words and article numbers are kept, and secrets are not."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectly_tracking.attribution.page import kept_page
+from connectly_tracking.models import MAX_PAGE, Attribution
+
+from .conftest import TAGGED
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+KEPT = [
+    "/",
+    "/promo/summer/",
+    "/2026/11/black-friday/",
+    "/p/mug-blue-12/",
+    "/p/levis-501-original-fit-jeans-00501a1234",
+    "/product/iphone15promax256gb/",
+    "/p/iPhone-15-Pro-Max-256GB-MU7A3QL/",
+    "/p/Nike-Air-Max-90-CT4352-102/",
+    "/SKU-AB12CD34EF56-XL/",
+    "/catalogue/the-art-of-computer-programming-vol-1-3rd-edition_407/",
+    "/de/artikel/4006381333931/",
+    "/key-rings/red-2/",
+    "/email-marketing/book-2/",
+    "/login/",
+    "/auth/google/",
+    "/account/orders/17/",
+    "/password/change/done/",
+    "/" + "shoes/" * 60,
+]
+CUT = [
+    ("/accounts/reset/MQ/c3f2a1-0123456789abcdef/", "/accounts/reset/***/***/"),
+    ("/reset/MQ/set-password/", "/reset/***/set-password/"),
+    ("/reset-password/Abc9/", "/reset-password/***/"),
+    ("/account-confirm-email/MTc:1pQx:aB3_x9/", "/account-confirm-email/***/"),
+    ("/verify/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI.abcDEF123", "/verify/***"),
+    ("/d/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.aB3x/", "/d/***/"),
+    ("/invite/Xk9fQ2/", "/invite/***/"),
+    ("/unsubscribe/ABCDEF", "/unsubscribe/***"),
+    ("/magic-link/x9/", "/magic-link/***/"),
+    ("/confirm/8271/", "/confirm/***/"),
+    ("/token/abcdefghijklmnopqrstuvwxyz", "/token/***"),
+    ("/s/d41d8cd98f00b204e9800998ecf8427e/a-1", "/s/***/***"),
+    ("/o/550e8400-e29b-41d4-a716-446655440000/", "/o/***/"),
+    ("/orders/7f3kQ9ZtLm2xPw8R/", "/orders/***/"),
+    ("/p/kZ8vQm-2Lr_T9xWbEa4/", "/p/***/"),
+    ("/u/ana@example.com/", "/u/***/"),
+    ("/cards/41111111111111111111/", "/cards/***/"),
+]
+
+
+@pytest.mark.parametrize("path", KEPT)
+def test_what_an_analyst_needs_is_kept(path: str) -> None:
+    assert kept_page(path) == path[:MAX_PAGE]
+
+
+@pytest.mark.parametrize(("path", "kept"), CUT)
+def test_what_looks_like_a_secret_is_not(path: str, kept: str) -> None:
+    assert kept_page(path) == kept
+
+
+def test_other_letters_are_quoted() -> None:
+    assert kept_page("/niño rojo/") == "/ni%C3%B1o%20rojo/"
+
+
+@pytest.mark.django_db
+@pytest.mark.urls("tests.test_endpoint")
+@pytest.mark.parametrize("road", ["page", "address", "referer"])
+def test_on_each_road_the_click_is_kept_without_the_secret(
+    client: Client, road: str
+) -> None:
+    path, query = "/accounts/reset/MQ/c3f2a1-0123456789abcdef/", TAGGED[1:]
+    address = f"http://testserver{path}{query}"
+    if road == "page":
+        client.get(path + query)
+    else:
+        client.post(
+            "/connectly/capture/",
+            address if road == "address" else query[1:],
+            content_type="text/plain",
+            headers={"Referer": address} if road == "referer" else {},
+        )
+    assert Attribution.objects.get().page == "/accounts/reset/***/***/"
+
+
+@given(st.text())
+def test_any_path_has_a_page_that_every_column_can_hold(path: str) -> None:
+    page = kept_page(path.encode(errors="replace").decode())
+    assert page.isascii()
+    assert page.isprintable()
+    assert len(page) <= MAX_PAGE
+
+
+@pytest.mark.parametrize("piece", ["a1", "af0", "A", "-", "/", "x-", "0", "%", "aB"])
+def test_a_long_path_costs_little(piece: str) -> None:
+    begun = time.process_time()
+    kept_page("/" + piece * 20_000)
+    assert time.process_time() - begun < 0.05
