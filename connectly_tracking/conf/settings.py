@@ -31,6 +31,7 @@ _COOKIES: Final = ("SESSION", "CSRF", "LANGUAGE")
 _PROXIED: Final = ("https", "http", "all")
 MAX_NAME: Final = 255  # characters; AMQP takes no longer name of a queue
 TOUCHES: Final = ("last", "first")
+MAIL_ADMINS: Final = "mail_admins"
 #: The settings that a delivery reads only after it has claimed rows.
 DELIVERY_SETTINGS: Final = (
     "BATCH",
@@ -182,6 +183,13 @@ class Conf(BusinessSettings):
         if not isinstance(bundle, (str, Path)) or not _exists(bundle):
             raise improper("CA_BUNDLE", "must be the path of an existing file")
         return str(bundle)
+
+    @property
+    def ALERTS(self) -> Callable[[Any], None] | str | None:
+        """Whom ``watch`` tells: ``"mail_admins"`` or a callable; None: nobody."""
+        if self.raw.get("ALERTS") == MAIL_ADMINS:
+            return MAIL_ADMINS
+        return self._callable("ALERTS")
 
     @property
     def RETENTION(self) -> timedelta:
