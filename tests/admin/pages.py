@@ -46,7 +46,13 @@ def pages() -> dict[str, tuple[ModelAdmin, str]]:
         )
         for model_admin in model_admins()
         for pattern in model_admin.get_urls()
-        if isinstance(pattern, URLPattern) and pattern.name
+        if isinstance(pattern, URLPattern)
+        and pattern.name
+        # Django redirects from the page of a row that is not there.
+        and (
+            not pattern.pattern.converters
+            or model_admin.model._default_manager.exists()
+        )
     }
 
 

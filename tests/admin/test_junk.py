@@ -271,7 +271,9 @@ def requests() -> st.SearchStrategy[tuple[str, str]]:
     )
     pairs = st.lists(st.tuples(names, values), max_size=4)
     query = pairs.map(lambda found: "&".join(map("=".join, found)))
-    return st.tuples(st.sampled_from(["conversion", "attribution", "circuit"]), query)
+    return st.tuples(
+        st.sampled_from([str(it.opts.model_name) for it in model_admins()]), query
+    )
 
 
 @given(requests())
