@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 CONVERSIONS = "/admin/connectly_tracking/conversion/"
+CAMPAIGNS = "/admin/connectly_tracking/campaign/"
 
 
 def main() -> None:
@@ -75,6 +76,8 @@ def _shoot(browser: Any, said: str) -> None:
         page.locator(".field-order a").first.click()
         page.locator(".connectly-timeline").wait_for()
         page.screenshot(path=IMAGES / f"story-{scheme}.png")
+        page.goto(f"{shop}{CAMPAIGNS}")
+        page.screenshot(path=IMAGES / f"campaigns-{scheme}.png", full_page=True)
         page.goto(f"{shop}{CONVERSIONS}status/")
         page.screenshot(path=IMAGES / f"status-{scheme}.png")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .campaigns import CampaignAdmin, CampaignNameAdmin
 from .clicks import AttributionAdmin
 from .conversions import ConversionAdmin
 from .orders import AttributionAdminMixin, ConversionInline
@@ -10,6 +11,8 @@ from .pauses import PauseAdmin
 __all__ = [
     "AttributionAdmin",
     "AttributionAdminMixin",
+    "CampaignAdmin",
+    "CampaignNameAdmin",
     "ConversionAdmin",
     "ConversionInline",
     "PauseAdmin",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Attribution, Conversion, OrderAttribution
 from .display import ad_id, badge, campaign_id, clock
+from .figures import AdFilter, CampaignFilter, ClickedFilter, LandingFilter
 from .filters import BusinessFilter, CapturedFilter, DateLinksMixin
 from .readonly import ReadOnlyAdmin, ReadOnlyInline
 
@@ -43,7 +44,15 @@ class BoundOrderInline(ReadOnlyInline):
 @admin.register(Attribution)
 class AttributionAdmin(DateLinksMixin, ReadOnlyAdmin):
     list_display = ["captured", "campaign", "reportable", "refused", "user"]
-    list_filter = ["reportable", CapturedFilter, BusinessFilter]
+    list_filter = [
+        "reportable",
+        CapturedFilter,
+        BusinessFilter,
+        ClickedFilter,
+        CampaignFilter,
+        AdFilter,
+        LandingFilter,
+    ]
     list_select_related = ["user"]
     ordering = ["-captured_at", "-id"]
     sortable_by = ()  # any other order would read the whole table

@@ -12,16 +12,30 @@ from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from ..api.values import safe_id
 from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
 from .actions import ConfirmedAction, ConfirmedActionsMixin
 from .display import ad_id, badge, campaign_id, clock, curl
+from .earnings import age
+from .figures import (
+    AdFilter,
+    CampaignFilter,
+    FigureFilter,
+    OrderLandingFilter,
+    PlacedFilter,
+)
 from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
+from .listing import (
+    AnswerFilter,
+    ListingMixin,
+    TimeLeftFilter,
+    TriesFilter,
+    time_left,
+)
 from .pauses import warn_of_pauses
 from .readonly import ReadOnlyAdmin
 from .status import delivery_status
@@ -39,10 +53,26 @@ if TYPE_CHECKING:
 
 
 @admin.register(Conversion)
-class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
+class ConversionAdmin(
+    ConfirmedActionsMixin, ListingMixin, DateLinksMixin, ReadOnlyAdmin
+):
     list_display = ["order", "status", "amount", "campaign", "placed"]
     list_display_links = ["order"]
-    list_filter = ["state", PeriodFilter, BusinessFilter, "event_name", ReasonFilter]
+    list_filter = [
+        "state",
+        PeriodFilter,
+        BusinessFilter,
+        "event_name",
+        ReasonFilter,
+        TimeLeftFilter,
+        TriesFilter,
+        AnswerFilter,
+        FigureFilter,
+        PlacedFilter,
+        CampaignFilter,
+        AdFilter,
+        OrderLandingFilter,
+    ]
     linked_fields = ("sendout_id", "ad_id")
     ordering = ["-recorded_at", "-id"]
     sortable_by = ()  # any other order would read the whole table
@@ -210,7 +240,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
     @admin.display(description=_("placed"))
     def placed(self, conversion: Conversion) -> SafeString:
         clicked = conversion.clicked_at
-        text = format_html(_now("clicked {}"), _time(clicked)) if clicked else ""
+        text = format_html(gettext("clicked {}"), _time(clicked)) if clicked else ""
         return format_html("{}{}", _time(conversion.event_time), _quiet(text))
 
 
@@ -224,11 +254,13 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
     if conversion.state == State.PENDING and conversion.due_at is not None:
         pause: Circuit | None = getattr(conversion, "pause", None)
         if pause is not None and pause.is_by_hand:
-            yield _now("waits until a person resumes it")
+            yield gettext("waits until a person resumes it")
             return
         until = pause.paused_until if pause is not None else None
         next_try = max(conversion.due_at, until or conversion.due_at)
-        yield format_html(_now("next try {}"), _time(next_try))
+        yield format_html(gettext("next try {}"), _time(next_try))
+        if (left := time_left(conversion)) is not None:
+            yield gettext("time left: %(time)s") % {"time": age(left)}
 
 
 def _time(at: datetime | None) -> SafeString:

@@ -64,24 +64,17 @@ class _ChangeList(ChangeList):
         return super().get_ordering(request, queryset)
 
 
-class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
-    """Rows are written by orders, clicks and deliveries only."""
+class StrictAdmin(ModelAdmin):
+    """Answers no question that no page asks, and refuses junk with a 400."""
 
-    paginator = BoundedPaginator
-    show_full_result_count = False  # it would count the table on each page
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     #: Fields that links filter by, besides those of ``list_filter``.
     linked_fields: tuple[str, ...] = ()
-    #: Shown instead of a list that never had a row.
-    empty_message: StrOrPromise = ""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         self._refuse_junk(request)
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
+        return super().changelist_view(request, extra_context)
 
     def _refuse_junk(self, request: HttpRequest) -> None:
         """Raise BadRequest for values with which a database would fail."""
@@ -116,6 +109,23 @@ class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
         return any(
             lookup in {name, f"{name}__exact", f"{name}__isnull"} for name in offered
         )
+
+
+class ReadOnlyAdmin(_ReadOnly, StrictAdmin):
+    """Rows are written by orders, clicks and deliveries only."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False  # it would count the table on each page
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    #: Shown instead of a list that never had a row.
+    empty_message: StrOrPromise = ""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def page_context(self, request: HttpRequest, title: StrOrPromise) -> dict[str, Any]:
         """Return the context for a page that Django's admin does not have."""

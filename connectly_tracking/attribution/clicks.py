@@ -164,6 +164,8 @@ def _may_join(row: Conversion, business: str, using: str) -> bool:
 def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:
     row.credit(click)
     row.business = click.business
+    details = json.loads(row.payload, parse_float=Decimal, parse_int=Decimal)
+    row.value, row.currency = details.get("value"), details.get("currency", "")
     if reason := why_not_credited(click, ordered_at):
         row.reason = reason
         return
@@ -172,7 +174,5 @@ def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:
     except InvalidEvent as exc:
         row.reason, row.detail = Reason.INVALID, str(exc)
         return
-    details = json.loads(row.payload, parse_float=Decimal, parse_int=Decimal)
-    row.value, row.currency = details.get("value"), details.get("currency", "")
     row.payload, row.detail = "", " ".join([row.detail, *notes]).strip()
     row.schedule()

@@ -642,4 +642,77 @@ class Migration(migrations.Migration):
                 fields=("key", "business"), name="connectly_binding_once"
             ),
         ),
+        migrations.CreateModel(
+            name="CampaignName",
+            fields=[
+                (
+                    "id",
+                    models.CharField(
+                        help_text="As in the link: sendout_id of a campaign, ad_id of an ad.",
+                        max_length=255,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("campaign", "campaign"), ("ad", "ad")],
+                        default="campaign",
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("name", models.CharField(max_length=255, verbose_name="name")),
+                (
+                    "sent",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="sent"
+                    ),
+                ),
+                (
+                    "delivered",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="delivered"
+                    ),
+                ),
+                (
+                    "read",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="read"
+                    ),
+                ),
+                (
+                    "link_clicks",
+                    models.PositiveBigIntegerField(
+                        blank=True, null=True, verbose_name="link clicks"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "campaign name",
+                "verbose_name_plural": "campaign names",
+                "ordering": ["kind", "name", "id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Campaign",
+            fields=[],
+            options={
+                "verbose_name": "campaign",
+                "verbose_name_plural": "campaigns",
+                "proxy": True,
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("connectly_tracking.campaignname",),
+        ),
+        migrations.AddIndex(
+            model_name="conversion",
+            index=models.Index(
+                fields=["event_name", "event_time"], name="connectly_conversion_placed"
+            ),
+        ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .alert import Alert
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
+from .campaign import UPSTREAM, Campaign, CampaignName
 from .clock import (
     OVERDUE,
     DbNow,
@@ -18,15 +19,19 @@ from .clock import (
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
 from .pause import Circuit, Pause
-from .states import EventName, Reason, State, key_of
+from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet, read_committed
 
 __all__ = [
+    "AWAITING_CLICK",
     "MAX_PAGE",
     "OVERDUE",
+    "UPSTREAM",
     "Alert",
     "Attribution",
     "AttributionQuerySet",
+    "Campaign",
+    "CampaignName",
     "Circuit",
     "Conversion",
     "ConversionQuerySet",

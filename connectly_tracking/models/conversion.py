@@ -121,6 +121,10 @@ class Conversion(models.Model):
             models.Index(
                 fields=["state", "recorded_at"], name="connectly_conversion_state"
             ),
+            # For the campaign report: an order counts when it was placed.
+            models.Index(
+                fields=["event_name", "event_time"], name="connectly_conversion_placed"
+            ),
         ]
 
     def __str__(self) -> str:

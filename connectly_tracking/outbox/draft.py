@@ -119,6 +119,8 @@ def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> D
     payload_text, notes = fitted_payload(payload)
     if click is not None:
         row.credit(click)
+        # Whatever the reason, so that what was not reported can be added up.
+        row.value, row.currency = payload.value, payload.currency
     if click is None or found.reason is not None:
         # Without a click, what a customer bought is not kept: except for a few days,
         # in which the click may still come.
@@ -128,7 +130,6 @@ def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> D
     else:
         row.body, about_size = fitted_body("Purchase", payload_text, click.landing)
         notes += about_size
-        row.value, row.currency = payload.value, payload.currency
         row.schedule()
     row.detail = " ".join(notes)
     has_no_row = click is not None and click._state.adding

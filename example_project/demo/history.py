@@ -27,7 +27,9 @@ from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
 from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import (
+    UPSTREAM,
     Attribution,
+    CampaignName,
     Circuit,
     Conversion,
     DeliveryAttempt,
@@ -37,7 +39,17 @@ from connectly_tracking.sandbox import Sandbox
 from example_project.shop.models import Order
 from example_project.shop.tracking import purchase
 
-from .plan import CAMPAIGNS, WINDOW, Plan, plans_until
+from .plan import (
+    AD_NAMES,
+    ADS,
+    CAMPAIGNS,
+    CURRENCIES,
+    NAMES,
+    WINDOW,
+    Plan,
+    plans_until,
+    visits_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +82,8 @@ def fill() -> dict[str, int]:
 def _fill(sandbox: Sandbox) -> None:
     chance = random.Random(SEED)  # noqa: S311 - the same every time
     plans = plans_until(chance, timezone.now())
+    _name()
+    Attribution.objects.bulk_create(visits_until(chance, timezone.now()), 200)
     filled = Filled()
     with _settings(sandbox.url):
         with transaction.atomic():  # hundreds of commits take a slow disk a minute
@@ -80,6 +94,14 @@ def _fill(sandbox: Sandbox) -> None:
                     sandbox.behave(list(_then_ok(plan)), order_id=row.order_id)
         _deliver(filled)
     _shift(chance, filled)
+
+
+def _name() -> None:
+    for campaign, (name, *counts) in zip(CAMPAIGNS, NAMES, strict=True):
+        upstream = dict(zip(UPSTREAM, counts, strict=True))
+        CampaignName.objects.create(id=campaign, name=name, **upstream)
+    for ad, name in zip(ADS, AD_NAMES, strict=True):
+        CampaignName.objects.create(id=ad, kind=CampaignName.Kind.AD, name=name)
 
 
 @contextmanager
@@ -108,6 +130,8 @@ def _changed(**changes: Any) -> Iterator[None]:
 
 def _record(plan: Plan) -> Conversion:
     order = Order.objects.place_all(plan.pieces)
+    if plan.click is not None:
+        order.currency = CURRENCIES[CAMPAIGNS.index(plan.click.sendout_id)]
     order.placed_at = order.paid_at = plan.at
     if plan.end == "cancelled":
         order.cancelled_at = plan.at + timedelta(minutes=20)

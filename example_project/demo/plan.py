@@ -23,6 +23,30 @@ CAMPAIGNS: Final = tuple(
     for number in range(3)
 )
 ADS: Final = tuple(f"1202148392048{number:05}" for number in range(17_260, 17_272))
+#: What they are called, and what was sent, delivered, read and clicked of each.
+NAMES: Final = (
+    ("Grand opening", 18_400, 17_950, 14_200, 1_460),
+    ("Grinder launch", 9_200, 9_010, 7_340, 960),
+    ("Kettle, Brazil", 6_100, 5_930, 4_480, 430),
+)
+AD_NAMES: Final = (
+    "Barista, video",
+    "Morning, carousel",
+    "First cup, photo",
+    "Neighbours, video",
+    "Burrs, close-up",
+    "Espresso, video",
+    "Gift, photo",
+    "Sound of grinding",
+    "Pour over, video",
+    "Gooseneck, photo",
+    "Steam, carousel",
+    "Sunday, video",
+)
+#: The currency of each campaign's country.
+CURRENCIES: Final = ("USD", "USD", "BRL")
+#: Clicks that bring no order.
+VISITS: Final = 2_600
 WINDOW: Final = timedelta(days=28)
 
 #: How many of a thousand orders end in which way.
@@ -120,6 +144,16 @@ def _plan(
         click=_click(chance, end, at),
         answers=answers,
     )
+
+
+def visits_until(chance: random.Random, now: datetime) -> list[Attribution]:
+    """Plan the clicks of customers who bought nothing."""
+    clicks = []
+    for _ in range(VISITS):
+        click = _click(chance, "none", now - timedelta(days=DAYS * chance.random()))
+        if click is not None:
+            clicks.append(click)
+    return clicks
 
 
 def _click(chance: random.Random, end: str, at: datetime) -> Attribution | None:

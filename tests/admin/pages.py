@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
 
 APP = "connectly_tracking"
+#: Edited by hand, with Django's own rights.
+EDITABLE = {"campaignname"}
 
 
 def model_admins() -> list[ModelAdmin]:
@@ -69,6 +71,7 @@ def url_of(model_admin: ModelAdmin, pattern: URLPattern) -> str:
 
 
 def change_lists() -> Iterator[tuple[ModelAdmin, str]]:
+    """The lists; the report on campaigns stands where a proxy has its list."""
     for name, (model_admin, url) in pages().items():
-        if name.endswith("_changelist"):
+        if name.endswith("_changelist") and not model_admin.opts.proxy:
             yield model_admin, url

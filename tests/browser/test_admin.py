@@ -145,6 +145,9 @@ def test_everybody_can_read_it(
         f"{refused}/send-again/",
         f"{CONVERSIONS}status/",
         "/admin/connectly_tracking/attribution/",
+        "/admin/connectly_tracking/campaign/",
+        "/admin/connectly_tracking/campaign/?by=day&period=7",
+        f"{CONVERSIONS}?figure=orders&sendout_id=send-1",
     ):
         page.goto(shop.url + path)
         # Its search form is Django's own.

@@ -1,0 +1,254 @@
+"""The campaigns page, and the names of campaigns and ads."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import conf
+from ..models import UPSTREAM, Campaign, CampaignName
+from ..reports.campaigns import CampaignReport
+from .chart import Chart
+from .earnings import Earnings
+from .export import csv_response
+from .figures import Days
+from .readonly import ReadOnlyAdmin, StrictAdmin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+    from django.urls import URLPattern
+    from django_stubs_ext import StrOrPromise
+
+    NamesAdmin = admin.ModelAdmin[CampaignName]
+else:
+    NamesAdmin = admin.ModelAdmin
+
+GROUPS: Final[dict[str, StrOrPromise]] = {
+    "campaign": _("Campaign"),
+    "ad": _("Ad"),
+    "day": _("Day"),
+    "page": _("Landing page"),
+    "business": _("Business"),
+}
+#: The lengths of the periods that end today, in days.
+LENGTHS: Final = (7, 28, 30, 90)
+DEFAULT_LENGTH: Final = 30
+MAX_ROWS: Final = 500  # more would make the page too long; the CSV has them all
+
+
+@admin.register(CampaignName)
+class CampaignNameAdmin(StrictAdmin):
+    list_display = ["id", "kind", "name", *UPSTREAM]
+    list_editable = ["name"]
+    list_filter = ["kind"]
+    search_fields = ["id__exact", "name"]
+    fields = ["id", "kind", "name", *UPSTREAM]
+    Media = ReadOnlyAdmin.Media
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """In the list the head of the column is all that names the field."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "name" and field is not None:
+            field.widget.attrs["aria-label"] = capfirst(db_field.verbose_name)
+        return field
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["id"] if obj else []
+
+
+@admin.register(Campaign)
+class CampaignAdmin(ReadOnlyAdmin):
+    """The report stands where other models have their list."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """No campaign has a page of its own."""
+        view = self.admin_site.admin_view
+        name = "connectly_tracking_campaign"
+        return [
+            path("", view(self.changelist_view), name=f"{name}_changelist"),
+            path("csv/", view(self.csv_view), name=f"{name}_csv"),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        question = Question(request)
+        rows = question.report.rows(question.by, detailed=True)
+        days = question.report.days()
+        earnings = Earnings(
+            rows, days, clicks_before=question.report.before.clicks().count()
+        )
+        context: dict[str, Any] = {
+            **self.page_context(request, _("Campaigns")),
+            **(extra_context or {}),
+            "question": question,
+            "earnings": earnings,
+            "figures": list(earnings.figures(question)),
+            "whole": earnings.whole(question),
+            "lost": list(earnings.lost(question)),
+            "chart": Chart(question.days, days),
+            "lines": earnings.lines(question, rows[:MAX_ROWS]),
+            "more": max(len(rows) - MAX_ROWS, 0),
+            "may_name": request.user.has_perm("connectly_tracking.change_campaignname"),
+        }
+        template = "admin/connectly_tracking/campaign/report.html"
+        return TemplateResponse(request, template, context)
+
+    def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        question = Question(request)
+        rows = question.report.rows(question.by, detailed=True)
+        name = f"{question.by}-{question.days.first}-{question.days.last}.csv"
+        return csv_response(name, *Earnings(rows).table(question.by))
+
+
+class Question:
+    """What the page is asked for, read from its address. What is wrong is ignored."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.given = request.GET
+        by = self.given.get("by", "")
+        self.by = by if by in GROUPS else "campaign"
+        self.today = timezone.localdate(timezone=timezone.get_default_timezone())
+        self.period, self.days = self._period(self.given.get("period", ""))
+        self.business = self.given.get("business") or None
+        self.campaign = self.given.get("campaign")
+        self.report = CampaignReport(
+            self.days.since, self.days.until, self.business, self.campaign
+        )
+
+    def _period(self, text: str) -> tuple[str, Days]:
+        first, last = self.given.get("from", ""), self.given.get("to", "")
+        if (first or last) and (days := Days.read(f"{first or last}..{last or first}")):
+            return "", days
+        if text == "today":
+            return text, Days(self.today, self.today)
+        if text in map(str, LENGTHS):
+            return text, self._last(int(text))
+        if len(text) == 7 and (days := Days.read(f"{text}-01..{text}-01")):
+            following = (days.first + timedelta(days=32)).replace(day=1)
+            return text, Days(days.first, following - timedelta(days=1))
+        return str(DEFAULT_LENGTH), self._last(DEFAULT_LENGTH)
+
+    def _last(self, count: int) -> Days:
+        return Days(self.today - timedelta(days=count - 1), self.today)
+
+    @property
+    def group(self) -> StrOrPromise:
+        return GROUPS[self.by]
+
+    @property
+    def campaign_name(self) -> str:
+        if self.campaign is None:
+            return ""
+        named = CampaignName.objects.filter(pk=self.campaign).first()
+        return named.name if named else self.campaign or gettext("(none)")
+
+    def url(self, **changes: str | None) -> str:
+        """The address of the page with other answers; None takes one out."""
+        return f"?{urlencode(self._kept(**changes))}"
+
+    @property
+    def all_url(self) -> str:
+        return self.url(by="campaign", campaign=None)
+
+    @property
+    def csv_url(self) -> str:
+        url = reverse("admin:connectly_tracking_campaign_csv")
+        return f"{url}?{urlencode(self._kept())}"
+
+    def _kept(self, **changes: str | None) -> dict[str, str]:
+        dates = {} if self.period else {"from": self.days.first, "to": self.days.last}
+        kept = {
+            "period": self.period or None,
+            **{name: day.isoformat() for name, day in dates.items()},
+            "by": self.by,
+            "business": self.business,
+            "campaign": self.campaign,
+        } | changes
+        return {name: value for name, value in kept.items() if value is not None}
+
+    @property
+    def periods(self) -> Iterator[tuple[StrOrPromise, str, bool]]:
+        """Name, address, and whether it is chosen."""
+        names: dict[str, StrOrPromise] = {"today": _("Today")}
+        for count in LENGTHS:
+            names[str(count)] = gettext("%(count)d days") % {"count": count}
+        month = self.today.replace(day=1)
+        for first in ((month - timedelta(days=1)).replace(day=1), month):
+            names[f"{first:%Y-%m}"] = date_format(first, "YEAR_MONTH_FORMAT")
+        for value, name in names.items():
+            url = self.url(**{"period": value, "from": None, "to": None})
+            yield name, url, value == self.period
+
+    @property
+    def groups(self) -> Iterator[tuple[StrOrPromise, str, bool]]:
+        for by, name in GROUPS.items():
+            if by != "business" or len(self._aliases) > 1:
+                yield name, self.url(by=by), by == self.by
+
+    @property
+    def businesses(self) -> list[tuple[StrOrPromise, str, bool]]:
+        """Empty if the settings name only one."""
+        if len(self._aliases) < 2:
+            return []
+        every = (_("All"), self.url(business=None), self.business is None)
+        return [
+            every,
+            *(
+                (alias, self.url(business=alias), alias == self.business)
+                for alias in self._aliases
+            ),
+        ]
+
+    @property
+    def _aliases(self) -> list[str]:
+        try:
+            return list(conf.BUSINESSES)
+        except ImproperlyConfigured:
+            return []  # the delivery page shows the error
+
+    def orders_url(self, figure: str = "", **more: str) -> str:
+        """The list of exactly the orders that a figure counts."""
+        chosen = {"figure": figure, "placed": str(self.days), **self._where()} | more
+        url = reverse("admin:connectly_tracking_conversion_changelist")
+        return f"{url}?{urlencode(chosen)}"
+
+    def clicks_url(self, **more: str) -> str:
+        chosen = {"clicked": str(self.days), **self._where()} | more
+        url = reverse("admin:connectly_tracking_attribution_changelist")
+        return f"{url}?{urlencode(chosen)}"
+
+    def _where(self) -> dict[str, str]:
+        chosen = {"business": self.business, "sendout_id": self.campaign}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def row_filter(self, key: str) -> dict[str, str]:
+        """What the lists are filtered by for a row of the table."""
+        match self.by:
+            case "day":
+                day = date.fromisoformat(key)
+                return dict.fromkeys(("placed", "clicked"), f"{day}..{day}")
+            case "page":
+                return {"landing": key}
+            case "business":
+                return {"business": key}
+        return {"sendout_id" if self.by == "campaign" else "ad_id": key}

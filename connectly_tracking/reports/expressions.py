@@ -1,0 +1,178 @@
+"""What the campaign report computes in the database, in the words of each database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.db.models import BigIntegerField, CharField, Func, Sum, TextField
+
+from ..models import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import tzinfo
+
+
+ONE_DAY: Final = timedelta(days=1)
+#: A delay counts in minutes up to 2 hours, in hours up to 2 days, then in days.
+_STEPS: Final = (
+    "CASE WHEN {0} < 7200 THEN {0} - {0} %% 60"
+    " WHEN {0} < 172800 THEN {0} - {0} %% 3600 ELSE {0} - {0} %% 86400 END"
+)
+#: Nothing is older; a time zone is not asked about the centuries before.
+_OLDEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+class ExactSum(Sum):
+    """The exact sum of amounts in text; `sum_of` reads it.
+
+    SQLite has no decimals and adds floats, so millionths are added as integers. The
+    part before the point is added by itself, since both in one might be too large.
+    """
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        whole = "CAST(%(expressions)s AS INTEGER)"
+        part = f"(%(expressions)s - {whole})"
+        # A float has 15 digits: of a billion and more, two are sure after the point.
+        millionths = (
+            f"CASE WHEN %(expressions)s < 1e9 THEN ROUND({part} * 1000000)"
+            f" ELSE ROUND({part} * 100) * 10000 END"
+        )
+        template = f"SUM({whole}) || ' ' || SUM(CAST({millionths} AS INTEGER))"
+        return self.as_sql(compiler, connection, template=template, **extra)
+
+
+def sum_of(text: Any) -> Decimal:
+    """Return what an `ExactSum` found."""
+    whole, _, millionths = str(text).partition(" ")
+    return Decimal(whole) + Decimal(millionths or 0).scaleb(-6)
+
+
+class SecondsBetween(Func):
+    """Seconds from a time to a later one that is in whole seconds, rounded up."""
+
+    output_field = BigIntegerField()
+    written = "{0}"
+
+    def __init__(self, earlier: str, later: str) -> None:
+        super().__init__(earlier, later)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+        seconds = "CAST(STRFTIME('%%s', {}) AS INTEGER)"
+        return self._sql(compiler, f"({seconds} - {seconds})")
+
+    def as_postgresql(
+        self, compiler: Any, connection: Any, **_: Any
+    ) -> tuple[str, Any]:
+        seconds = "FLOOR(EXTRACT(EPOCH FROM {}))::bigint"
+        return self._sql(compiler, f"({seconds} - {seconds})")
+
+    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+        micros = "TIMESTAMPDIFF(MICROSECOND, {1}, {0})"
+        return self._sql(compiler, f"CAST(CEILING({micros} / 1000000) AS SIGNED)")
+
+    def _sql(self, compiler: Any, template: str) -> tuple[str, Any]:
+        """Both are columns, which have no parameters."""
+        earlier, later = (
+            compiler.compile(it)[0] for it in self.get_source_expressions()
+        )
+        return self.written.format(template.format(later, earlier)), []
+
+
+class Delay(SecondsBetween):
+    """As `SecondsBetween`, rounded down to minutes, hours or days by its size."""
+
+    written = _STEPS
+
+
+class Unindexed(Func):
+    """A column that SQLite may not look up by its index.
+
+    Without statistics it would rather read all earlier orders than those of one click.
+    """
+
+    arity = 1
+    template = "%(expressions)s"
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **extra)
+
+
+class LocalDay(Func):
+    """The day of a time in a zone: ISO text, or a date, whose text is the same.
+
+    The database is not asked for zones: MySQL may have no table of them, and SQLite
+    would call Python for each row.
+    """
+
+    output_field = CharField()
+
+    def __init__(
+        self, column: str, zone: tzinfo, since: datetime, until: datetime
+    ) -> None:
+        super().__init__(column)
+        self.zone, self.since, self.until = zone, since, until
+
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+        return self._sql(compiler, connection, "DATE({}, '{:+d} seconds')")
+
+    def as_postgresql(
+        self, compiler: Any, connection: Any, **_: Any
+    ) -> tuple[str, Any]:
+        utc = "({} AT TIME ZONE 'UTC'" if settings.USE_TZ else "({}"
+        day = f"{utc} + {{:d}} * INTERVAL '1 second')::date"
+        return self._sql(compiler, connection, day)
+
+    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+        day = "DATE({} + INTERVAL {:d} SECOND)"
+        return self._sql(compiler, connection, f"CAST({day} AS CHAR)")
+
+    def _sql(self, compiler: Any, connection: Any, template: str) -> tuple[str, Any]:
+        (column,) = (compiler.compile(it)[0] for it in self.get_source_expressions())
+        stored = (connection.timezone or UTC) if settings.USE_TZ else self.zone
+        spans = [*_spans(self.zone, stored, self.since, self.until)]
+        written, values = "", list[Any]()
+        for ends, seconds in spans[:-1]:
+            written += f" WHEN {column} < %s THEN {template.format(column, seconds)}"
+            values.append(connection.ops.adapt_datetimefield_value(moment(ends)))
+        last = template.format(column, spans[-1][1])
+        return (f"CASE{written} ELSE {last} END" if written else last), values
+
+
+def _spans(
+    zone: tzinfo, stored: tzinfo, since: datetime, until: datetime
+) -> Iterator[tuple[float, int]]:
+    """Yield until when the clocks of both zones are how many seconds apart."""
+    at, last = max(since, _OLDEST), min(until, datetime.now(UTC) + 2 * ONE_DAY)
+    apart = _apart(zone, stored, at)
+    while at < last:
+        following = min(at + ONE_DAY, last)
+        if (then := _apart(zone, stored, following)) != apart:
+            yield _change(zone, stored, at, following), apart
+            apart = then
+        at = following
+    yield 0, apart
+
+
+def _apart(zone: tzinfo, stored: tzinfo, at: datetime) -> int:
+    offsets = (at.astimezone(it).utcoffset() or timedelta() for it in (zone, stored))
+    ours, theirs = offsets
+    return round((ours - theirs).total_seconds())
+
+
+def _change(zone: tzinfo, stored: tzinfo, before: datetime, after: datetime) -> float:
+    """Return the second at which they change, between two moments."""
+    low, high = int(before.timestamp()), int(after.timestamp()) + 1
+    first = _apart(zone, stored, before)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _apart(zone, stored, datetime.fromtimestamp(middle, UTC)) == first:
+            low = middle
+        else:
+            high = middle
+    return float(high)
