@@ -13,6 +13,7 @@ from .cookie import set_cookie
 from .erasure import Erased, erase
 from .late import bind_order, make_token
 from .resolution import ClickSource
+from .traces import export
 
 __all__ = [
     "ClickSource",
@@ -22,6 +23,7 @@ __all__ = [
     "capture",
     "consent_changed",
     "erase",
+    "export",
     "forget",
     "is_prefetch",
     "land",

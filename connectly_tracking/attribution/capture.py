@@ -27,7 +27,7 @@ from .clicks import (
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_no_cookie
-from .held import is_in_window, stays
+from .held import drop_if_erased, is_in_window, stays
 from .page import kept_page
 from .session import MAX_IN_SESSION, SessionClick
 
@@ -100,7 +100,9 @@ def recall(request: HttpRequest) -> Attribution | None:
     """Return the click in the visitor's session, if consent allows it. Never raises."""
     with errors_logged("click_not_read"), savepoint():
         click = apply_consent(request)
-        if click is not None and ask_consent(request) is not False:
+        if click is None or ask_consent(request) is False:
+            return None
+        if not drop_if_erased(request, click):
             return session.load_attribution(request, click)
     return None
 
@@ -114,6 +116,8 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
     click = apply_consent(request)
     if ask_consent(request) is False:
         return None
+    if click is not None and drop_if_erased(request, click):
+        click = None
     if kept := click and session.store_from_session(request, click):
         return kept
     user: Any = getattr(request, "user", None)
@@ -128,6 +132,8 @@ def attach_user(request: HttpRequest, user: Any) -> None:
         if click is None or click.awaits_consent:
             return
         if not click.has_row:
+            if drop_if_erased(request, click):
+                return
             session.store_from_session(request, click)
         with savepoint():
             stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)

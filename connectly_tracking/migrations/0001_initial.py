@@ -183,6 +183,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "click",
                 "verbose_name_plural": "clicks",
                 "ordering": ["-captured_at"],
+                "permissions": [
+                    ("export_customer", "Can export a customer's data"),
+                    ("forget_customer", "Can forget a customer"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -257,6 +261,17 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, max_length=32, verbose_name="reason"),
                 ),
                 ("detail", models.TextField(blank=True, verbose_name="detail")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
                 (
                     "sendout_id",
                     models.CharField(
