@@ -61,7 +61,7 @@ def watch() -> list[Notice]:
     }
     for key, finding in found.items():
         alerts.begin(
-            key, code=finding.code, business=finding.business, text=finding.text
+            key, code=finding.code, business=finding.business, detail=finding.text
         )
     alerts.filter(key__in=found).exclude(ended_at=None).update(ended_at=None)
     alerts.exclude(key__in=found).filter(ended_at=None).update(ended_at=DbNow())
@@ -115,7 +115,7 @@ def _finding_of(row: Alert) -> Finding:
         subject=Subject.DELIVERY,
         code=row.code,
         level=level,
-        text=row.text,
+        text=row.detail,
         remedy=str(remedy),
         business=row.business,
     )

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import router
 
+from .attribution.cookie import COOKIE_AGE
 from .conf import conf
 from .models import (
     Attribution,
     Conversion,
     OrderAttribution,
+    Pause,
     ago,
     greatest_age,
     read_committed,
@@ -50,7 +52,12 @@ def prune(*, dry_run: bool = False) -> Pruned:
     for part in _parts(_stored(old.exclude(payload=""))):
         with read_committed(part.db):
             part.update(payload="")  # no click will come any more
-    _delete(_stored(OrderAttribution.objects.filter(bound_at__lt=ago(clicks_kept))))
+    bindings = OrderAttribution.with_erased.filter(bound_at__lt=ago(clicks_kept))
+    if conf.ATTRIBUTION_WINDOW is None:
+        # A session could still have the erased click that it is about.
+        bindings = bindings.exclude(business="", bound_at__gte=ago(COOKIE_AGE))
+    _delete(_stored(bindings))
+    _delete(_stored(Pause.objects.filter(ended__lt=ago(kept))))
     return Pruned(attributions=_delete(clicks), conversions=_delete(conversions))
 
 
@@ -61,7 +68,7 @@ def _stored(rows: QuerySet[Any]) -> QuerySet[Any]:
 def _parts(rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
     """A part at a time, so that locks are short and memory use is constant."""
     while keys := list(rows.values_list("pk", flat=True)[:MAX_PRUNED_AT_ONCE]):
-        yield rows.model.objects.using(rows.db).filter(pk__in=keys)
+        yield rows.model._base_manager.using(rows.db).filter(pk__in=keys)
 
 
 def _delete(rows: QuerySet[Any]) -> int:

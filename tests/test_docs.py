@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from django.apps import apps
+
 from connectly_tracking import __version__, checks, signals
 from connectly_tracking.conf import NAMES
 from connectly_tracking.models import Reason, State
 
 from . import test_conf
 
+APP = "connectly_tracking"
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -37,6 +40,21 @@ def test_the_readme_names_every_signal() -> None:
     for name in vars(signals):
         if name.islower() and not name.startswith("_") and name != "annotations":
             assert name in README
+
+
+def test_each_field_of_each_model_is_explained_as_stored() -> None:
+    page = (ROOT / "docs/stored.md").read_text()
+    sections = dict(re.findall(r"^## [^\n]*`(\w+)`\n(.*?)(?=^## )", page, re.M | re.S))
+    models = {
+        it.__name__: it
+        for it in apps.get_app_config(APP).get_models()
+        if not it._meta.proxy
+    }
+    assert sections.keys() == models.keys()
+    for name, text in sections.items():
+        fields = {field.name for field in models[name]._meta.concrete_fields}
+        columns = re.findall(r"^\| (`.*?) \|", text, re.M)
+        assert set(re.findall(r"`(\w+)`", " ".join(columns))) == fields, name
 
 
 def test_the_links_lead_somewhere() -> None:

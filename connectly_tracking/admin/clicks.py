@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Attribution, Conversion, OrderAttribution
+from .customer import CustomerPageMixin
 from .display import ad_id, badge, campaign_id, clock
 from .figures import AdFilter, CampaignFilter, ClickedFilter, LandingFilter
 from .filters import BusinessFilter, CapturedFilter, DateLinksMixin
@@ -42,7 +43,7 @@ class BoundOrderInline(ReadOnlyInline):
 
 
 @admin.register(Attribution)
-class AttributionAdmin(DateLinksMixin, ReadOnlyAdmin):
+class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
     list_display = ["captured", "campaign", "reportable", "refused", "user"]
     list_filter = [
         "reportable",

@@ -22,6 +22,7 @@ from .cookie import set_cookie
 from .erasure import Erased, erase
 from .late import abind_order, amake_token, bind_order, make_token
 from .resolution import ClickSource
+from .traces import export
 
 __all__ = [
     "ClickSource",
@@ -35,6 +36,7 @@ __all__ = [
     "capture",
     "consent_changed",
     "erase",
+    "export",
     "forget",
     "is_prefetch",
     "land",

@@ -28,7 +28,7 @@ from .clicks import (
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie
-from .held import holds_click, is_in_window, stays
+from .held import drop_if_erased, holds_click, is_in_window, stays
 from .page import kept_page
 from .session import MAX_IN_SESSION, SessionClick
 
@@ -103,6 +103,8 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
     click = apply_consent(request)
     if ask_consent(request) is False:
         return None
+    if click is not None and drop_if_erased(request, click):
+        click = None
     if kept := click and session.store_from_session(request, click):
         return kept
     user: Any = getattr(request, "user", None)
@@ -160,6 +162,8 @@ def _recall(request: HttpRequest) -> Attribution | None:
     click = apply_consent(request)
     if click is None or ask_consent(request) is False:
         return None
+    if drop_if_erased(request, click):
+        return None
     return session.load_attribution(request, click)
 
 
@@ -168,6 +172,8 @@ def _attach_user(request: HttpRequest, user: Any) -> None:
     if click is None or click.awaits_consent:
         return
     if not click.has_row:
+        if drop_if_erased(request, click):
+            return
         session.store_from_session(request, click)
     stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
 

@@ -14,7 +14,7 @@ from ..models import Conversion, OrderAttribution, Reason, State
 from . import session
 from .clicks import attach_late_click, store_click, stored_clicks
 from .cookie import note_cookie, note_no_cookie
-from .held import held_click
+from .held import drop_held, drop_if_erased, held_click, note_erased
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,6 +62,8 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
         return click
     orders = Conversion.objects.filter(attribution_id=click.id)
     if agreed:
+        if drop_if_erased(request, click):
+            return None
         with savepoint():
             store_click(attribution)
             attach_late_click(orders, attribution)
@@ -69,8 +71,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
         note_cookie(request, click.id)
         session.write_click(request, accepted)
         return accepted
-    session.drop_click(request)
-    note_no_cookie(request)
+    drop_held(request)
     with savepoint():
         orders.awaiting_click().update(payload="", reason=Reason.CONSENT_REFUSED)
         _unbind({click.id})
@@ -124,6 +125,7 @@ def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:
         # So that no person can send them again; a worker has its own copy.
         rows.exclude(state=State.DELIVERED).update(body="")
         _unbind(gone)
+        note_erased(gone)  # for the sessions of other devices
         stored_clicks().filter(pk__in=gone).delete()
 
 

@@ -1,16 +1,26 @@
-"""The click that this browser holds: in its session, in our cookie, or in both."""
+"""The click that this browser holds: in its session, in our cookie, or in both.
+
+A session may go on with a click that was erased elsewhere, which is noted beside the
+orders' bindings.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import router
+
 from ..conf import conf
+from ..models import OrderAttribution, key_of
 from . import session
 from .clicks import stored_clicks
-from .cookie import read_cookie
+from .cookie import note_no_cookie, read_cookie
 from .session import SessionClick
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
     from django.http import HttpRequest
 
 
@@ -25,6 +35,7 @@ def held_click(request: HttpRequest) -> SessionClick | None:
         return in_session
     row = stored_clicks().filter(pk=click_id).first()
     if row is None:  # erased or pruned
+        note_no_cookie(request)
         return in_session
     in_cookie = SessionClick(
         id=row.pk,
@@ -45,6 +56,44 @@ def holds_click(request: HttpRequest) -> bool:
     """Whether there may be a click. No query, if the session is loaded."""
     in_session = session.read_click(request)
     return in_session is not None or read_cookie(request) is not None
+
+
+def is_erased(click_id: UUID) -> bool:
+    """Whether the click was erased. One query."""
+    using = router.db_for_write(OrderAttribution)
+    bindings = OrderAttribution.with_erased.using(using)
+    return bindings.filter(key=erased_key(click_id)).exists()
+
+
+def erased_key(click_id: UUID) -> str:
+    """Return the key of the note that it was erased. No order's id has a line break."""
+    return key_of(f"erased\n{click_id.hex}")
+
+
+def note_erased(click_ids: Iterable[UUID]) -> None:
+    """Let no session go on with these clicks."""
+    using = router.db_for_write(OrderAttribution)
+    OrderAttribution.with_erased.using(using).bulk_create(
+        [OrderAttribution(business="", key=erased_key(pk)) for pk in click_ids],
+        ignore_conflicts=True,
+    )
+
+
+def drop_if_erased(request: HttpRequest, click: SessionClick) -> bool:
+    """Take an erased click out of the session and the cookie. Return whether it was.
+
+    One query, unless the session has only the click's id: then its row has the values.
+    """
+    if click.landing is None or not is_erased(click.id):
+        return False
+    drop_held(request)
+    return True
+
+
+def drop_held(request: HttpRequest) -> None:
+    """Take the click out of the session and the cookie."""
+    session.drop_click(request)
+    note_no_cookie(request)
 
 
 def stays(before: SessionClick, after: SessionClick) -> bool:

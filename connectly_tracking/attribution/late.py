@@ -19,6 +19,7 @@ from ..guard import guarded, refuse_async
 from ..models import Conversion, OrderAttribution, key_of
 from .capture import current_click
 from .clicks import attach_late_click
+from .held import erased_key
 from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
@@ -56,14 +57,26 @@ async def abind_order(
     return await sync_to_async(bind_order)(request, order_id)
 
 
-def binding_of(order_id: str, business: str | None) -> OrderAttribution | None:
-    """Return the order's last binding; its click may have no row, or no row yet."""
-    bindings = OrderAttribution.objects.using(router.db_for_write(OrderAttribution))
+def binding_of(
+    order_id: str, business: str | None, held: UUID | None
+) -> tuple[OrderAttribution | None, bool]:
+    """Return the order's last binding, and whether the ``held`` click was erased.
+
+    One query. The binding's click may have no row, or no row yet.
+    """
+    dead_key = erased_key(held) if held else None
+    keys = [key_of(order_id), *([dead_key] if dead_key else [])]
+    using = router.db_for_write(OrderAttribution)
+    bindings = OrderAttribution.with_erased.using(using)
     # An outer join: a click that waits for consent has no row yet.
-    bindings = bindings.filter(key=key_of(order_id)).select_related("attribution")
-    if business is not None:
-        bindings = bindings.filter(business=business)
-    return bindings.order_by("-bound_at").first()
+    found = bindings.filter(key__in=keys).select_related("attribution")
+    last, is_dead = None, False
+    for binding in found.order_by("-bound_at"):
+        if binding.key == dead_key:
+            is_dead = True
+        elif last is None and business in (None, binding.business):
+            last = binding
+    return last, is_dead
 
 
 def make_token(request: HttpRequest) -> str:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
+
 from ..api.values import reading
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Attribution, Reason
+from ..models import Attribution, OrderAttribution, Reason
 from . import session
 from .clicks import best_click_of_user, stored_clicks, user_key, why_not_credited
 from .consent import apply_consent, ask_consent
+from .held import drop_held, is_erased
 from .late import binding_of, read_token
 
 if TYPE_CHECKING:
@@ -95,8 +98,7 @@ def _candidates(
         yield Resolution(click, click.pk)
     if token_id is not None:
         yield from _by_id(stored_clicks().filter(pk=token_id).first(), token_id)
-    binding = binding_of(order_id, source.business) if order_id else None
-    carried = _carried(source)
+    binding, carried = _binding_and_carried(source, order_id)
     if (
         binding is not None
         and carried is not None
@@ -126,19 +128,42 @@ def _candidates(
         yield Resolution(own, own.pk)
 
 
-def _carried(source: ClickSource) -> Resolution | None:
-    """Return the click that the request's browser holds, if it is the customer's."""
-    request = source.request
-    if request is None or _is_entered_for_another(request, source.user):
+def customer_id_of(source: ClickSource) -> Any:
+    """Return the primary key of the user who ordered, or None. Without a query."""
+    user_model = get_user_model()
+    if isinstance(source.user, user_model):
+        return source.user.pk
+    if source.user is not None or source.request is None:
         return None
-    kept = apply_consent(request)
-    if kept is None:
-        return None
+    user_id = session.user_id_of(source.request)
+    if user_id is None:
+        user = getattr(source.request, "user", None)
+        return user.pk if isinstance(user, user_model) else None
+    return user_id
+
+
+def _binding_and_carried(
+    source: ClickSource, order_id: str
+) -> tuple[OrderAttribution | None, Resolution | None]:
+    """Return the order's binding, and the click that the customer's browser holds."""
+    request, kept = source.request, None
+    if request is not None and not _is_entered_for_another(request, source.user):
+        kept = apply_consent(request)
+    if order_id:
+        held = kept.id if kept else None
+        binding, is_dead = binding_of(order_id, source.business, held)
+    else:
+        binding, is_dead = None, kept is not None and is_erased(kept.id)
+    if request is None or kept is None:
+        return binding, None
+    if is_dead:
+        drop_held(request)
+        return binding, None
     click = session.load_attribution(request, kept)
     if click is None:
-        return None
+        return binding, None
     reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
-    return Resolution(click, kept.id, reason)
+    return binding, Resolution(click, kept.id, reason)
 
 
 def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:
@@ -150,10 +175,10 @@ def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:
 
 
 def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:
-    """A click without a row waits for consent, or was pruned."""
+    """A click without a row waits for consent, or was pruned or erased."""
     if click is not None:
         yield Resolution(click, click_id)
-    elif conf.CONSENT is not None:
+    elif conf.CONSENT is not None and not is_erased(click_id):
         yield Resolution(click_id=click_id, reason=Reason.CONSENT_PENDING)
 
 

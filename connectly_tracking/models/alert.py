@@ -18,9 +18,11 @@ _CLAIMED_FOR: Final = 300
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
-    def begin(self, key: str, *, code: str, business: str, text: str) -> None:
+    def begin(self, key: str, *, code: str, business: str, detail: str) -> None:
         """Note that a finding is there; nothing changes if that is known."""
-        alert = Alert(key=key, code=code, business=business, text=text, since=DbNow())
+        alert = Alert(
+            key=key, code=code, business=business, detail=detail, since=DbNow()
+        )
         self.bulk_create([alert], ignore_conflicts=True)
 
     def untold(self) -> Self:
@@ -44,7 +46,7 @@ class Alert(models.Model):
     key = models.CharField(max_length=128, primary_key=True)
     code = models.CharField(_("code"), max_length=64)
     business = models.CharField(_("business"), max_length=64, blank=True)
-    text = models.TextField(_("text"))
+    detail = models.TextField(_("detail"))
     since = models.DateTimeField(_("since"))
     told_at = models.DateTimeField(_("told at"), null=True)
     ended_at = models.DateTimeField(_("ended at"), null=True)

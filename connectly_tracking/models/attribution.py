@@ -72,6 +72,10 @@ class Attribution(models.Model):
         verbose_name = _("click")
         verbose_name_plural = _("clicks")
         ordering: ClassVar = ["-captured_at"]
+        permissions: ClassVar = [
+            ("export_customer", "Can export a customer's data"),
+            ("forget_customer", "Can forget a customer"),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["captured_at"], name="connectly_click_captured"),
             models.Index(fields=["user", "captured_at"], name="connectly_click_user"),
@@ -92,8 +96,22 @@ class Attribution(models.Model):
         return Landing(**{name: getattr(self, name) for name in PARAMETERS})
 
 
+class BindingManager(models.Manager["OrderAttribution"]):
+    """Bindings of orders, without the notes about erased clicks."""
+
+    def get_queryset(self) -> models.QuerySet[OrderAttribution]:
+        return super().get_queryset().exclude(business="")
+
+
 class OrderAttribution(models.Model):
-    """Binds an order to a click before it is completed without a request."""
+    """Binds an order to a click before it is completed without a request.
+
+    Without a click it says that there is to be none: the customer said no.
+
+    Without a business it notes that a click was erased, for sessions that go on with
+    it. Then its key is `erased_key`, from which the click's id cannot be read. It is in
+    this table so that an order finds both by one query.
+    """
 
     business = models.CharField(
         _("business"), max_length=64, default=DEFAULT_BUSINESS, editable=False
@@ -112,6 +130,9 @@ class OrderAttribution(models.Model):
         related_name="bindings",
     )
     bound_at = models.DateTimeField(_("bound at"), default=timezone.now)
+
+    objects = BindingManager()
+    with_erased: ClassVar[models.Manager[OrderAttribution]] = models.Manager()
 
     class Meta:
         verbose_name = _("order's click")

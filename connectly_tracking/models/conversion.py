@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +44,15 @@ class Conversion(models.Model):
         on_delete=models.SET_NULL,
         db_constraint=False,
         related_name="conversions",
+    )
+    # A click is deleted before its orders are, and a customer may ask for both.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        related_name="+",
     )
     sendout_id = models.CharField(_("campaign"), max_length=1024, blank=True)
     ad_id = models.CharField(_("ad"), max_length=1024, blank=True)
@@ -133,6 +143,7 @@ class Conversion(models.Model):
     def credit(self, click: Attribution) -> None:
         """Copy what outlives the click, and the window by which it is judged."""
         self.attribution_id = click.pk
+        self.user_id = self.user_id or click.user_id
         self.sendout_id, self.ad_id = click.sendout_id, click.ad_id
         self.clicked_at = click.captured_at
         self.attribution_window = conf.ATTRIBUTION_WINDOW

@@ -17,7 +17,7 @@ from ..api.body import fitted_body, fitted_payload
 from ..api.payload import PurchasePayload
 from ..api.values import described, id_text, plain_id
 from ..attribution.clicks import known_business, resolve_business
-from ..attribution.resolution import resolve
+from ..attribution.resolution import customer_id_of, resolve
 from ..conf import conf
 from ..events import Purchase
 from ..exceptions import InvalidEvent
@@ -127,7 +127,9 @@ def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> D
         row.state, row.reason = State.SKIPPED, found.reason or Reason.NOT_ATTRIBUTED
         if row.is_replaceable:
             row.payload = payload_text
+            row.user_id = row.user_id or customer_id_of(source)
     else:
+        row.user_id = customer_id_of(source) or row.user_id
         row.body, about_size = fitted_body("Purchase", payload_text, click.landing)
         notes += about_size
         row.schedule()

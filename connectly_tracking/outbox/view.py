@@ -14,7 +14,7 @@ from ..api.payload import ViewPayload
 from ..api.values import described
 from ..attribution.capture import current_click
 from ..attribution.clicks import known_business, store_click, why_not_credited
-from ..attribution.resolution import resolve
+from ..attribution.resolution import customer_id_of, resolve
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
@@ -75,6 +75,7 @@ def record_view(
             value=payload.value,
             currency=payload.currency,
             body=body_json("ViewContent", payload_json(payload), click.landing),
+            user_id=customer_id_of(source),
         )
         row.credit(click)
         row.schedule(hold=0)

@@ -1,23 +1,40 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
-from connectly_tracking.attribution import erase
+from connectly_tracking.attribution import erase, export
+from connectly_tracking.attribution.erasure import can_search_sessions
 from connectly_tracking.management import console
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from connectly_tracking.attribution import Erased
+
 _WARNING: Final = (
-    "This cannot be undone. Connectly keeps what it has already received: ask them to "
-    "delete it, too."
+    "This cannot be undone. What it cannot reach: events that Connectly has already "
+    "received (ask them to delete those, too), and your backups and logs. The broker "
+    "has nothing of the customer."
 )
+_COUNTS: Final = {
+    "clicks": "clicks to delete",
+    "stopped": "waiting events not to send",
+    "emptied": "finished events to clear",
+    "under_way": "events being sent, not to be tried again",
+    "answers": "answers of the API to delete",
+    "log_entries": "entries of the admin's log to clear",
+    "sessions": "sessions to take the click out of",
+}
 
 
 class Command(BaseCommand):
-    help = "Forget a person's clicks, and do not send their orders that are waiting."
+    help = (
+        "Forget a customer: delete the clicks, clear the orders, and do not send those "
+        "that are waiting. With --export, print what is stored as JSON instead."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
@@ -35,30 +52,54 @@ class Command(BaseCommand):
             type=console.parse_order_id,
             help="An order id; repeatable.",
         )
+        add(
+            "--click",
+            **many,
+            help="A click's number, tracking id or click id; repeatable.",
+        )
+        add("--export", action="store_true", help="Print the data; change nothing.")
         add("--dry-run", action="store_true", help="Count, and change nothing.")
         add("--yes", action="store_true", help="Do not ask.")
 
     def handle(self, **options: Any) -> None:
-        users, orders = options["user"] + options["user_id"], options["order"]
-        if not (users or orders):
-            raise CommandError("Say whom to forget: --user, --user-id or --order.")
-        found = erase(users=users, orders=orders, dry_run=True)
-        self.stdout.write(
-            f"{found.clicks:>7} clicks to delete\n"
-            f"{found.stopped:>7} waiting events not to send\n"
-            f"{found.emptied:>7} finished events to clear\n"
-            f"{found.under_way:>7} events being sent, not to be tried again"
-        )
+        customer = {
+            "users": options["user"] + options["user_id"],
+            "orders": options["order"],
+            "clicks": options["click"],
+        }
+        if not any(customer.values()):
+            raise CommandError("Say who: --user, --user-id, --order or --click.")
+        if options["export"]:
+            text = json.dumps(export(**customer), indent=2, ensure_ascii=False)
+            self.stdout.write(text)
+            return
+        found = erase(**customer, dry_run=True)
+        for name, words in _COUNTS.items():
+            self.stdout.write(f"{getattr(found, name):>7} {words}")
         if options["dry_run"] or not any(found):
             self.stdout.write("Nothing was changed.")
             return
         self.stderr.write(_WARNING)
         if not options["yes"]:
-            console.confirm("Forget them?")
-        under_way = erase(users=users, orders=orders).under_way
-        self.stdout.write("Forgotten.")
-        if under_way:
+            console.confirm("Forget this customer?")
+        done = erase(**customer)
+        self._say_what_is_left(done)
+
+    def _say_what_is_left(self, done: Erased) -> None:
+        if not done.under_way:
+            self.stdout.write("Forgotten.")
+        if not can_search_sessions():
+            self.stdout.write(
+                "The sessions are not in the database, so they were not searched. One "
+                "that has the click loses it when the click is next used; no order is "
+                "credited to it."
+            )
+        self.stdout.write(
+            "The customer's browser may keep the click's cookie, which has only a "
+            "signed number. It leads to nothing."
+        )
+        if done.under_way:
             raise CommandError(
-                f"{under_way} events were being sent and could not be cleared yet. "
-                "Run this command again in a few minutes."
+                f"{done.under_way} events were being sent and could not be cleared "
+                "yet. Run this command again in a few minutes."
             )

@@ -37,8 +37,9 @@ class Command(BaseCommand):
                 if csv != "-":
                     file = stack.enter_context(Path(csv).open("rb"))
                 names = NamesFile(file, options["kind"]).read()
-            except OSError as exc:
-                raise CommandError(f"{csv} cannot be read: {exc.strerror}.") from exc
+            except (OSError, ValueError) as exc:  # a path may have a NUL inside
+                why = getattr(exc, "strerror", None) or exc
+                raise CommandError(f"{csv!r} cannot be read: {why}.") from exc
             except InvalidNames as exc:
                 problem = f"{csv} cannot be used; nothing was changed:\n{exc}"
                 raise CommandError(problem) from exc

@@ -1,0 +1,259 @@
+"""Everything that is stored about a customer, and an export of it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+from uuid import UUID
+
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
+from django.db import router
+from django.db.models import Q
+from django.utils import timezone
+
+from ..api.values import safe_id
+from ..models import (
+    Alert,
+    Attribution,
+    Circuit,
+    Conversion,
+    DeliveryAttempt,
+    EventName,
+    OrderAttribution,
+    Pause,
+    key_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from django.db.models import Model, QuerySet
+
+    from ..models import ConversionQuerySet
+
+#: The models that keep an answer of the API beside the attempt's own.
+WITH_ANSWERS: Final[tuple[type[Model], ...]] = (Circuit, Pause, Alert)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """A customer as the shop names one: by users, orders and clicks.
+
+    ``users`` are primary keys, ``orders`` order ids. A click is given by its own id or
+    by its tracking id or click id.
+    """
+
+    users: Collection[object] = ()
+    orders: Collection[str] = ()
+    clicks: Collection[str | UUID] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traces:
+    """The keys of a customer's rows, and the ids by which copies are recognised.
+
+    ``click_ids`` may be of clicks that were pruned or never had a row. A tracking id is
+    one customer's, says Connectly: whatever has the same one is found, too.
+    """
+
+    person: Person
+    click_ids: set[UUID] = field(default_factory=set)
+    tracking_ids: set[str] = field(default_factory=set)
+    conversion_ids: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, person: Person) -> Traces:
+        found = cls(person=person)
+        size = -1
+        while size < (size := found._size()):
+            found._find_clicks()
+            found._find_conversions()
+        return found
+
+    @property
+    def clicks(self) -> QuerySet[Attribution]:
+        return stored(Attribution).filter(pk__in=self.click_ids)
+
+    @property
+    def bindings(self) -> QuerySet[OrderAttribution]:
+        keys = [key_of(order_id) for order_id in self.person.orders]
+        of_click = Q(attribution_id__in=self.click_ids)
+        return stored(OrderAttribution).filter(
+            of_click | Q(key__in=keys, attribution_id__isnull=False)
+        )
+
+    @property
+    def conversions(self) -> ConversionQuerySet:
+        rows = Conversion.objects.using(router.db_for_write(Conversion))
+        return rows.filter(pk__in=self.conversion_ids)
+
+    @property
+    def attempts(self) -> QuerySet[DeliveryAttempt]:
+        return stored(DeliveryAttempt).filter(conversion_id__in=self.conversion_ids)
+
+    def answers(self) -> Iterator[Model]:
+        """Yield the pauses and alerts that quote an answer about these events."""
+        texts = {
+            text for text in self.attempts.values_list("detail", flat=True) if text
+        }
+        copies = self.copies()
+        businesses = {*self.conversions.values_list("business", flat=True)}
+        for model in WITH_ANSWERS:
+            for row in stored(model).filter(business__in=businesses).exclude(detail=""):
+                detail = str(getattr(row, "detail", ""))
+                if copies.search(detail) or any(text in detail for text in texts):
+                    yield row
+
+    def log_entries(self) -> QuerySet[Any] | None:
+        """Return the admin's log of these rows; None without the admin."""
+        if not apps.is_installed("django.contrib.admin"):
+            return None
+        keys: dict[type[Model], Iterable[object]] = {
+            Conversion: self.conversion_ids,
+            Attribution: self.click_ids,
+        }
+        ours = Q(pk=None)
+        for model, found in keys.items():
+            kind = ContentType.objects.get_for_model(model)
+            ours |= Q(content_type=kind, object_id__in=[str(key) for key in found])
+        return stored(apps.get_model("admin", "LogEntry")).filter(ours)
+
+    def copies(self) -> re.Pattern[str]:
+        """Match the ids of these events in any spelling that an answer may have."""
+        ids = {*self.person.orders, *self.tracking_ids}
+        ids.update(str(key) for key in self.click_ids)
+        ids.update(self.clicks.values_list("ctwa_clid", flat=True))
+        for order_id, body in self.conversions.values_list("order_id", "body"):
+            ids.update((order_id, *_ids_in(body)))
+        spelt = {
+            re.escape(spelling)
+            for text in ids - {""}
+            for spelling in (
+                text,
+                quote(text, safe=""),
+                html.escape(text),
+                json.dumps(text)[1:-1],
+            )
+        }
+        return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(spelt)) or '(?!)'})(?!\w)")
+
+    def _size(self) -> int:
+        return len(self.click_ids) + len(self.tracking_ids) + len(self.conversion_ids)
+
+    def _find_clicks(self) -> None:
+        self.click_ids.update(filter(None, map(_uuid, self._texts)))
+        bound = self.bindings.values_list("attribution_id", flat=True)
+        self.click_ids.update(pk for pk in bound if pk is not None)
+        sure = Q(pk__in=self.click_ids) | Q(user_id__in=self.person.users)
+        wanted = self._texts | self.tracking_ids
+        alike = Q(cnct_tracking_id__in=wanted) | Q(ctwa_clid__in=self._texts)
+        columns = stored(Attribution).values_list("pk", "cnct_tracking_id", "ctwa_clid")
+        found = [
+            *columns.filter(sure),
+            # Compared once more, since a collation may ignore case.
+            *(row for row in columns.filter(alike) if not wanted.isdisjoint(row)),
+        ]
+        self.click_ids.update(pk for pk, *_ids in found)
+        self.tracking_ids.update(tracking_id for _pk, tracking_id, _id in found)
+
+    def _find_conversions(self) -> None:
+        columns = stored(Conversion).values_list("pk", "attribution_id", "body")
+        sure = (
+            Q(attribution_id__in=self.click_ids)
+            | Q(user_id__in=self.person.users)
+            | _purchases(self.person.orders)
+        )
+        found = [*columns.filter(sure).order_by()]
+        wanted = self._texts | self.tracking_ids
+        for text in wanted:
+            # Of a pruned click only these copies are left; there is no index for them.
+            alike = columns.filter(attribution=None, body__contains=json.dumps(text))
+            found += [
+                row
+                for row in alike.order_by()
+                if not wanted.isdisjoint(_ids_in(row[2]))
+            ]
+        for pk, click_id, body in found:
+            self.conversion_ids.add(pk)
+            self.click_ids.update(filter(None, [click_id]))
+            self.tracking_ids.update(filter(None, [_ids_in(body)[0]]))
+
+    @property
+    def _texts(self) -> set[str]:
+        """The clicks as they were given, if a click's id can be like that."""
+        given = {str(click) for click in self.person.clicks}
+        return {text for text in given if text.isascii() and text.isprintable()}
+
+
+def export(
+    *,
+    users: Collection[object] = (),
+    orders: Collection[str] = (),
+    clicks: Collection[str | UUID] = (),
+) -> dict[str, Any]:
+    """Return all that is stored about a customer, ready for JSON, under names that
+    people can read. The arguments are those of `Person`.
+    """
+    found = Traces.of(Person(users=users, orders=orders, clicks=clicks))
+    attempts: dict[int, list[Any]] = {}
+    for attempt in found.attempts.order_by("started_at"):
+        attempts.setdefault(attempt.conversion_id, []).append(_described(attempt))
+    events: dict[str, list[Any]] = {name: [] for name in EventName.values}
+    for row in found.conversions.order_by("pk"):
+        tries = {"delivery attempts": attempts.get(row.pk, [])}
+        events[row.event_name].append(_described(row) | tries)
+    return {
+        "exported at": timezone.now().isoformat(),
+        "clicks": [_described(row) for row in found.clicks.order_by("captured_at")],
+        "orders bound before payment": [_described(row) for row in found.bindings],
+        "orders": events[EventName.PURCHASE],
+        "content views": events[EventName.VIEW_CONTENT],
+        "pauses that quote an answer": [_described(row) for row in found.answers()],
+        "log of the admin": [_described(row) for row in found.log_entries() or ()],
+    }
+
+
+def stored(model: type[Any]) -> QuerySet[Any]:
+    """Return all rows, not from a replica: it may lack those of a minute ago."""
+    rows: QuerySet[Any] = model._default_manager.using(router.db_for_write(model))
+    return rows
+
+
+def _described(row: Model) -> dict[str, Any]:
+    shown = {}
+    for each in row._meta.concrete_fields:
+        value = getattr(row, each.attname)
+        if each.flatchoices and value != "":
+            value = str(dict(each.flatchoices).get(value, value))
+        elif hasattr(value, "isoformat"):
+            value = value.isoformat()
+        elif value is not None and not isinstance(value, bool | int):
+            value = str(value)
+        shown[str(each.verbose_name)] = value
+    return shown
+
+
+def _ids_in(body: str) -> tuple[str, str]:
+    """Return the tracking id and the click id in a request's body, or empty strings."""
+    if not body:
+        return "", ""
+    sent = json.loads(body)
+    return sent["cnct_tracking_id"], sent["attribution"]["meta_ctwa"]["ctwa_clid"]
+
+
+def _purchases(orders: Collection[str]) -> Q:
+    names = [safe_id(order_id) for order_id in orders]
+    keys = [key_of(order_id) for order_id in orders]
+    return Q(event_name=EventName.PURCHASE, order_id__in=names, key__in=keys)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
