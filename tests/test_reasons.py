@@ -145,6 +145,13 @@ def paused_for_the_configuration(shop: Shop) -> None:
 
 
 @case(State.PENDING)
+def paused_for_metas_token(shop: Shop) -> None:
+    shop.land()
+    shop.meet("400:(#190) Invalid OAuth access token", orders=1)
+    shop.pay()
+
+
+@case(State.PENDING)
 def paused_for_refusals(shop: Shop) -> None:
     shop.land()
     shop.meet("400:no", orders=5)

@@ -272,6 +272,7 @@ def test_the_outcomes_are_stored_by_these_words():
         "confirmed",
         "unconfirmed",
         "refused",
+        "transient",
         "configuration",
         "throttled",
         "unavailable",

@@ -83,7 +83,11 @@ class BusinessStatus:
         if self.problem:
             return "bad"
         if self.pause is not None:
-            for_a_person = {Circuit.Reason.CONFIGURATION, Circuit.Reason.REFUSALS}
+            for_a_person = {
+                Circuit.Reason.CONFIGURATION,
+                Circuit.Reason.META_LINK,
+                Circuit.Reason.REFUSALS,
+            }
             return "bad" if self.pause.reason in for_a_person else "wait"
         return "bad" if self.is_late else "good"
 

@@ -19,6 +19,7 @@ class DeliveryAttempt(models.Model):
         CONFIRMED = "confirmed", _("confirmed")
         UNCONFIRMED = "unconfirmed", _("not confirmed")
         REFUSED = "refused", _("refused")
+        TRANSIENT = "transient", _("refused for now")
         CONFIGURATION = "configuration", _("wrong settings")
         THROTTLED = "throttled", _("asked to wait")
         UNAVAILABLE = "unavailable", _("API unavailable")
@@ -62,6 +63,7 @@ class Circuit(models.Model):
             "configuration",
             _("the key, the business or the address is wrong"),
         )
+        META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
         REFUSALS = "refusals", _("several events in a row were refused")
         UNAVAILABLE = "unavailable", _("the API is unavailable")
         THROTTLED = "throttled", _("the API asked to wait")
