@@ -307,6 +307,11 @@ def never_completed(shop: Shop) -> None:
 
 
 @case()
+def another_spelling(shop: Shop) -> None:
+    shop.pay(f"ORD-{ORDER}")
+
+
+@case()
 def bound_and_not_completed(shop: Shop) -> None:
     shop.land()
     shop.bind()

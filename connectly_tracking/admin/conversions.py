@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from ..api.values import safe_id
 from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
+from ..reports.similar import similar_orders
 from .actions import ConfirmedAction, ConfirmedActionsMixin
 from .display import ad_id, badge, campaign_id, clock, curl
 from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
@@ -125,6 +126,8 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
             orders = {row.order_id for row in context["cl"].result_list}
             if not orders or safe_id(term) in orders:
                 context["explanations"] = explanations(term)
+            if not orders:
+                context["similar"] = similar_orders(term)
         return response
 
     def change_view(

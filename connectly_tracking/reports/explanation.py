@@ -24,6 +24,7 @@ from ..models import (
     key_of,
     local_time,
 )
+from .similar import similar_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,10 @@ def explain(order_id: str | int | UUID, *, business: str | None = None) -> str:
 def explanations(
     order_id: str | int | UUID, *, business: str | None = None
 ) -> list[str]:
-    """As `explain`, but a list with one text for each business; at most two queries."""
+    """As `explain`, but a list with one text for each business.
+
+    At most two queries if the order is recorded, and six if it is not.
+    """
     rows = _of(Conversion, order_id, business).filter(
         event_name=EventName.PURCHASE, order_id=safe_id(order_id)
     )
@@ -206,6 +210,9 @@ def _unrecorded(order_id: object, business: str | None) -> str:
         said += _click(click.captured_at, click.sendout_id, click.ad_id)
         return " ".join([*said, why])
     never = _("Order %(order)s was never recorded.")
+    if similar := similar_orders(order_id, business=business):
+        question = _("Did you mean %(orders)s?") % {"orders": ", ".join(similar)}
+        return f"{never % order} {question}"
     said = [never % order, _("Check the order number.")]
     try:
         if not conf.RECORD_UNATTRIBUTED:
