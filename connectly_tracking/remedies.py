@@ -82,6 +82,7 @@ FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
     Circuit.Reason.THROTTLED: _(
         "Nothing to do. Sending resumes when the wait that the API asked for is over."
     ),
+    Circuit.Reason.BY_HAND: _("Nothing is sent until a person resumes it."),
 }
 
 NO_WORKER: Final = _("Orders are due, but no worker is sending them.")

@@ -28,5 +28,9 @@ conversion_failed = Signal()
 # Arguments: business, reason (a code of Circuit.Reason), detail (Connectly's answer).
 delivery_paused = Signal()
 
+# Sent by ``watch`` when something begins to be wrong, and when it is over. Arguments:
+# finding (with code, level, text, remedy, business, since, is_over).
+alert = Signal()
+
 # Sent by the worker when the pause of a business ends. Arguments: business.
 delivery_resumed = Signal()

@@ -8,10 +8,10 @@ from typing import Any, Final
 from celery import shared_task
 from django.core.exceptions import ImproperlyConfigured
 
-from . import delivery, retention
+from . import alerts, delivery, retention
 from .conf import conf
 from .delivery import shutdown
-from .wakeup import PRUNE, TASK, wake
+from .wakeup import PRUNE, TASK, WATCH, wake
 
 
 def _lease() -> float:
@@ -23,6 +23,7 @@ def _lease() -> float:
 
 #: Seconds that one night's run may take; the next one deletes the rest.
 PRUNE_LIMIT: Final = 3600
+WATCH_LIMIT: Final = 120
 
 # Set on the tasks, so that no global Celery setting of the project changes them. If a
 # message is lost or expires, the next poll finds the row. None would mean "as the
@@ -59,3 +60,14 @@ def deliver_due() -> None:
 def prune_old() -> None:
     """Delete old rows that are finished."""
     retention.prune()
+
+
+@shared_task(
+    name=WATCH,
+    soft_time_limit=WATCH_LIMIT,
+    time_limit=WATCH_LIMIT + 60,
+    **_OPTIONS,
+)
+def watch_now() -> None:
+    """Tell what has gone wrong, and what is over."""
+    alerts.watch()

@@ -1,4 +1,4 @@
-"""The capture endpoint, and a mixin for the shop's product views."""
+"""The capture endpoint, a mixin for product views, and a page for monitors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.db import DatabaseError
-from django.http import HttpResponse, UnreadablePostError
+from django.http import HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
-from . import attribution
+from . import attribution, reports
 from .conf import conf
 from .signals import content_viewed
 
@@ -86,6 +86,17 @@ class ContentViewedMixin(_Base):
         if view is not None:
             content_viewed.send(type(self), request=request, view=view)
         return response
+
+
+def monitor(request: HttpRequest) -> JsonResponse:
+    """``reports.health()`` as JSON; the status is 503 if something is wrong.
+
+    It is in no URLconf of ours: mount it behind a check of your own.
+    """
+    report = reports.health()
+    response = JsonResponse(report, status=200 if report["ok"] else 503)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @csrf_exempt  # a cached page has no token; the origin is checked instead

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TASK: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
+WATCH: Final = "connectly_tracking.watch"
 SILENCE: Final = 30.0  # seconds without publishing, after an error
 PUBLISH_TIMEOUT: Final = 0.25  # seconds, for each step of talking to the broker
 EXPIRES: Final = 300.0  # seconds after which a poll has done what the message asks for

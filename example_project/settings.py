@@ -91,4 +91,5 @@ CELERY_BEAT_SCHEDULE = {
         "task": "connectly_tracking.prune",
         "schedule": crontab(hour=4, minute=0),
     },
+    "connectly-watch": {"task": "connectly_tracking.watch", "schedule": 300},
 }

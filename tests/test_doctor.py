@@ -15,7 +15,6 @@ from celery import Celery, _state
 from django.core.management import CommandError, call_command
 
 from connectly_tracking.doctor import Level, examine
-from connectly_tracking.doctor.catalogue import CATALOGUE
 from connectly_tracking.doctor.celery import examine_schedule
 from connectly_tracking.doctor.findings import (
     Finding,
@@ -25,6 +24,7 @@ from connectly_tracking.doctor.findings import (
 )
 from connectly_tracking.doctor.report import as_lines, exit_status
 from connectly_tracking.doctor.settings import examine_sessions
+from connectly_tracking.findings import CATALOGUE
 
 from .conftest import broker_at
 from .doctor import assert_says, codes, run, run_json
@@ -317,7 +317,9 @@ def test_json_holds_every_finding(db: None) -> None:
     _status, report = run_json()
     assert {*report} == {"level", "findings"}
     for finding in report["findings"]:
-        assert {*finding} == {"subject", "code", "level", "text", "remedy"}
+        assert {*finding} == {
+            *("subject", "code", "level", "text", "remedy", "business")
+        }
         assert (finding["level"] == "ok") == (finding["remedy"] == "")
 
 

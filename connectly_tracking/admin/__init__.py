@@ -5,12 +5,12 @@ from __future__ import annotations
 from .clicks import AttributionAdmin
 from .conversions import ConversionAdmin
 from .orders import AttributionAdminMixin, ConversionInline
-from .status import CircuitAdmin
+from .pauses import PauseAdmin
 
 __all__ = [
     "AttributionAdmin",
     "AttributionAdminMixin",
-    "CircuitAdmin",
     "ConversionAdmin",
     "ConversionInline",
+    "PauseAdmin",
 ]

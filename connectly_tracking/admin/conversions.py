@@ -23,6 +23,7 @@ from ..reports.similar import similar_orders
 from .actions import ConfirmedAction, ConfirmedActionsMixin
 from .display import ad_id, badge, campaign_id, clock, curl
 from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
+from .pauses import warn_of_pauses
 from .readonly import ReadOnlyAdmin
 from .status import delivery_status
 from .timeline import next_step, timeline
@@ -97,6 +98,14 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
             )
         return ours + super().get_urls()
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the pause of each row's business, which decides on its next try."""
+        changes = super().get_changelist_instance(request)
+        paused = warn_of_pauses(request)
+        for row in changes.result_list:
+            row.pause = paused.get(row.business)
+        return changes
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -143,7 +152,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
         return super().change_view(request, object_id, form_url, extra_context)
 
     def _story(self, request: HttpRequest, row: Conversion) -> dict[str, Any]:
-        pause = Circuit.objects.filter(pk=row.business).exclude(paused_until=None)
+        pause = Circuit.objects.paused().filter(pk=row.business)
         click = Attribution.objects.filter(conversions=row).first()  # None if pruned
         entries, left_out = timeline(row, click)
         return {
@@ -214,8 +223,14 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
         yield ngettext("%(count)d try", "%(count)d tries", conversion.attempts) % {
             "count": conversion.attempts
         }
-    if conversion.state == State.PENDING:
-        yield format_html(_now("next try {}"), _time(conversion.due_at))
+    if conversion.state == State.PENDING and conversion.due_at is not None:
+        pause: Circuit | None = getattr(conversion, "pause", None)
+        if pause is not None and pause.is_by_hand:
+            yield _now("waits until a person resumes it")
+            return
+        until = pause.paused_until if pause is not None else None
+        next_try = max(conversion.due_at, until or conversion.due_at)
+        yield format_html(_now("next try {}"), _time(next_try))
 
 
 def _time(at: datetime | None) -> SafeString:

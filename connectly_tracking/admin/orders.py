@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ..api.values import id_text
 from ..models import Conversion, EventName, key_of
 from .display import badge, campaign_id
+from .pauses import warn_of_pauses
 from .readonly import ReadOnlyAdmin, ReadOnlyInline
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class AttributionAdminMixin(OrderModelAdmin):
         and collation in both tables.
         """
         changes = super().get_changelist_instance(request)
+        if _may_view(request):
+            warn_of_pauses(request)
         orders = [
             (id_text(getattr(it, self.order_field)), it) for it in changes.result_list
         ]
@@ -125,8 +128,7 @@ class AttributionAdminMixin(OrderModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         shown = [*super().get_list_display(request)]
-        rights = (f"connectly_tracking.{may}_conversion" for may in ("view", "change"))
-        if not any(request.user.has_perm(right) for right in rights):
+        if not _may_view(request):
             return shown
         ours = ["connectly_reported", "connectly_campaign"]
         return shown + [name for name in ours if name not in shown]
@@ -139,3 +141,8 @@ class AttributionAdminMixin(OrderModelAdmin):
     def connectly_campaign(self, order: Any) -> StrOrPromise:
         row = order.connectly_conversion
         return campaign_id(row.sendout_id if row else "")
+
+
+def _may_view(request: HttpRequest) -> bool:
+    rights = (f"connectly_tracking.{may}_conversion" for may in ("view", "change"))
+    return any(request.user.has_perm(right) for right in rights)

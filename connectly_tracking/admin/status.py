@@ -1,63 +1,82 @@
-"""Whether orders are being sent: the delivery status page, and the list of pauses."""
+"""Whether orders are being sent: the delivery page."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
+from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
 from django.db.models import Count, Min
+from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..conf import conf
-from ..models import Circuit, Conversion, DbNow, State, is_overdue
-from ..remedies import FOR_NO_WORKER, FOR_PAUSE, NO_WORKER
+from ..findings import Level
+from ..models import Circuit, Conversion, DbNow, Reason, State
+from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
+from ..reports.delivery import given_up
+from ..reports.health import current_findings, health, last_delivered
 from .display import clock
-from .readonly import ReadOnlyAdmin
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
+    from datetime import date, datetime
 
     from django_stubs_ext import StrOrPromise
 
-#: The newest delivered rows, among which the last delivery is looked for.
-RECENT_ROWS: Final = 200
+    from ..findings import Finding
+
+#: Seconds after which the browser asks for the page again.
+REFRESH: Final = 30
+WEEK: Final = timedelta(days=7)
+#: So many of a day's deliveries show how long they take.
+MAX_TIMED: Final = 2_000
+
+#: What is wrong, in words for people; the doctor has the details.
+_WRONG: Final[Mapping[str, StrOrPromise]] = {
+    "business_forgotten": _("Orders wait for a business that the settings lack."),
+    "behind": _("Orders come in faster than they are sent."),
+    "nobody_looks": NO_WORKER,
+    "failing": _("Orders have been tried in vain for more than an hour."),
+    "expiring_soon": _("Orders that wait will be too old within a day."),
+    "rejected_lately": _("Orders were rejected in the last 24 hours."),
+    "expired_lately": _("Orders became too old in the last 24 hours."),
+    "last_answer_bad": _("The last attempt failed."),
+    "clicks_stopped": _("No click for 24 hours, after a week with clicks every day."),
+    "orders_stopped": _("No order for 24 hours, after a week with orders every day."),
+    "parameter_missing": _("A parameter that the ads' links had is missing."),
+}
+_WHAT_TO_DO: Final[Mapping[str, StrOrPromise]] = {
+    "business_forgotten": _("Put the business back into the setting BUSINESSES."),
+    "behind": _("If this lasts, raise THREADS or start another worker."),
+    "nobody_looks": FOR_NO_WORKER,
+    "failing": _("Read the last attempts of these orders."),
+    "expiring_soon": _("Correct what keeps them waiting."),
+    "rejected_lately": _("Look at these orders: each says what to do."),
+    "expired_lately": _("Find out why they waited, then send them again."),
+    "last_answer_bad": _("Nothing to do if it was only one: it is tried again."),
+    "clicks_stopped": _("Open an ad's link yourself, and see whether a click appears."),
+    "orders_stopped": _("Place a test order, and see whether it appears."),
+    "parameter_missing": _("Compare an ad's link with the five parameters."),
+}
 
 
-@admin.register(Circuit)
-class CircuitAdmin(ReadOnlyAdmin):
-    list_display = [
-        "business",
-        "paused_until",
-        "reason",
-        "remedy",
-        "probes",
-        "changed_at",
-    ]
-    fields = [
-        "business",
-        "paused_until",
-        "reason",
-        "remedy",
-        "detail",
-        "failures",
-        "refusals",
-        "probes",
-        "changed_at",
-    ]
-    empty_message = _(
-        "Sending has never been paused. If Connectly refuses the API key, cannot be "
-        "reached or asks to wait, the pause appears here, with its reason and what to "
-        "do."
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """Something that is wrong, and what to do. ``level``: bad or wait."""
 
-    @admin.display(description=_("what to do"))
-    def remedy(self, circuit: Circuit) -> StrOrPromise:
-        return FOR_PAUSE.get(circuit.reason, "-")
+    level: str
+    what: StrOrPromise
+    remedy: StrOrPromise
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,42 +91,47 @@ class BusinessStatus:
     delivered_at: datetime | None
     pause: Circuit | None
     problem: str
+    findings: tuple[Finding, ...]
 
     @property
-    def is_late(self) -> bool:
-        return is_overdue(self.oldest_due)
+    def wrong(self) -> list[Wrong]:
+        """Everything that is wrong, the worst first."""
+        found = list(self._wrong())
+        return sorted(found, key=lambda it: it.level != "bad")
 
-    @property
-    def level(self) -> str:
-        """good, wait, or bad if a person has to do something."""
+    def _wrong(self) -> Iterator[Wrong]:
         if self.problem:
-            return "bad"
+            yield Wrong(level="bad", what=_now("Nothing is sent."), remedy=self.problem)
+            return
         if self.pause is not None:
-            for_a_person = {
-                Circuit.Reason.CONFIGURATION,
-                Circuit.Reason.META_LINK,
-                Circuit.Reason.REFUSALS,
-            }
-            return "bad" if self.pause.reason in for_a_person else "wait"
-        return "bad" if self.is_late else "good"
+            why = self.pause.get_reason_display()
+            by_itself = {Circuit.Reason.UNAVAILABLE, Circuit.Reason.THROTTLED}
+            yield Wrong(
+                level="wait" if self.pause.reason in by_itself else "bad",
+                what=_now("Paused: %(why)s.") % {"why": why},
+                remedy=FOR_PAUSE.get(self.pause.reason, ""),
+                detail=self.pause.detail,
+            )
+        for finding in self.findings:
+            if finding.is_problem and finding.code in _WRONG:
+                yield Wrong(
+                    level="bad" if finding.level == Level.ERROR else "wait",
+                    what=_WRONG[finding.code],
+                    remedy=_WHAT_TO_DO[finding.code],
+                )
 
     @property
     def summary(self) -> StrOrPromise:
-        if self.problem:
-            return _now("Nothing is sent.")
-        if self.pause is not None:
-            return _now("Paused: %(why)s.") % {"why": self.pause.get_reason_display()}
-        if self.is_late:
-            return NO_WORKER
-        return _now("Orders are being sent.") if self.due else _now("All is well.")
+        """What can be said if nothing is wrong."""
+        if self.due:
+            return _now("Orders are being sent.")
+        if self.delivered_at is None:
+            return _now("Nothing has been sent yet.")
+        return _now("All is well.")
 
     @property
-    def remedy(self) -> StrOrPromise:
-        if self.problem:
-            return self.problem
-        if self.pause is not None:
-            return FOR_PAUSE.get(self.pause.reason, "")
-        return FOR_NO_WORKER if self.is_late else ""
+    def level(self) -> str:
+        return "good" if self.due or self.delivered_at else "wait"
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -118,7 +142,7 @@ class BusinessStatus:
             (_now("Due since"), clock(self.oldest_due)),
             (_now("Last delivered"), clock(self.delivered_at)),
         ]
-        if self.pause is not None:
+        if self.pause is not None and not self.pause.is_by_hand:
             found.append((_now("Next try"), clock(self.pause.paused_until)))
         if self.time_left:
             found.append((_now("Oldest waiting order expires in"), self.time_left))
@@ -139,23 +163,34 @@ class BusinessStatus:
 
 
 def delivery_status() -> dict[str, Any]:
-    """Return what the delivery status page shows, also if a setting is wrong."""
-    businesses, sends, problem = list[BusinessStatus](), True, ""
+    """Return what the delivery page shows, also if a setting is wrong."""
+    shown: dict[str, Any] = {
+        "businesses": [],
+        "sends": True,
+        "problem": "",
+        "checked_at": clock(timezone.now()),
+        "refresh": REFRESH,
+    }
     try:
-        sends, businesses = conf.SEND, _businesses()
         conf.validate_for_delivery()
         _read_too = conf.RETENTION, conf.RECORD_UNATTRIBUTED
+        shown["sends"] = conf.SEND
+        findings = current_findings()
+        shown["businesses"] = _businesses(findings)
+        shown["silences"] = [
+            Wrong(level="wait", what=_WRONG[it.code], remedy=_WHAT_TO_DO[it.code])
+            for it in findings
+            if it.is_problem and not it.business and it.code in _WRONG
+        ]
+        shown["newest"] = _newest()
+        shown["ended"] = _ended()
+        shown["durations"] = _durations()
     except ImproperlyConfigured as exc:
-        businesses, problem = [], str(exc)
-    return {
-        "businesses": businesses,
-        "sends": sends,
-        "problem": problem,
-        "checked_at": clock(timezone.now()),
-    }
+        shown |= {"businesses": [], "problem": str(exc)}
+    return shown
 
 
-def _businesses() -> list[BusinessStatus]:
+def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     """Return those of the settings, and those that have orders waiting or a pause."""
     rows = Conversion.objects.order_by().values("business")
     waiting: dict[str, Any] = {
@@ -170,7 +205,7 @@ def _businesses() -> list[BusinessStatus]:
             count=Count("pk"), since=Min("due_at")
         )
     }
-    pauses = Circuit.objects.exclude(paused_until=None).in_bulk()
+    pauses = Circuit.objects.paused().in_bulk()
     known = list(conf.BUSINESSES)
     return [
         BusinessStatus(
@@ -179,16 +214,81 @@ def _businesses() -> list[BusinessStatus]:
             due=due.get(alias, {}).get("count", 0),
             oldest_due=due.get(alias, {}).get("since"),
             oldest_event=waiting.get(alias, {}).get("event"),
-            delivered_at=_last_delivered(alias),
+            delivered_at=last_delivered(alias),
             pause=pauses.get(alias),
             problem=conf.credentials_problem(alias),
+            findings=tuple(it for it in findings if it.business == alias),
         )
         for alias in [*known, *sorted({*waiting, *pauses} - {*known})]
     ]
 
 
-def _last_delivered(business: str) -> datetime | None:
-    """Look among the newest rows, which an index finds."""
-    rows = Conversion.objects.filter(business=business, state=State.DELIVERED)
-    newest = rows.order_by("-recorded_at").values_list("delivered_at", flat=True)
-    return max((at for at in newest[:RECENT_ROWS] if at is not None), default=None)
+def _newest() -> list[tuple[str, str]]:
+    report = health()
+    return [
+        (_now("Last click"), clock(report["last_click_at"])),
+        (_now("Last order"), clock(report["last_order_at"])),
+        (_now("Last delivery"), clock(report["last_delivered_at"])),
+    ]
+
+
+def _ended() -> list[dict[str, Any]]:
+    """What was rejected or became too old, by reason: in a day and in a week."""
+    using = router.db_for_write(Conversion)
+    found = []
+    for state in (State.REJECTED, State.EXPIRED):
+        day = _by_reason(given_up(using, state, timedelta(days=1)))
+        for reason, in_week in _by_reason(given_up(using, state, WEEK)).items():
+            found.append(
+                {
+                    "state": state,
+                    "label": State(state).label,
+                    "reason": reason,
+                    "why": Reason(reason).label if reason in Reason else reason,
+                    "remedy": FOR_REASON.get(reason, ""),
+                    "in_day": day.get(reason, 0),
+                    "in_week": in_week,
+                }
+            )
+    return found
+
+
+def _by_reason(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = defaultdict(int)
+    for reasons in counts.values():
+        for reason, count in reasons.items():
+            total[reason] += count
+    return dict(total)
+
+
+def _durations() -> list[dict[str, str]]:
+    """How long the newest deliveries of each day took, from the order's record on."""
+    rows = Conversion.objects.filter(
+        state=State.DELIVERED, recorded_at__gte=timezone.now() - WEEK
+    )
+    timed = rows.annotate(day=TruncDate("recorded_at")).order_by("-recorded_at")
+    by_day: dict[date, list[float]] = defaultdict(list)
+    columns = timed.values_list("day", "recorded_at", "replayed_at", "delivered_at")
+    for day, recorded_at, replayed_at, delivered_at in columns[:MAX_TIMED]:
+        if delivered_at is not None:
+            took = delivered_at - (replayed_at or recorded_at)
+            by_day[day].append(max(took.total_seconds(), 0.0))
+    return [
+        {
+            "day": date_format(day, "Y-m-d"),
+            "count": str(len(seconds)),
+            "half": _seconds(_quantile(seconds, 50)),
+            "most": _seconds(_quantile(seconds, 95)),
+        }
+        for day, seconds in by_day.items()
+    ]
+
+
+def _quantile(values: list[float], percent: int) -> float:
+    if len(values) == 1:
+        return values[0]
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _seconds(value: float) -> str:
+    return _now("%(seconds).1f s") % {"seconds": value}

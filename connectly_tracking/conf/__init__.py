@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from .businesses import DEFAULT_BUSINESS, VALIDATORS, Business
 from .reader import setting_path
-from .settings import NAMES, Conf, conf
+from .settings import MAIL_ADMINS, NAMES, Conf, conf
 
 __all__ = [
     "DEFAULT_BUSINESS",
+    "MAIL_ADMINS",
     "NAMES",
     "VALIDATORS",
     "Business",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: A token of RFC 6265; browsers give more to names that begin with __Host-.
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 TOUCHES: Final = ("last", "first")
+MAIL_ADMINS: Final = "mail_admins"
 #: The settings that a delivery reads only after it has claimed rows.
 DELIVERY_SETTINGS: Final = (
     "BATCH",
@@ -176,6 +177,13 @@ class Conf(BusinessSettings):
         if not isinstance(bundle, (str, Path)) or not Path(bundle).exists():
             raise improper("CA_BUNDLE", "must be the path of an existing file")
         return str(bundle)
+
+    @property
+    def ALERTS(self) -> Callable[[Any], None] | str | None:
+        """Whom ``watch`` tells: ``"mail_admins"`` or a callable; None: nobody."""
+        if self.raw.get("ALERTS") == MAIL_ADMINS:
+            return MAIL_ADMINS
+        return self._callable("ALERTS")
 
     @property
     def RETENTION(self) -> timedelta:

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.db import Error
 from django.db.models import F, Q
 
 from ..api.verdicts import Outcome
-from ..models import Circuit, DbNow
+from ..models import Circuit, DbNow, Pause
 from ..signals import delivery_paused, delivery_resumed
 from .memory import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from django.db.models import QuerySet
     from django.dispatch import Signal
 
     from ..api.verdicts import Verdict
+    from ..models.pause import CircuitQuerySet
     from .run import Run
 
 MAX_FAILURES: Final = 5  # in a row, over all workers
@@ -65,6 +65,8 @@ class Breaker:
         of its own, after which another one may follow.
         """
         ready = Q(paused_until__lte=DbNow())
+        if circuit.is_by_hand:
+            return None
         asked_to_wait = circuit.reason == Circuit.Reason.THROTTLED
         is_new = circuit.fingerprint != self.fingerprint
         if is_new and not asked_to_wait and not self.was_refused_lately():
@@ -151,15 +153,13 @@ class Breaker:
         until = DbNow(longest if wait is None else wait)
         by = str(verdict.status_code or verdict.outcome)
         detail = f"{by}: {verdict.detail}" if verdict.detail else by
-        state = {
+        state: dict[str, Any] = {
             "paused_until": until,
             "reason": reason,
             "detail": detail,
             "fingerprint": self.fingerprint,
         }
-        self._make_row()
-        flowing = self._row.filter(paused_until=None)
-        began = flowing.update(**state, changed_at=DbNow())
+        began = self.run.circuits.pause(self.business, **state)
         if began and reason == Circuit.Reason.UNAVAILABLE:
             self._bring_forward(until)
         if began or self._prolong(state):
@@ -168,24 +168,28 @@ class Breaker:
             self._news.append((delivery_paused, news))
         return False
 
-    def _prolong(self, state: dict[str, object]) -> int:
+    def _prolong(self, state: dict[str, Any]) -> int:
         """Change a pause. Returns 1 if that gave it another reason.
 
         Any worker may make it longer, but only a probe may make it shorter.
         """
-        row = self._row
+        row = self._paused
         if not self.is_probe:
             row = row.filter(paused_until__lt=state["paused_until"])
-        changed = row.exclude(reason=state["reason"]).update(**state)
+        with self.run.atomic():
+            changed = row.exclude(reason=state["reason"]).update(**state)
+            if changed:
+                pauses = Pause.objects.using(self.run.using)
+                pauses.filter(business=self.business, ended=None).update(
+                    reason=state["reason"], detail=state["detail"]
+                )
         if not changed:
             row.update(**state)
         return changed
 
     def _resume(self) -> None:
         """After a probe was answered: all rows flow again, those that wait, too."""
-        if self._paused.update(
-            paused_until=None, reason="", detail="", probes=0, changed_at=DbNow()
-        ):
+        if self._paused.resume(self.business, by="probe"):
             self._bring_forward(DbNow())
             logger.info("delivery_resumed business=%s", self.business)
             self._news.append((delivery_resumed, {}))
@@ -201,12 +205,12 @@ class Breaker:
         self.run.circuits.bulk_create([blank], ignore_conflicts=True)
 
     @property
-    def _row(self) -> QuerySet[Circuit]:
+    def _row(self) -> CircuitQuerySet:
         return self.run.circuits.filter(pk=self.business)
 
     @property
-    def _paused(self) -> QuerySet[Circuit]:
-        return self._row.exclude(paused_until=None)
+    def _paused(self) -> CircuitQuerySet:
+        return self._row.probed()
 
     @property
     def _probe_wait(self) -> float:

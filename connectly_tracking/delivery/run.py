@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.db.transaction import Atomic
 
+    from ..models.pause import CircuitQuerySet
+
 logger = logging.getLogger(__name__)
 
 
@@ -64,7 +66,7 @@ class Run:
         return DeliveryAttempt.objects.using(self.using)
 
     @property
-    def circuits(self) -> QuerySet[Circuit]:
+    def circuits(self) -> CircuitQuerySet:
         return Circuit.objects.using(self.using)
 
     @property

@@ -1,74 +1,34 @@
-"""A finding of the doctor, and how a check is run: it may neither raise nor hang."""
+"""How the doctor runs a check, which may neither raise nor hang."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from .catalogue import CATALOGUE, Level
+from ..findings import Finding, Level, Subject, found, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..api.secret import Secret
-
-__all__ = ["Finding", "Level", "Subject", "found", "found_skew", "one_line"]
+__all__ = [
+    "Finding",
+    "Level",
+    "Subject",
+    "found",
+    "found_skew",
+    "one_line",
+    "run_check",
+    "with_timeout",
+]
 
 _T = TypeVar("_T")
 
-MAX_WORDS: Final = 300  # characters of a message that is not ours
 APART: Final = 5.0  # seconds between two clocks
 FAR_APART: Final = 60.0
-
-
-class Subject(StrEnum):
-    """What a finding is about, in the order of the report."""
-
-    SETTINGS = "settings"
-    PROJECT = "project"
-    SESSIONS = "sessions"
-    DATABASE = "database"
-    CELERY = "celery"
-    BROKER = "broker"
-    WORKERS = "workers"
-    DELIVERY = "delivery"
-    API = "api"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """``code`` does not change between versions. ``remedy`` is empty if all is well."""
-
-    subject: Subject
-    code: str
-    level: Level
-    text: str
-    remedy: str = ""
-
-    def masked(self, secrets: Iterable[Secret]) -> Finding:
-        """Replace the secrets by ``***``."""
-        text, remedy = self.text, self.remedy
-        for secret in secrets:
-            text, remedy = secret.mask(text), secret.mask(remedy)
-        return replace(self, text=text, remedy=remedy)
-
-
-def found(subject: Subject, code: str, text: str, **details: object) -> Finding:
-    """Make a finding of the catalogue; ``details`` complete its remedy."""
-    level, remedy = CATALOGUE[code]
-    return Finding(
-        subject=subject,
-        code=code,
-        level=level,
-        text=text,
-        remedy=str(remedy).format(**details) if details else str(remedy),
-    )
 
 
 def found_skew(subject: Subject, seconds: float) -> list[Finding]:
@@ -80,12 +40,6 @@ def found_skew(subject: Subject, seconds: float) -> list[Finding]:
     relation = "ahead of" if seconds > 0 else "behind"
     text = f"The {whose}'s clock is {abs(seconds):.0f} s {relation} this machine's."
     return [found(subject, f"{subject}_clock_{far}apart", text)]
-
-
-def one_line(message: object) -> str:
-    """Make a message that is not ours fit on a line."""
-    text = " ".join(str(message).split())
-    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"
 
 
 def run_check(

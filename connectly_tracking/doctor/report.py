@@ -9,9 +9,9 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from ..reports.delivery import examine_delivery
 from .celery import examine_celery
 from .database import examine_database
-from .delivery import examine_delivery
 from .findings import Level, Subject, run_check
 from .settings import (
     configured_aliases,

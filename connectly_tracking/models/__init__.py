@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .alert import Alert
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
 from .clock import (
     OVERDUE,
@@ -13,13 +14,15 @@ from .clock import (
     repeated_time,
 )
 from .conversion import Conversion
-from .delivery import Circuit, DeliveryAttempt
+from .delivery import DeliveryAttempt
+from .pause import Circuit, Pause
 from .states import EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet
 
 __all__ = [
     "MAX_PAGE",
     "OVERDUE",
+    "Alert",
     "Attribution",
     "AttributionQuerySet",
     "Circuit",
@@ -29,6 +32,7 @@ __all__ = [
     "DeliveryAttempt",
     "EventName",
     "OrderAttribution",
+    "Pause",
     "Reason",
     "State",
     "is_overdue",

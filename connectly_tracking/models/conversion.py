@@ -75,6 +75,11 @@ class Conversion(models.Model):
     unconfirmed = models.PositiveSmallIntegerField(_("unconfirmed"), default=0)
     crashes = models.PositiveSmallIntegerField(_("crashes"), default=0)
     delivered_at = models.DateTimeField(_("delivered at"), null=True)
+    ended_at = models.DateTimeField(
+        _("ended at"),
+        null=True,
+        help_text=_("When it was rejected, expired or skipped after it was pending."),
+    )
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True)
     replayed_at = models.DateTimeField(
         _("replayed at"),
@@ -140,6 +145,7 @@ class Conversion(models.Model):
         is_pending = self.state == State.PENDING
         if is_pending and self.event_time and self.event_time < oldest_sent():
             self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
+            self.ended_at = self.recorded_at
 
     @property
     def amount(self) -> str:

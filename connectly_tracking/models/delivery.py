@@ -1,4 +1,4 @@
-"""Written by the workers: each try at sending a conversion, and each pause."""
+"""Written by the workers: each try at sending a conversion."""
 
 from __future__ import annotations
 
@@ -53,44 +53,3 @@ class DeliveryAttempt(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
-
-
-class Circuit(models.Model):
-    """Whether a business is paused. A business that was never paused has no row."""
-
-    class Reason(models.TextChoices):
-        CONFIGURATION = (
-            "configuration",
-            _("the key, the business or the address is wrong"),
-        )
-        META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
-        REFUSALS = "refusals", _("several events in a row were refused")
-        UNAVAILABLE = "unavailable", _("the API is unavailable")
-        THROTTLED = "throttled", _("the API asked to wait")
-
-    business = models.CharField(_("business"), max_length=64, primary_key=True)
-    paused_until = models.DateTimeField(
-        _("paused until"),
-        null=True,
-        help_text=_("Then one event is tried. Empty if the business is not paused."),
-    )
-    reason = models.CharField(_("reason"), max_length=16, choices=Reason, blank=True)
-    detail = models.TextField(_("answer"), blank=True)
-    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
-    refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
-    probes = models.PositiveIntegerField(_("tries in this pause"), default=0)
-    fingerprint = models.CharField(
-        max_length=64,
-        blank=True,
-        editable=False,
-        help_text=_("Of the refused settings; other settings end the pause."),
-    )
-    changed_at = models.DateTimeField(_("changed at"))
-
-    class Meta:
-        verbose_name = _("pause")
-        verbose_name_plural = _("pauses")
-        ordering: ClassVar = ["business"]
-
-    def __str__(self) -> str:
-        return self.business

@@ -87,6 +87,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             reason="",
             due_at=None,
             lease_token=None,
+            ended_at=None,
             delivered_at=DbNow(),
         )
 
@@ -154,6 +155,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             state=State.PENDING,
             reason="",
             due_at=DbNow(),
+            ended_at=None,
             replayed_at=DbNow(),
             cancelled_at=None,
             unconfirmed=0,
@@ -167,5 +169,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def _end(self, state: State, reason: Reason, **fields: str) -> int:
         return self.update(
-            state=state, reason=reason, due_at=None, lease_token=None, **fields
+            state=state,
+            reason=reason,
+            due_at=None,
+            lease_token=None,
+            ended_at=DbNow(),
+            **fields,
         )

@@ -6,7 +6,7 @@ transaction: all statements are in one savepoint.
 
 from __future__ import annotations
 
-from .corrections import cancel, cancel_rows, replay
+from .corrections import cancel, cancel_rows, pause, replay, resume
 from .draft import PaidOrder
 from .record import record, record_order
 from .view import record_view
@@ -15,8 +15,10 @@ __all__ = [
     "PaidOrder",
     "cancel",
     "cancel_rows",
+    "pause",
     "record",
     "record_order",
     "record_view",
     "replay",
+    "resume",
 ]

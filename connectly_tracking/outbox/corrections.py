@@ -1,7 +1,8 @@
-"""Corrects what was recorded: cancels an order, or sends one again."""
+"""What a person changes: cancels an order, sends one again, pauses a business."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from django.db import router, transaction
@@ -11,13 +12,16 @@ from ..api.values import id_text
 from ..attribution.clicks import known_business
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Conversion, State
+from ..models import Circuit, Conversion, DbNow, State
+from ..signals import delivery_paused, delivery_resumed
 from ..wakeup import wake
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from ..models import ConversionQuerySet
+
+logger = logging.getLogger(__name__)
 
 
 def cancel(
@@ -65,3 +69,44 @@ def replay(rows: ConversionQuerySet) -> int:
     if moved:
         transaction.on_commit(wake, using=using)
     return moved
+
+
+def pause(business: str, *, detail: str = "") -> bool:
+    """Pause a business until `resume` is called. False if it is paused already.
+
+    Its orders are recorded and wait; those that are being sent are finished.
+    ``detail``: who, and why. Raises InvalidEvent for an unknown business.
+    """
+    business = known_business(business)
+    circuits = Circuit.objects.using(router.db_for_write(Circuit))
+    began = circuits.pause(
+        business,
+        reason=Circuit.Reason.BY_HAND,
+        detail=detail,
+        paused_until=DbNow(),  # it has no end of its own
+    )
+    if began:
+        logger.warning("delivery_paused business=%s by=hand", business)
+        delivery_paused.send_robust(
+            Circuit,
+            business=business,
+            reason=str(Circuit.Reason.BY_HAND),
+            detail=detail,
+        )
+    return bool(began)
+
+
+def resume(business: str, *, by: str) -> bool:
+    """End a pause that a person began. ``by``: who ends it. False if there is none."""
+    using = router.db_for_write(Circuit)
+    by_hand = Circuit.objects.using(using).filter(reason=Circuit.Reason.BY_HAND)
+    with transaction.atomic(using=using):
+        ended = by_hand.resume(business, by=by)
+        if ended:
+            rows = Conversion.objects.using(using).retrying(business)
+            rows.filter(due_at__gt=DbNow()).update(due_at=DbNow())
+            transaction.on_commit(wake, using=using)
+    if ended:
+        logger.info("delivery_resumed business=%s", business)
+        delivery_resumed.send_robust(Circuit, business=business)
+    return bool(ended)

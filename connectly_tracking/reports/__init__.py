@@ -1,7 +1,8 @@
-"""What became of the orders."""
+"""What became of the orders, and whether all is well."""
 
 from __future__ import annotations
 
 from .explanation import explain
+from .health import health
 
-__all__ = ["explain"]
+__all__ = ["explain", "health"]

@@ -7,6 +7,8 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import escape, format_html
 
+from ..models import Circuit
+
 if TYPE_CHECKING:
     from django.template import Context
     from django.utils.safestring import SafeString
@@ -35,6 +37,12 @@ def connectly_capture(context: Context, endpoint: str = "") -> SafeString:
     return format_html(
         '<script src="{}" data-endpoint="{}" defer></script>', source, url
     )
+
+
+@register.simple_tag
+def connectly_paused() -> list[Circuit]:
+    """Return the businesses that are paused, for the banner of the admin's index."""
+    return list(Circuit.objects.paused())
 
 
 def _nonce(context: Context) -> Any:

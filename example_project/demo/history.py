@@ -188,6 +188,8 @@ def _shift(chance: random.Random, filled: Filled) -> None:
             if row.state == State.DELIVERED:
                 row.delivered_at = attempt.finished_at
             at += timedelta(seconds=_wait(number) * chance.uniform(0.85, 1.15))
+        if row.ended_at is not None:
+            row.ended_at = row.recorded_at + (at - row.recorded_at) / 2
         if row.cancelled_at is not None:
             row.cancelled_at = plan.at + timedelta(minutes=20)
         if row.state == State.PENDING:
@@ -197,7 +199,9 @@ def _shift(chance: random.Random, filled: Filled) -> None:
                 hours=1
             )  # so that it stays so while the demo runs
     Conversion.objects.bulk_update(
-        rows.values(), ["recorded_at", "delivered_at", "cancelled_at", "due_at"], 200
+        rows.values(),
+        ["recorded_at", "delivered_at", "ended_at", "cancelled_at", "due_at"],
+        200,
     )
     DeliveryAttempt.objects.bulk_update(
         [attempt for some in attempts.values() for attempt in some],

@@ -9,7 +9,14 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 
 from connectly_tracking import outbox
-from connectly_tracking.models import Attribution, Circuit, Conversion, DbNow, State
+from connectly_tracking.models import (
+    Attribution,
+    Circuit,
+    Conversion,
+    DbNow,
+    Pause,
+    State,
+)
 from connectly_tracking.reports import explain
 
 from ..conftest import make_click, make_purchase
@@ -82,19 +89,19 @@ def urls(found: dict[str, Conversion]) -> Iterator[str]:
     assert click is not None
     yield reverse("admin:connectly_tracking_attribution_changelist")
     yield reverse("admin:connectly_tracking_attribution_change", args=[click.pk])
-    yield reverse("admin:connectly_tracking_circuit_changelist")
-    yield reverse("admin:connectly_tracking_circuit_change", args=["br"])
+    yield reverse("admin:connectly_tracking_pause_changelist")
+    yield reverse("admin:connectly_tracking_pause_by_hand")
+    for pause in Pause.objects.all():
+        yield reverse("admin:connectly_tracking_pause_change", args=[pause.pk])
     yield reverse("admin:shop_order_changelist")
 
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_no_page_reads_it(admin_client: Client, vault: list[str], paused: bool) -> None:
-    Circuit.objects.create(
-        business="br",
-        reason=Circuit.Reason.CONFIGURATION,
-        paused_until=DbNow(60) if paused else None,
-        changed_at=DbNow(),
-    )
+    circuits = Circuit.objects.all()
+    circuits.pause("br", reason="configuration", paused_until=DbNow(60))
+    if not paused:
+        circuits.resume("br", by="probe")
     for url in urls(rows()):
         assert admin_client.get(url).status_code == 200, url
         assert not vault, url

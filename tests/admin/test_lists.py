@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:connectly_tracking_conversion_changelist")
 CLICKS = reverse("admin:connectly_tracking_attribution_changelist")
-PAUSES = reverse("admin:connectly_tracking_circuit_changelist")
+PAUSES = reverse("admin:connectly_tracking_pause_changelist")
 
 
 def record(number: int, *, days: float = 0, sendout: str = "send-1") -> Conversion:
@@ -138,7 +138,7 @@ def test_a_page_costs_two_statements_and_counts_no_table(admin_client: Client) -
         with CaptureQueriesContext(connection) as queries:
             admin_client.get(LIST + query)
         ours = [q["sql"] for q in queries if "connectly_tracking_" in q["sql"]]
-        assert len(ours) == 2
+        assert len(ours) == 3  # the rows, the counted ones, the pauses
         assert all("LIMIT" in sql for sql in ours if "COUNT(" in sql)
 
 
@@ -196,7 +196,7 @@ def test_an_empty_list_says_what_would_fill_it(admin_client: Client) -> None:
     assert "No click has been recorded yet." not in html
     html = admin_client.get(PAUSES).content.decode()
     assert "Sending has never been paused." in html
-    Circuit.objects.create(business="default", changed_at=timezone.now())
+    Circuit.objects.pause("default", reason="throttled", paused_until=timezone.now())
     html = admin_client.get(PAUSES).content.decode()
     assert "never been paused" not in html
     html = admin_client.get(f"{LIST}?state__exact=pending").content.decode()

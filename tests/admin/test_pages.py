@@ -20,6 +20,7 @@ from connectly_tracking.models import (
     Circuit,
     Conversion,
     DbNow,
+    Pause,
     Reason,
     State,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
-MODELS = ["attribution", "conversion", "circuit"]
+MODELS = ["attribution", "conversion", "pause"]
 MARKUP = Landing(
     cnct_tracking_id="a<script>alert(1)</script>",
     sendout_id="<b>send</b>x",
@@ -127,17 +128,17 @@ def test_a_cancellation_that_came_too_late_is_said(
 
 
 def test_a_pause_is_shown_with_its_reason_and_the_words(admin_client: Client) -> None:
-    row = Circuit.objects.create(
-        business="default",
+    Circuit.objects.pause(
+        "default",
         reason=Circuit.Reason.UNAVAILABLE,
         detail="503: <b>down</b>",
         paused_until=DbNow(60),
-        changed_at=DbNow(),
         failures=5,
     )
-    listed = admin_client.get(url("circuit", "changelist")).content.decode()
+    row = Pause.objects.get()
+    listed = admin_client.get(url("pause", "changelist")).content.decode()
     assert "the API is unavailable" in listed
-    detail = admin_client.get(url("circuit", "change", row.pk)).content.decode()
+    detail = admin_client.get(url("pause", "change", row.pk)).content.decode()
     assert "503: &lt;b&gt;down&lt;/b&gt;" in detail
 
 
@@ -161,13 +162,8 @@ def test_a_conversion_whose_click_is_gone_can_be_read(
 
 
 def test_a_pause_is_shown(admin_client: Client) -> None:
-    Circuit.objects.create(
-        business="default",
-        reason="configuration",
-        paused_until=DbNow(),
-        changed_at=DbNow(),
-    )
-    page = admin_client.get(url("circuit", "changelist")).content.decode()
+    Circuit.objects.pause("default", reason="configuration", paused_until=DbNow())
+    page = admin_client.get(url("pause", "changelist")).content.decode()
     assert "the key, the business or the address is wrong" in page
 
 
@@ -281,7 +277,7 @@ def test_nothing_can_be_added_changed_or_deleted(
     admin_client: Client, conversion: Conversion, model: str
 ) -> None:
     assert admin_client.get(url(model, "add")).status_code == 403
-    if model == "circuit":
+    if model == "pause":
         return
     pk: Any = conversion.pk if model == "conversion" else Attribution.objects.get().pk
     assert admin_client.get(url(model, "delete", pk)).status_code == 403

@@ -48,7 +48,7 @@ def record(count: int = 1) -> None:
 def test_where_nothing_waits_all_is_well(
     admin_client: Client, sandbox: Sandbox
 ) -> None:
-    assert summary(admin_client) == "good: All is well."
+    assert summary(admin_client) == "wait: Nothing has been sent yet."
     record()
     deliver()
     assert summary(admin_client) == "good: All is well."

@@ -1,19 +1,27 @@
-"""Every code of the doctor's own, with its level and what to do.
+"""What can be found wrong, with its level and what to do about it.
 
-The table in docs/doctor.md is the same; a test compares them.
+The doctor, the delivery page, ``watch`` and monitors use the same codes. The table in
+docs/doctor.md is the same; a test compares them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from django.utils.text import format_lazy
 
-from ..remedies import FOR_ANSWER, FOR_NO_WORKER, FOR_PAUSE
+from .remedies import FOR_ANSWER, FOR_NO_WORKER, FOR_PAUSE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django_stubs_ext import StrOrPromise
+
+    from .api.secret import Secret
+
+MAX_WORDS: Final = 300  # characters of a message that is not ours
 
 
 class Level(StrEnum):
@@ -23,6 +31,20 @@ class Level(StrEnum):
     NOTE = "note"
     WARNING = "warning"
     ERROR = "error"
+
+
+class Subject(StrEnum):
+    """What a finding is about, in the order of the report."""
+
+    SETTINGS = "settings"
+    PROJECT = "project"
+    SESSIONS = "sessions"
+    DATABASE = "database"
+    CELERY = "celery"
+    BROKER = "broker"
+    WORKERS = "workers"
+    DELIVERY = "delivery"
+    API = "api"
 
 
 _OK: Final = (
@@ -94,6 +116,34 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
         "Put the business back into CONNECTLY_TRACKING['BUSINESSES']. Without it, "
         "nothing is sent for the business."
     ),
+    "failing": (
+        "Read the last attempts of these orders in the admin. They are tried again "
+        "until they are too old."
+    ),
+    "expiring_soon": (
+        "Correct what keeps it waiting. An order that becomes too old is not sent."
+    ),
+    "rejected_lately": (
+        "Look at the rejected orders in the admin: each says what to do. "
+        "`connectly_replay --state rejected` sends them again."
+    ),
+    "expired_lately": (
+        "Find out why they waited. `connectly_replay --state expired` sends them "
+        "again, but Meta refuses what is more than seven days old."
+    ),
+    "clicks_stopped": (
+        "Open an ad's link yourself. If no click appears, look for a change of the "
+        "site, of a redirect or of the campaign's option that adds the parameters."
+    ),
+    "orders_stopped": (
+        "Place a test order. If it does not appear, look for a change in the checkout "
+        "or in the payment webhook."
+    ),
+    "parameter_missing": (
+        "Compare an ad's link with the five parameters. Something on the way removes "
+        "this one, or the campaign no longer adds it."
+    ),
+    "paused_by_hand": FOR_PAUSE["by_hand"],
     "paused_unavailable": FOR_PAUSE["unavailable"],
     "paused_throttled": FOR_PAUSE["throttled"],
     "last_answer_bad": (
@@ -155,6 +205,7 @@ _ERRORS: Final[dict[str, StrOrPromise]] = {
         "Call `app.autodiscover_tasks()` in celery.py, add connectly_tracking to "
         "INSTALLED_APPS, and restart the worker."
     ),
+    "settings_wrong": "Run `manage.py check`: it names each wrong value.",
     "nobody_looks": FOR_NO_WORKER,
     "paused_configuration": format_lazy(
         "{} Run `connectly_doctor --probe` to see which one is wrong.",
@@ -179,3 +230,50 @@ CATALOGUE: Final[dict[str, tuple[Level, StrOrPromise]]] = {
     **{code: (Level.WARNING, remedy) for code, remedy in _WARNINGS.items()},
     **{code: (Level.ERROR, remedy) for code, remedy in _ERRORS.items()},
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``code`` does not change between versions. ``remedy`` is empty if all is well;
+    ``business`` is empty if the finding concerns all of them.
+    """
+
+    subject: Subject
+    code: str
+    level: Level
+    text: str
+    remedy: str = ""
+    business: str = ""
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether somebody should look at it."""
+        return self.level in {Level.WARNING, Level.ERROR}
+
+    def masked(self, secrets: Iterable[Secret]) -> Finding:
+        """Replace the secrets by ``***``."""
+        text, remedy = self.text, self.remedy
+        for secret in secrets:
+            text, remedy = secret.mask(text), secret.mask(remedy)
+        return replace(self, text=text, remedy=remedy)
+
+
+def found(
+    subject: Subject, code: str, text: str, *, business: str = "", **details: object
+) -> Finding:
+    """Make a finding of the catalogue; ``details`` complete its remedy."""
+    level, remedy = CATALOGUE[code]
+    return Finding(
+        subject=subject,
+        code=code,
+        level=level,
+        text=text,
+        remedy=str(remedy).format(**details) if details else str(remedy),
+        business=business,
+    )
+
+
+def one_line(message: object) -> str:
+    """Make a message that is not ours fit on a line."""
+    text = " ".join(str(message).split())
+    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"

@@ -1,0 +1,147 @@
+"""The pauses that are on and those that were, and pausing by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from .. import outbox
+from ..conf import conf
+from ..models import Circuit, Conversion, Pause
+from ..remedies import FOR_PAUSE
+from .readonly import ReadOnlyAdmin
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+    from django_stubs_ext import StrOrPromise
+
+PERMISSION = "connectly_tracking.pause_business"
+
+
+class _PauseForm(forms.Form):
+    business = forms.ChoiceField(label=_("business"))
+    why = forms.CharField(
+        label=_("reason"),
+        max_length=200,
+        help_text=_("For your colleagues, and for the history."),
+    )
+
+
+@admin.register(Pause)
+class PauseAdmin(ReadOnlyAdmin):
+    list_display = ["business", "began", "ended", "reason", "held_now", "ended_by"]
+    list_filter = ["reason"]
+    fields = [
+        "business",
+        "began",
+        "ended",
+        "reason",
+        "remedy",
+        "detail",
+        "held_now",
+        "ended_by",
+    ]
+    empty_message = _(
+        "Sending has never been paused. If Connectly refuses the API key, cannot be "
+        "reached or asks to wait, the pause appears here, with its reason and what to "
+        "do."
+    )
+
+    @admin.display(description=_("what to do"))
+    def remedy(self, pause: Pause) -> StrOrPromise:
+        return FOR_PAUSE.get(pause.reason, "-") if pause.ended is None else "-"
+
+    @admin.display(description=_("orders held"))
+    def held_now(self, pause: Pause) -> int:
+        if pause.ended is not None:
+            return pause.held
+        waiting = Conversion.objects.filter(business=pause.business)
+        return waiting.filter(due_at__isnull=False).count()
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        name = "connectly_tracking_pause"
+        return [
+            path("by-hand/", view(self.by_hand_view), name=f"{name}_by_hand"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        may = request.user.has_perm(PERMISSION)
+        return super().changelist_view(
+            request, {"may_pause": may, **(extra_context or {})}
+        )
+
+    def by_hand_view(self, request: HttpRequest) -> HttpResponse:
+        """Pause a business, or resume one that a person has paused."""
+        if not request.user.has_perm(PERMISSION):
+            raise PermissionDenied
+        form = _PauseForm(request.POST if "pause" in request.POST else None)
+        try:
+            names = list(conf.BUSINESSES)
+        except ImproperlyConfigured:
+            names = []
+        field: Any = form.fields["business"]
+        field.choices = [(name, name) for name in names]
+        here = reverse("admin:connectly_tracking_pause_by_hand")
+        user = request.user.get_username()
+        if request.method == "POST" and (business := request.POST.get("resume")):
+            if outbox.resume(business, by=user):
+                self._log(request, _now("Resumed %(business)s."), business)
+            return HttpResponseRedirect(here)
+        if request.method == "POST" and form.is_valid():
+            business = form.cleaned_data["business"]
+            words = f"{user}: {form.cleaned_data['why']}"
+            if outbox.pause(business, detail=words):
+                self._log(request, _now("Paused %(business)s."), business)
+            else:
+                text = _now("%(business)s is paused already.") % {"business": business}
+                self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(here)
+        context = {
+            **self.page_context(request, _now("Pause or resume by hand")),
+            "form": form,
+            "by_hand": Circuit.objects.filter(reason=Circuit.Reason.BY_HAND),
+        }
+        template = "admin/connectly_tracking/pause/by_hand.html"
+        return TemplateResponse(request, template, context)
+
+    def _log(self, request: HttpRequest, text: str, business: str) -> None:
+        words = text % {"business": business}
+        user_id: Any = request.user.pk
+        newest = Pause.objects.filter(business=business)[:1]
+        LogEntry.objects.log_actions(user_id, newest, CHANGE, words)
+        self.message_user(request, words)
+
+
+def warn_of_pauses(request: HttpRequest) -> dict[str, Circuit]:
+    """Show a message for each paused business. Returns these circuits by business."""
+    paused = Circuit.objects.paused().in_bulk()
+    for circuit in paused.values() if request.method == "GET" else ():
+        banner = format_html(
+            '{} <a href="{}">{}</a>',
+            _now("Sending is paused for %(business)s: %(why)s.")
+            % {"business": circuit.pk, "why": circuit.get_reason_display()},
+            reverse("admin:connectly_tracking_conversion_status"),
+            _now("What to do"),
+        )
+        messages.warning(request, banner)
+    return paused
+
+
+# Any theme's index is extended by ours, which shows the banner.
+if admin.site.index_template is None:
+    admin.site.index_template = "admin/connectly_tracking/index.html"

@@ -1,0 +1,121 @@
+"""Tells whoever is responsible once when something is wrong, and once when it is over.
+
+A row for each finding says what was told, so that two runs at once tell nothing twice,
+and what could not be told is tried again by the next run.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from django.core.mail import mail_admins
+from django.db import router
+
+from .conf import MAIL_ADMINS, conf
+from .findings import CATALOGUE, Finding, Subject
+from .models import Alert, DbNow
+from .reports.health import current_findings
+from .signals import alert
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+#: They come and go with single answers; `failing` is told if that lasts.
+UNTOLD: Final = frozenset({"behind", "last_answer_bad"})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Finding):
+    """A finding that is told. ``is_over``: it was told before, and has ended."""
+
+    since: datetime
+    is_over: bool
+
+    @property
+    def subject_line(self) -> str:
+        """As the subject of a mail."""
+        return f"Connectly: {'over: ' if self.is_over else ''}{self.code}" + (
+            f" ({self.business})" if self.business else ""
+        )
+
+    @property
+    def message(self) -> str:
+        """As the text of a mail."""
+        if self.is_over:
+            return f"This is over: {self.text}"
+        return f"{self.text}\n\n{self.remedy}".strip()
+
+
+def watch() -> list[Notice]:
+    """Tell what has begun or ended since the last run. Returns what was told."""
+    using = router.db_for_write(Alert)
+    alerts = Alert.objects.using(using)
+    found = {
+        f"{finding.code}:{finding.business}": finding
+        for finding in current_findings()
+        if finding.is_problem and finding.code not in UNTOLD
+    }
+    for key, finding in found.items():
+        alerts.begin(
+            key, code=finding.code, business=finding.business, text=finding.text
+        )
+    alerts.filter(key__in=found).exclude(ended_at=None).update(ended_at=None)
+    alerts.exclude(key__in=found).filter(ended_at=None).update(ended_at=DbNow())
+    alerts.filter(told_at=None).exclude(ended_at=None).delete()
+
+    told = []
+    for row in [*alerts.untold(), *alerts.ending()]:
+        if not alerts.claim(row.key):
+            continue
+        finding = found.get(row.key) or _finding_of(row)
+        is_over = row.ended_at is not None
+        notice = Notice(**asdict(finding), since=row.since, is_over=is_over)
+        if not _tell(notice):
+            alerts.filter(key=row.key).update(claimed_until=None)
+        elif is_over:
+            alerts.filter(key=row.key, ended_at=row.ended_at).delete()
+            told.append(notice)
+        else:
+            alerts.filter(key=row.key).update(told_at=DbNow(), claimed_until=None)
+            told.append(notice)
+    return told
+
+
+def _tell(notice: Notice) -> bool:
+    """Return whether it was told. One that fails does not stop the others."""
+    level = logging.INFO if notice.is_over else logging.WARNING
+    logger.log(
+        level,
+        "alert code=%s business=%s over=%s",
+        notice.code,
+        notice.business or "-",
+        notice.is_over,
+    )
+    try:
+        listener = conf.ALERTS
+        if callable(listener):
+            listener(notice)
+        elif listener == MAIL_ADMINS:
+            mail_admins(notice.subject_line, notice.message)
+    except Exception as exc:  # noqa: BLE001 - the shop's own code, or a mail server
+        logger.error("alert_not_told code=%s error=%s", notice.code, type(exc).__name__)
+        return False
+    alert.send_robust(Alert, finding=notice)
+    return True
+
+
+def _finding_of(row: Alert) -> Finding:
+    """What has ended is not found any more; the row has its words."""
+    level, remedy = CATALOGUE[row.code]
+    return Finding(
+        subject=Subject.DELIVERY,
+        code=row.code,
+        level=level,
+        text=row.text,
+        remedy=str(remedy),
+        business=row.business,
+    )

@@ -1,0 +1,149 @@
+"""Pauses of a business: the one that is on, and those that were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+
+from .clock import DbNow
+from .conversion import Conversion
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class CircuitQuerySet(models.QuerySet["Circuit"]):
+    def paused(self) -> Self:
+        """The businesses that are paused, by a fault or by a person."""
+        return self.exclude(paused_until=None)
+
+    def probed(self) -> Self:
+        """Those whose pause ends by itself: not those that a person has paused."""
+        return self.paused().exclude(reason=Circuit.Reason.BY_HAND)
+
+    def pause(
+        self, business: str, *, reason: str, detail: str = "", **fields: object
+    ) -> int:
+        """flowing → paused. Returns 0 if the business is paused already."""
+        with transaction.atomic(using=self.db):
+            # There is no row before the first trouble; two may find that at once.
+            blank = Circuit(business=business, changed_at=DbNow())
+            self.bulk_create([blank], ignore_conflicts=True)
+            began = self.filter(pk=business, paused_until=None).update(
+                reason=reason, detail=detail, changed_at=DbNow(), **fields
+            )
+            if began:
+                pause = Pause(
+                    business=business, began=DbNow(), reason=reason, detail=detail
+                )
+                Pause.objects.using(self.db).bulk_create([pause])
+        return began
+
+    def resume(self, business: str, *, by: str) -> int:
+        """paused → flowing, for the rows of ``self``. ``by``: who or what ended it."""
+        with transaction.atomic(using=self.db):
+            ended = (
+                self.paused()
+                .filter(pk=business)
+                .update(
+                    paused_until=None,
+                    reason="",
+                    detail="",
+                    probes=0,
+                    changed_at=DbNow(),
+                )
+            )
+            if ended:
+                waiting = Conversion.objects.using(self.db).filter(
+                    business=business, due_at__isnull=False
+                )
+                pauses = Pause.objects.using(self.db)
+                pauses.filter(business=business, ended=None).update(
+                    ended=DbNow(), ended_by=by[:150], held=waiting.count()
+                )
+        return ended
+
+
+class Circuit(models.Model):
+    """Whether a business is paused. A business that was never paused has no row."""
+
+    class Reason(models.TextChoices):
+        CONFIGURATION = (
+            "configuration",
+            _("the key, the business or the address is wrong"),
+        )
+        META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
+        REFUSALS = "refusals", _("several events in a row were refused")
+        UNAVAILABLE = "unavailable", _("the API is unavailable")
+        THROTTLED = "throttled", _("the API asked to wait")
+        BY_HAND = "by_hand", _("a person paused it")
+
+    business = models.CharField(_("business"), max_length=64, primary_key=True)
+    paused_until = models.DateTimeField(
+        _("paused until"),
+        null=True,
+        help_text=_("Then one event is tried. Empty if the business is not paused."),
+    )
+    reason = models.CharField(_("reason"), max_length=16, choices=Reason, blank=True)
+    detail = models.TextField(_("answer"), blank=True)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
+    probes = models.PositiveIntegerField(_("tries in this pause"), default=0)
+    fingerprint = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text=_("Of the refused settings; other settings end the pause."),
+    )
+    changed_at = models.DateTimeField(_("changed at"))
+
+    objects = CircuitQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("circuit")
+        verbose_name_plural = _("circuits")
+        ordering: ClassVar = ["business"]
+
+    def __str__(self) -> str:
+        return self.business
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether it lasts until a person ends it."""
+        return self.reason == Circuit.Reason.BY_HAND
+
+
+class Pause(models.Model):
+    """One pause of a business, kept after it is over."""
+
+    business = models.CharField(_("business"), max_length=64)
+    began = models.DateTimeField(_("began"))
+    ended = models.DateTimeField(
+        _("ended"), null=True, help_text=_("Empty while the pause is on.")
+    )
+    reason = models.CharField(_("reason"), max_length=16, choices=Circuit.Reason)
+    detail = models.TextField(_("answer"), blank=True)
+    held = models.PositiveIntegerField(
+        _("orders held"), default=0, help_text=_("How many waited when it ended.")
+    )
+    ended_by = models.CharField(
+        _("ended by"),
+        max_length=150,
+        blank=True,
+        help_text=_("A probe that was answered, new settings, or a person."),
+    )
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        ordering: ClassVar = ["-began"]
+        permissions: ClassVar = [("pause_business", "Can pause and resume a business")]
+        indexes: ClassVar = [
+            models.Index(fields=["business", "ended"], name="connectly_pause_business"),
+            models.Index(fields=["began"], name="connectly_pause_began"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.business} {self.began:%Y-%m-%d %H:%M}"

@@ -1,0 +1,303 @@
+"""Whether all is well: what each state of the system says, everywhere the same."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import call_command
+from django.urls import reverse
+from django.utils import timezone
+
+from connectly_tracking import alerts, outbox, reports, tasks, views
+from connectly_tracking.delivery import deliver
+from connectly_tracking.models import (
+    Alert,
+    Attribution,
+    Circuit,
+    Conversion,
+    DbNow,
+    State,
+)
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.test import Client, RequestFactory
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+KEYS = {
+    "ok",
+    "findings",
+    "waiting",
+    "due",
+    "oldest_due_seconds",
+    "seconds_to_expiry",
+    "paused",
+    "rejected_24h",
+    "expired_24h",
+    "last_click_at",
+    "last_order_at",
+    "last_delivered_at",
+}
+
+
+def record(count: int = 1, **fields: Any) -> None:
+    for number in range(count):
+        outbox.record(make_purchase(f"ORD-{number}"), attribution=make_click())
+    if fields:
+        Conversion.objects.update(**fields)
+
+
+def overdue() -> None:
+    record(due_at=DbNow(-600))
+
+
+def failing() -> None:
+    old = timezone.now() - timedelta(hours=3)
+    record(7, attempts=4, recorded_at=old, due_at=DbNow(600))
+
+
+def rejected() -> None:
+    record(14)
+    Conversion.objects.all().mark_rejected("refused")  # type: ignore[arg-type]
+
+
+def expired() -> None:
+    record(2)
+    Conversion.objects.all().mark_expired()
+
+
+def expiring() -> None:
+    record(event_time=timezone.now() - timedelta(days=6, hours=12))
+
+
+def paused() -> None:
+    record()
+    Circuit.objects.pause("default", reason="configuration", paused_until=DbNow(60))
+
+
+def paused_by_hand() -> None:
+    record()
+    outbox.pause("default", detail="ana: stocktaking")
+
+
+def without_clicks() -> None:
+    for day in range(1, 9):
+        at = timezone.now() - timedelta(days=day, hours=1)
+        Attribution.objects.filter(pk=make_click().pk).update(captured_at=at)
+
+
+def without_orders() -> None:
+    for day in range(1, 9):
+        at = timezone.now() - timedelta(days=day, hours=1)
+        row = outbox.record(make_purchase(f"D-{day}"))
+        Conversion.objects.filter(pk=row.pk).update(recorded_at=at)
+
+
+def without_a_parameter() -> None:
+    for number in range(60):
+        click = make_click(age=number + 1)
+        if number >= 30:
+            old = timezone.now() - timedelta(days=2)
+            Attribution.objects.filter(pk=click.pk).update(captured_at=old)
+        else:
+            Attribution.objects.filter(pk=click.pk).update(ad_id="")
+
+
+STATES = [
+    (overdue, "nobody_looks", "no worker is sending them"),
+    (failing, "failing", "tried in vain for more than an hour"),
+    (rejected, "rejected_lately", "rejected in the last 24 hours"),
+    (expired, "expired_lately", "became too old in the last 24 hours"),
+    (expiring, "expiring_soon", "too old within a day"),
+    (paused, "paused_configuration", "Paused: the key, the business"),
+    (paused_by_hand, "paused_by_hand", "Paused: a person paused it"),
+    (without_clicks, "clicks_stopped", "No click for 24 hours"),
+    (without_orders, "orders_stopped", "No order for 24 hours"),
+    (without_a_parameter, "parameter_missing", "A parameter that the ads"),
+]
+
+
+@pytest.mark.parametrize(("begin", "code", "words"), STATES)
+def test_health_page_and_watch_say_the_same(
+    begin: Callable[[], None], code: str, words: str, admin_client: Client
+) -> None:
+    begin()
+    report = reports.health()
+    assert set(report) == KEYS
+    assert report["ok"] is False
+    assert code in report["findings"]
+    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
+    assert words in page.content.decode()
+    assert "All is well" not in page.content.decode()
+    assert code in {notice.code for notice in alerts.watch()}
+    assert alerts.watch() == []
+
+
+def test_a_new_shop_is_not_told_that_all_is_well(admin_client: Client) -> None:
+    report = reports.health()
+    assert report["ok"] is True
+    assert report["findings"] == ["nothing_sent_yet"]
+    assert report["last_click_at"] is report["last_delivered_at"] is None
+    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
+    assert "Nothing has been sent yet." in page.content.decode()
+    assert alerts.watch() == []
+
+
+def test_after_a_delivery_all_is_well(sandbox: Sandbox, admin_client: Client) -> None:
+    record()
+    deliver()
+    report = reports.health()
+    assert report["ok"] is True
+    assert report["findings"] == []
+    assert (report["waiting"], report["due"]) == (0, 0)
+    assert report["last_delivered_at"] is not None
+    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
+    assert "All is well." in page.content.decode()
+
+
+def test_the_figures_are_those_of_the_table() -> None:
+    record(3)
+    Conversion.objects.filter(order_id="ORD-0").update(due_at=DbNow(-60))
+    placed = timezone.now() - timedelta(days=5)
+    Conversion.objects.filter(order_id="ORD-1").update(
+        due_at=DbNow(600), event_time=placed
+    )
+    Conversion.objects.filter(order_id="ORD-2").mark_expired()
+    report = reports.health()
+    assert (report["waiting"], report["due"]) == (2, 1)
+    assert 55 < report["oldest_due_seconds"] < 120
+    assert report["seconds_to_expiry"] == pytest.approx(2 * 86_400, abs=60)
+    assert (report["rejected_24h"], report["expired_24h"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"BATCH": "many"}, "settings_wrong"),
+        ({"API_KEY": None}, "business_not_ready"),
+        ({"SEND": False}, "sending_off"),
+    ],
+)
+def test_a_setting_that_stops_all_is_found(
+    configure: Any, changes: dict[str, Any], code: str
+) -> None:
+    configure(**changes)
+    assert code in reports.health()["findings"]
+
+
+def test_a_monitor_gets_json_and_a_status(rf: RequestFactory) -> None:
+    answer = views.monitor(rf.get("/"))
+    assert answer.status_code == 200
+    assert json.loads(answer.content)["ok"] is True
+    overdue()
+    answer = views.monitor(rf.get("/"))
+    assert answer.status_code == 503
+    assert "nobody_looks" in json.loads(answer.content)["findings"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_beginning_and_the_end_are_told_once(
+    configure: Any, mailoutbox: list[Any], settings: Any
+) -> None:
+    settings.ADMINS = [("Ana", "ana@shop.example")]
+    configure(ALERTS="mail_admins")
+    paused()
+    alerts.watch()
+    alerts.watch()
+    (mail,) = mailoutbox
+    assert "paused_configuration (default)" in mail.subject
+    assert "API_KEY" in mail.body
+    Circuit.objects.all().resume("default", by="probe")
+    alerts.watch()
+    alerts.watch()
+    assert [mail.subject for mail in mailoutbox[1:]] == [
+        "[Django] Connectly: over: paused_configuration (default)"
+    ]
+    assert not Alert.objects.exists()
+
+
+def test_what_could_not_be_told_is_told_by_the_next_run(configure: Any) -> None:
+    heard: list[str] = []
+
+    def listen(finding: Any) -> None:
+        heard.append(finding.code)
+        if heard.count(finding.code) == 1 and finding.code == "failing":
+            raise OSError("no mail server")
+
+    configure(ALERTS=listen)
+    failing()
+    paused_orders = Conversion.objects.all()[:1].values_list("pk", flat=True)
+    Conversion.objects.filter(pk__in=list(paused_orders)).mark_expired()
+    alerts.watch()
+    assert sorted(heard) == ["expired_lately", "failing"]
+    alerts.watch()
+    assert sorted(heard) == ["expired_lately", "failing", "failing"]
+    alerts.watch()
+    assert len(heard) == 3
+
+
+def test_of_two_runs_only_one_tells() -> None:
+    paused()
+    key = "paused_configuration:default"
+    alerts.watch()
+    Alert.objects.update(told_at=None)
+    assert Alert.objects.claim(key)
+    assert not Alert.objects.claim(key)
+    assert alerts.watch() == []
+
+
+def test_what_ended_before_it_was_told_is_forgotten(configure: Any) -> None:
+    def fail(finding: Any) -> None:
+        raise OSError
+
+    configure(ALERTS=fail)
+    paused()
+    assert alerts.watch() == []
+    Circuit.objects.all().resume("default", by="probe")
+    assert alerts.watch() == []
+    assert not Alert.objects.exists()
+
+
+def test_what_comes_back_is_told_again(configure: Any) -> None:
+    heard: list[tuple[str, bool]] = []
+    configure(ALERTS=lambda finding: heard.append((finding.code, finding.is_over)))
+    for _ in range(2):
+        Circuit.objects.pause("default", reason="refusals", paused_until=DbNow(60))
+        alerts.watch()
+        Circuit.objects.all().resume("default", by="probe")
+        alerts.watch()
+    assert heard == [("paused_refusals", False), ("paused_refusals", True)] * 2
+
+
+def test_a_row_in_a_final_state_knows_when_it_ended() -> None:
+    record()
+    rows = Conversion.objects.all()
+    rows.mark_expired()
+    assert rows.get().ended_at is not None
+    rows.mark_replayed()
+    assert (rows.get().state, rows.get().ended_at) == (State.PENDING, None)
+
+
+def test_the_command_prints_what_it_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    paused()
+    call_command("connectly_watch")
+    printed = capsys.readouterr().out
+    assert printed.startswith("Connectly: paused_configuration (default)")
+    assert "API_KEY" in printed
+    call_command("connectly_watch")
+    assert capsys.readouterr().out == ""
+
+
+def test_beat_calls_the_task_by_its_name() -> None:
+    paused()
+    assert tasks.watch_now.name == "connectly_tracking.watch"
+    tasks.watch_now.apply().get()
+    assert Alert.objects.exclude(told_at=None).count() == 1

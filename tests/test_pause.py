@@ -1,0 +1,162 @@
+"""Pauses have a history, and a person may begin and end one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from connectly_tracking import outbox
+from connectly_tracking.delivery import deliver
+from connectly_tracking.exceptions import InvalidEvent
+from connectly_tracking.models import Circuit, Conversion, DbNow, Pause
+from connectly_tracking.signals import delivery_paused, delivery_resumed
+
+from .conftest import make_click, make_purchase
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from connectly_tracking.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+BY_HAND = reverse("admin:connectly_tracking_pause_by_hand")
+
+
+def record(*numbers: str) -> None:
+    for number in numbers:
+        outbox.record(make_purchase(number), attribution=make_click())
+
+
+def test_a_pause_is_kept_with_its_reason_its_end_and_what_it_held(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.behave("401", times=1)
+    record("A-1", "A-2", "A-3")
+    deliver()
+    pause = Pause.objects.get()
+    assert (pause.business, pause.reason) == ("default", "configuration")
+    assert pause.detail.startswith("401")
+    assert (pause.ended, pause.ended_by) == (None, "")
+    Circuit.objects.update(paused_until=DbNow(-1))
+    deliver()
+    pause.refresh_from_db()
+    assert pause.ended is not None
+    assert pause.ended > pause.began
+    assert (pause.ended_by, pause.held) == ("probe", 2)
+    assert set(Conversion.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_one_pause_is_one_row_even_if_its_reason_changes(sandbox: Sandbox) -> None:
+    record("A-1", "A-2")
+    sandbox.behave("429:60", times=1)
+    deliver()
+    Circuit.objects.update(paused_until=DbNow(-1))
+    sandbox.behave("401", times=1)
+    deliver()
+    pause = Pause.objects.get()
+    assert (pause.reason, pause.ended) == ("configuration", None)
+
+
+def test_while_a_person_has_paused_it_nothing_is_sent(sandbox: Sandbox) -> None:
+    record("A-1")
+    heard: list[Any] = []
+
+    def listen(signal: Any, business: str, **words: Any) -> None:
+        heard.append((signal is delivery_paused, business, words.get("detail")))
+
+    delivery_paused.connect(listen)
+    delivery_resumed.connect(listen)
+    try:
+        assert outbox.pause("default", detail="ana: stocktaking")
+        assert not outbox.pause("default", detail="bo: again")
+        deliver()
+        assert sandbox.requests == []
+        assert outbox.resume("default", by="ana")
+        assert not outbox.resume("default", by="ana")
+    finally:
+        delivery_paused.disconnect(listen)
+        delivery_resumed.disconnect(listen)
+    assert heard == [
+        (True, "default", "ana: stocktaking"),
+        (False, "default", None),
+    ]
+    deliver()
+    assert Conversion.objects.get().state == "delivered"
+    pause = Pause.objects.get()
+    assert (pause.reason, pause.ended_by, pause.held) == ("by_hand", "ana", 1)
+
+
+def test_an_answer_that_comes_later_does_not_end_it(sandbox: Sandbox) -> None:
+    """Another worker's request was under way when a person paused the business."""
+    record("A-1", "A-2")
+    sandbox.behave("401", times=1)
+    deliver()
+    Circuit.objects.update(paused_until=DbNow(-1))
+
+    Circuit.objects.update(reason=Circuit.Reason.BY_HAND)
+    deliver()
+    assert len(sandbox.requests) == 1
+    assert not outbox.resume("br", by="ana")
+    assert Circuit.objects.get().is_by_hand
+
+
+def test_an_unknown_business_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match="business"):
+        outbox.pause("typo")
+
+
+def test_it_is_paused_and_resumed_in_the_admin(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    record("A-1")
+    data = {"business": "default", "why": "<b>stock</b>", "pause": "Pause"}
+    page = admin_client.post(BY_HAND, data, follow=True).content.decode()
+    assert "Paused default." in page
+    assert "admin: &lt;b&gt;stock&lt;/b&gt;" in page
+    deliver()
+    assert sandbox.requests == []
+    for name in ("admin:index", "admin:connectly_tracking_conversion_changelist"):
+        page = admin_client.get(reverse(name)).content.decode()
+        assert "Sending is paused for default: a person paused it." in page
+    assert "waits until a person resumes it" in page
+    page = admin_client.post(
+        BY_HAND, {"resume": "default"}, follow=True
+    ).content.decode()
+    assert "Resumed default." in page
+    assert Pause.objects.get().ended_by == "admin"
+    messages = LogEntry.objects.values_list("change_message", flat=True)
+    assert set(messages) == {"Paused default.", "Resumed default."}
+    page = admin_client.get(reverse("admin:index")).content.decode()
+    assert "Sending is paused" not in page
+
+
+@pytest.mark.parametrize(("codename", "status"), [("", 403), ("pause_business", 200)])
+def test_it_takes_a_permission_of_its_own(
+    client: Client, codename: str, status: int
+) -> None:
+    user = User.objects.create(username="staff", is_staff=True)
+    wanted = ["view_pause", "view_conversion", codename]
+    user.user_permissions.set(Permission.objects.filter(codename__in=wanted))
+    client.force_login(user)
+    assert client.get(BY_HAND).status_code == status
+    listed = client.get(reverse("admin:connectly_tracking_pause_changelist"))
+    assert ("by hand" in listed.content.decode()) is (status == 200)
+
+
+def test_without_a_reason_nothing_is_paused(admin_client: Client) -> None:
+    for data in ({"business": "default"}, {"business": "typo", "why": "x"}):
+        admin_client.post(BY_HAND, {**data, "pause": "Pause"})
+    assert not Pause.objects.exists()
+
+
+def test_the_next_try_on_the_list_is_that_of_the_pause(admin_client: Client) -> None:
+    record("A-1")
+    Circuit.objects.pause("default", reason="unavailable", paused_until=DbNow(7200))
+    until = Circuit.objects.get().paused_until
+    assert until is not None
+    page = admin_client.get(reverse("admin:connectly_tracking_conversion_changelist"))
+    assert f"{until:%H:%M}" in page.content.decode()
