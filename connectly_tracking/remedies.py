@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from django.utils.translation import gettext_lazy as _
 
-from .api.codes import Cause, code_of
+from .api.codes import Cause, code_of, is_from_meta
 from .api.verdicts import Outcome
-from .models import Circuit, Reason
+from .models import Circuit, Reason, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +23,7 @@ _T = TypeVar("_T")
 
 #: What to do about an order that has not been reported. The other reasons need nothing.
 FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
-    Reason.NOT_ATTRIBUTED: _(
-        "Nothing to do if the customer did not come from an ad. If a click is found "
-        "within two days, the order is still sent."
-    ),
+    Reason.NOT_ATTRIBUTED: _("Nothing to do if the customer did not come from an ad."),
     Reason.INCOMPLETE_CLICK: _(
         "Find out what removes parameters from the link: a redirect, a link shortener "
         "or a CDN."
@@ -35,31 +32,43 @@ FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
         "Nothing to do. Connectly credits only clicks from the source meta_ctwa."
     ),
     Reason.OUTSIDE_WINDOW: _(
-        "Nothing to do. To credit older clicks, raise ATTRIBUTION_WINDOW."
+        "Nothing to do. To credit older clicks in future, raise ATTRIBUTION_WINDOW."
     ),
     Reason.CLICK_AFTER_ORDER: _(
         "Nothing to do if the customer clicked after ordering. Otherwise the shop "
         "passes the wrong time for its orders."
     ),
     Reason.CONSENT_PENDING: _(
-        "Nothing to do. If the customer consents within two days, the order is sent."
+        "The shop must report the customer's answer when it comes."
     ),
     Reason.INVALID: _(
         "Ask a developer to correct the named field in the shop's code, and to record "
         "the order again."
     ),
-    Reason.SENDING_OFF: _("If sending was switched off by mistake, send it again."),
-    Reason.EXPIRED: _(
-        "Find out why it waited. You can send it again, but Meta refuses events that "
-        "are more than seven days old."
-    ),
+    Reason.SENDING_OFF: _("Nothing to do if sending was switched off on purpose."),
+    Reason.EXPIRED: _("Find out why it waited."),
     Reason.REFUSED: _(
-        "Read Meta's message below. Send it again only if you know that it was not "
-        "counted."
+        "Read Meta's message below. If Meta refused it, it counts in Connectly's "
+        "analytics, but not in Ads Manager."
     ),
-    Reason.UNCONFIRMED: _("Check BASE_URL and any proxy, then send it again."),
-    Reason.INTERNAL: _("Look for the error in the worker's log, then send it again."),
+    Reason.UNCONFIRMED: _("Check BASE_URL and any proxy."),
+    Reason.INTERNAL: _("Look for the error in the worker's log."),
 }
+#: How a report ends that is not delivered.
+ENDS: Final[Mapping[str, StrOrPromise]] = {
+    State.REJECTED: _("Rejected"),
+    State.EXPIRED: _("Expired"),
+    State.SKIPPED: _("Not reported"),
+}
+TOO_OLD_FOR_META: Final = _(
+    "The order is more than 7 days old, so Meta refuses it: if it is sent, it counts "
+    "in Connectly's analytics, but not in Ads Manager."
+)
+IN_ADS_MANAGER: Final = _("Ads Manager shows it within hours.")
+NOT_IN_ADS_MANAGER: Final = _(
+    "It counts in Connectly's analytics. Ads Manager will probably not show it, since "
+    "the ad was clicked more than 7 days before the order."
+)
 
 #: What to do while sending is paused.
 FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
@@ -227,6 +236,9 @@ FOR_CAUSE: Final[Mapping[str, StrOrPromise]] = {
     Cause.VALUE: _("The amount is missing, or Meta does not accept it."),
     Cause.OTHER: _("Connectly or Meta refused it, but may have counted it."),
 }
+_ONLY_ANALYTICS: Final = _(
+    "It counts in Connectly's analytics, but not in Ads Manager."
+)
 _EFFECTS: Final[Mapping[str, StrOrPromise]] = {
     Outcome.TRANSIENT: _(
         "Connectly may already have counted it. Exactly the same data is sent again, "
@@ -275,7 +287,10 @@ def diagnose(
             code, meaning = _REDIRECT
         case _:
             code, meaning = _BY_STATUS.get(status or 0) or _BY_OUTCOME[outcome]
-    return Diagnosis(code, meaning, _EFFECTS.get(outcome, ""))
+    effect = _EFFECTS.get(outcome, "")
+    if outcome == Outcome.REFUSED and is_from_meta(message):
+        effect = _ONLY_ANALYTICS
+    return Diagnosis(code, meaning, effect)
 
 
 def _first(table: tuple[tuple[str, _T], ...], message: str) -> _T:

@@ -9,7 +9,13 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from .conf import conf
-from .models import Attribution, Conversion, OrderAttribution, oldest_sent
+from .models import (
+    PAYLOAD_KEPT_FOR,
+    Attribution,
+    Conversion,
+    OrderAttribution,
+    oldest_sent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +23,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 MAX_PRUNED_AT_ONCE: Final = 1000  # rows in one transaction
-#: How long an order without a click keeps what it needs to be sent if a click comes.
-PAYLOAD_KEPT_FOR: Final = timedelta(days=2)
 
 
 class Pruned(NamedTuple):

@@ -6,6 +6,7 @@ from .alert import Alert
 from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
 from .clock import (
     OVERDUE,
+    PAYLOAD_KEPT_FOR,
     DbNow,
     is_overdue,
     local_time,
@@ -22,6 +23,7 @@ from .transitions import ConversionQuerySet
 __all__ = [
     "MAX_PAGE",
     "OVERDUE",
+    "PAYLOAD_KEPT_FOR",
     "Alert",
     "Attribution",
     "AttributionQuerySet",

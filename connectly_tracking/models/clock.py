@@ -21,6 +21,9 @@ MAX_AGE: Final = timedelta(days=30)
 #: Workers poll every 30 seconds; a row that missed four polls has no worker.
 OVERDUE: Final = 120.0  # seconds
 
+#: How long an order without a click keeps what it needs to be sent if a click comes.
+PAYLOAD_KEPT_FOR: Final = timedelta(days=2)
+
 
 class DbNow(Func):
     """The database's time, plus a number of seconds, in the form that columns hold.
