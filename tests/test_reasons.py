@@ -324,7 +324,7 @@ def without_a_click_where_that_leaves_no_row(shop: Shop) -> None:
 
 
 def timeless(sentence: str) -> str:
-    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "(time)", sentence)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d [A-Z]{3}\b", "(time)", sentence)
 
 
 def test_every_state_and_every_reason_has_a_case() -> None:

@@ -30,7 +30,6 @@ from .timeline import next_step, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -134,9 +133,9 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
             if not orders or safe_id(term) in orders:
-                context["explanations"] = explanations(term)
-            if not orders:
-                context["similar"] = similar_orders(term)
+                similar = [] if orders else similar_orders(term)
+                context["explanations"] = explanations(term, similar=similar)
+                context["similar"] = similar
         return response
 
     def change_view(
@@ -212,8 +211,8 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
     @admin.display(description=_("placed"))
     def placed(self, conversion: Conversion) -> SafeString:
         clicked = conversion.clicked_at
-        text = format_html(_now("clicked {}"), _time(clicked)) if clicked else ""
-        return format_html("{}{}", _time(conversion.event_time), _quiet(text))
+        text = format_html(_now("clicked {}"), clock(clicked)) if clicked else ""
+        return format_html("{}{}", clock(conversion.event_time), _quiet(text))
 
 
 def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
@@ -230,11 +229,7 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
             return
         until = pause.paused_until if pause is not None else None
         next_try = max(conversion.due_at, until or conversion.due_at)
-        yield format_html(_now("next try {}"), _time(next_try))
-
-
-def _time(at: datetime | None) -> SafeString:
-    return format_html('<span class="connectly-time">{}</span>', clock(at, "Y-m-d H:i"))
+        yield format_html(_now("next try {}"), clock(next_try))
 
 
 def _quiet(*lines: StrOrPromise) -> SafeString:

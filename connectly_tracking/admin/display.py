@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.formats import date_format
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..api.body import events_url
 from ..conf import conf
-from ..models import local_time
+from ..models import zoned_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,9 +51,13 @@ def _shortened(style: str, value: str) -> StrOrPromise:
     return format_html(found, style, value, value)
 
 
-def clock(at: datetime | None, how: str = "Y-m-d H:i:s") -> str:
-    """Return a time in the current time zone."""
-    return date_format(local_time(at), how) if at else "-"
+def clock(at: datetime | None) -> StrOrPromise:
+    """Return a time with its zone: the pages have no other format."""
+    if at is None:
+        return "-"
+    exact = at if timezone.is_aware(at) else timezone.make_aware(at)
+    found = '<time class="connectly-time" datetime="{}">{}</time>'
+    return format_html(found, exact.isoformat(timespec="seconds"), zoned_text(at))
 
 
 def curl(conversion: Conversion) -> str:

@@ -134,7 +134,7 @@ class BusinessStatus:
         return "good" if self.due or self.delivered_at else "wait"
 
     @property
-    def facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, StrOrPromise]]:
         """Names and values, as the page lists them."""
         found = [
             (_now("Waiting"), str(self.waiting)),
@@ -223,7 +223,7 @@ def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     ]
 
 
-def _newest() -> list[tuple[str, str]]:
+def _newest() -> list[tuple[str, StrOrPromise]]:
     report = health()
     return [
         (_now("Last click"), clock(report["last_click_at"])),

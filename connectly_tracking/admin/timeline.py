@@ -53,7 +53,7 @@ class TimelineEntry:
     explanation: StrOrPromise = ""
 
     @property
-    def time(self) -> str:
+    def time(self) -> StrOrPromise:
         return clock(self.at) if self.at else ""
 
     @property

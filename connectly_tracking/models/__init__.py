@@ -13,6 +13,7 @@ from .clock import (
     moment,
     oldest_sent,
     repeated_time,
+    zoned_text,
 )
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
@@ -43,4 +44,5 @@ __all__ = [
     "moment",
     "oldest_sent",
     "repeated_time",
+    "zoned_text",
 ]

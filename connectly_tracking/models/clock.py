@@ -68,6 +68,18 @@ def local_time(value: datetime) -> datetime:
     return timezone.localtime(value) if timezone.is_aware(value) else value
 
 
+def zoned_text(value: datetime) -> str:
+    """Return a time for people, in the current time zone, such as ``2026-11-21 14:02
+    UTC-03``: the zone by its name or, if it has none, by its offset.
+    """
+    if timezone.is_naive(value):
+        local = value.replace(tzinfo=timezone.get_default_timezone())
+    else:
+        local = timezone.localtime(value)
+    zone = local.tzname() or ""
+    return f"{local:%Y-%m-%d %H:%M} {'UTC' if zone[:1] in '+-' else ''}{zone}".rstrip()
+
+
 def repeated_time(value: datetime) -> timedelta:
     """Return how much later the clock shows the same time once more, or zero.
 

@@ -14,8 +14,8 @@ from ..models import (
     Conversion,
     Reason,
     State,
-    local_time,
     oldest_sent,
+    zoned_text,
 )
 from ..remedies import FOR_REASON, IN_ADS_MANAGER, NOT_IN_ADS_MANAGER, TOO_OLD_FOR_META
 
@@ -57,14 +57,14 @@ def _if_a_click_comes(row: Conversion) -> Iterator[str]:
     until = _awaits_click_until(row)
     if row.reason == Reason.NOT_ATTRIBUTED and until is not None:
         yield _("If a click is found by %(time)s, the order is still sent.") % {
-            "time": _time(until)
+            "time": zoned_text(until)
         }
     if row.reason == Reason.CONSENT_PENDING:
         if until is None:
             yield _("It is too late for the customer to consent to this order.")
         else:
             yield _("If the customer consents by %(time)s, the order is sent.") % {
-                "time": _time(until)
+                "time": zoned_text(until)
             }
 
 
@@ -85,9 +85,5 @@ def _if_it_is_sent(row: Conversion) -> Iterator[object]:
     if is_too_old_for_meta(row):
         yield TOO_OLD_FOR_META
     elif row.event_time is not None and row.body:
-        until = {"time": _time(row.event_time + META_LIMIT)}
+        until = {"time": zoned_text(row.event_time + META_LIMIT)}
         yield _("You can send it again until %(time)s; later, Meta refuses it.") % until
-
-
-def _time(at: datetime) -> str:
-    return f"{local_time(at):%Y-%m-%d %H:%M}"

@@ -48,7 +48,7 @@ def page(client: Client, row: Conversion) -> str:
 def told(client: Client, row: Conversion) -> list[str]:
     """The entries' titles, facts and explanations, without markup."""
     entries = re.findall(r'<li class="connectly-entry.*?</li>', page(client, row), re.S)
-    texts = [re.sub(r"<time>.*?</time>|<[^>]+>", " ", entry) for entry in entries]
+    texts = [re.sub(r"<time.*?</time>|<[^>]+>", " ", entry) for entry in entries]
     return [unescape(" ".join(text.split())) for text in texts]
 
 
