@@ -21,7 +21,7 @@ from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
 from ..reports.similar import similar_orders
 from .actions import ConfirmedAction, ConfirmedActionsMixin
-from .display import ad_id, badge, campaign_id, clock, curl
+from .display import ad_id, badge, campaign_id, clock, curl, for_support
 from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
 from .pauses import warn_of_pauses
 from .readonly import ReadOnlyAdmin
@@ -161,6 +161,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
             "left_out": left_out,
             "next_step": next_step(row, pause.first()),
             "curl": curl(row),
+            "for_support": for_support(row),
             "confirmed_actions": [
                 action
                 for action in self.confirmed_actions

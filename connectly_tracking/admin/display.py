@@ -79,3 +79,33 @@ def curl(conversion: Conversion) -> str:
             f"--data-raw {shlex.quote(conversion.body)}",
         ]
     )
+
+
+def for_support(conversion: Conversion) -> str:
+    """Return what Connectly's support needs to find the last request: in English, and
+    without the API key. Empty if there was no request.
+    """
+    attempt = conversion.delivery_attempts.order_by("-started_at").first()
+    if attempt is None or not conversion.body:
+        return ""
+    try:
+        url = events_url(conf.BASE_URL, conf.business_id(conversion.business))
+    except ImproperlyConfigured:
+        return ""
+    answered = attempt.finished_at
+    return "\n".join(
+        [
+            f"Request: POST {url}",
+            f"Sent: {_exact(attempt.started_at)}",
+            f"Answered: {_exact(answered) if answered else 'no answer recorded'}",
+            f"Attempts: {conversion.attempts}",
+            f"Status: {attempt.status_code or '-'} ({attempt.outcome})",
+            f"Body: {conversion.body}",
+            f"Answer and trace ids: {attempt.detail or '-'}",
+        ]
+    )
+
+
+def _exact(at: datetime) -> str:
+    aware = at if timezone.is_aware(at) else timezone.make_aware(at)
+    return aware.isoformat(timespec="milliseconds")

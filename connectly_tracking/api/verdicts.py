@@ -89,7 +89,7 @@ def verdict_of(status: int, body: bytes, retry_after: str | None = None) -> Verd
     return Verdict(
         outcome=outcome,
         status_code=status,
-        detail="" if outcome is Outcome.CONFIRMED else text,
+        detail="" if outcome is Outcome.CONFIRMED and _is_bare(text) else text,
         wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
     )
 
@@ -115,6 +115,11 @@ def _confirms(text: str) -> bool:
     return (
         isinstance(received, int) and not isinstance(received, bool) and received >= 1
     )
+
+
+def _is_bare(confirmation: str) -> bool:
+    """Whether it says nothing else, such as a trace id."""
+    return len(json.loads(confirmation)) == 1
 
 
 def _seconds(retry_after: str | None) -> float:
