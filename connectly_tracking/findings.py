@@ -96,6 +96,11 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
         "are refused."
     ),
     "database_clock_apart": _NTP,
+    "database_isolation": (
+        "Set the level to read committed for the shop's database user, or repeat a "
+        "transaction of yours that the database ends: two requests that report one "
+        "order at the same time may end one of them."
+    ),
     "schedule_lacks": "Add an enabled periodic task for it in the admin.",
     "queue_long": (
         "Start more workers that read this queue. A task of yours may be blocking them."
@@ -111,6 +116,10 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
     "behind": (
         "If this lasts, raise THREADS or start another worker. The attempts in the "
         "admin show how long the API takes."
+    ),
+    "database_may_be_copied": (
+        "If this database is a copy or was restored from a backup, set SEND to False "
+        "before a worker sends these orders from here, too (docs/staging.md)."
     ),
     "business_forgotten": (
         "Put the business back into CONNECTLY_TRACKING['BUSINESSES']. Without it, "

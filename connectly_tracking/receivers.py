@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.db import DatabaseError, connections, router
 
 from . import outbox
-from .api.values import safe_id
-from .attribution import ClickSource, attach_user, is_prefetch, refuse_async
-from .conf import conf
+from .api.values import plain_id
+from .attribution import ClickSource, attach_user, is_prefetch
 from .exceptions import InvalidEvent
-from .models import Conversion, Reason
+from .guard import guarded, refuse_async
+from .models import Reason
 from .signals import content_viewed, order_cancelled, order_completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from django.http import HttpRequest
 
@@ -58,11 +54,7 @@ def on_order_completed(
     business: str | None = None,
     **unknown: object,
 ) -> None:
-    """Record the order.
-
-    Raises under STRICT, and if the database has ended the order's own transaction (a
-    deadlock): otherwise the shop would believe that the order exists.
-    """
+    """Record the order. Raises under STRICT, and as every guarded call does."""
     problem = None
     if unknown:
         problem = _unknown_argument("order_completed", unknown)
@@ -77,12 +69,22 @@ def on_order_completed(
         order=purchase if order is None else order,
     )
     paid = outbox.PaidOrder(order, purchase)
-    with _errors_kept_from_shop("order_not_recorded", paid.log_name, using):
+
+    def record() -> None:
         refuse_async("order_completed.send()", "await order_completed.asend(...)")
         row = outbox.record_order(paid, source, using=using, problem=problem)
         if row.reason == Reason.INVALID and not row.order_id:
             # No search by its number would find the row.
             logger.error("order_without_id order_id=%s row=%s", paid.log_name(), row.pk)
+
+    guarded(
+        "order_not_recorded",
+        record,
+        name=paid.log_name,
+        savepoint="inside",
+        using=using,
+        strict=Exception,
+    )
 
 
 def on_order_cancelled(
@@ -95,12 +97,21 @@ def on_order_cancelled(
     **unknown: object,
 ) -> None:
     """Stop the order if it is not sent yet. Raises as `on_order_completed` does."""
-    name = partial(safe_id, order_id)
-    with _errors_kept_from_shop("order_not_cancelled", name, using):
+
+    def cancel() -> None:
         refuse_async("order_cancelled.send()", "await order_cancelled.asend(...)")
         if unknown:
             raise _unknown_argument("order_cancelled", unknown)
         outbox.cancel(order_id, business=business, using=using)
+
+    guarded(
+        "order_not_cancelled",
+        cancel,
+        name=lambda: plain_id(order_id),
+        savepoint="inside",
+        using=using,
+        strict=Exception,
+    )
 
 
 def on_content_viewed(
@@ -111,8 +122,9 @@ def on_content_viewed(
     signal: object = None,
     **unknown: object,
 ) -> None:
-    """Record the view of a visitor with a click. Raises only under STRICT."""
-    with _errors_kept_from_shop("view_not_recorded", str, None):
+    """Record the view of a visitor with a click. Raises under STRICT, likewise."""
+
+    def record() -> None:
         refuse_async("content_viewed.send()", "await content_viewed.asend(...)")
         if unknown:
             raise _unknown_argument("content_viewed", unknown)
@@ -120,6 +132,8 @@ def on_content_viewed(
             raise InvalidEvent("content_viewed", "needs request= and view=")
         if _may_have_landed(request):
             outbox.record_view(view, ClickSource(request=request))
+
+    guarded("view_not_recorded", record, savepoint="inside", strict=Exception)
 
 
 def _unknown_argument(signal: str, unknown: Mapping[str, object]) -> InvalidEvent:
@@ -134,36 +148,3 @@ def _may_have_landed(request: HttpRequest) -> bool:
     if is_written and not is_prefetch(request):
         return True
     return settings.SESSION_COOKIE_NAME in request.COOKIES
-
-
-@contextmanager
-def _errors_kept_from_shop(
-    event: str, name: Callable[[], str], using: str | None
-) -> Iterator[None]:
-    """Log any error instead of raising it, except in the two cases of
-    `on_order_completed`. ``name`` is only called for the log line.
-    """
-    was_intact = not _must_roll_back(using)
-    try:
-        yield
-    except Exception as exc:
-        if conf.is_strict() and not isinstance(exc, DatabaseError):
-            raise
-        if was_intact and _must_roll_back(using):
-            raise  # the database has ended the order's transaction: nothing was kept
-        # A backfill needs this line. Not the message, in which a database may quote
-        # values; that of a wrong setting or a call in async code is safe.
-        error = type(exc).__name__
-        if isinstance(exc, (ImproperlyConfigured, SynchronousOnlyOperation)):
-            error = f"{error}: {exc}"
-        logger.error("%s order_id=%s error=%s", event, name(), error)
-        logger.debug("%s order_id=%s", event, name(), exc_info=True)
-
-
-def _must_roll_back(using: str | None) -> bool:
-    """Whether the caller's transaction can only be rolled back."""
-    alias = using or router.db_for_write(Conversion)
-    if alias not in connections:
-        return False
-    connection = connections[alias]
-    return connection.in_atomic_block and connection.needs_rollback

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from django.db import router, transaction
-from django.utils import timezone
+from django.db import router
 
 from .conf import conf
 from .models import (
@@ -14,7 +13,9 @@ from .models import (
     Attribution,
     Conversion,
     OrderAttribution,
-    oldest_sent,
+    ago,
+    greatest_age,
+    read_committed,
 )
 
 if TYPE_CHECKING:
@@ -38,16 +39,17 @@ def prune(*, dry_run: bool = False) -> Pruned:
     A click is also kept for the attribution window, and a conversion for as long as its
     order could be recorded and sent once more.
     """
-    now, kept = timezone.now(), conf.RETENTION
+    kept = conf.RETENTION
     clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
-    clicks = _stored(Attribution.objects.prunable(now - clicks_kept))
-    conversions = _stored(Conversion.objects.prunable(min(now - kept, oldest_sent())))
+    clicks = _stored(Attribution.objects.prunable(ago(clicks_kept)))
+    conversions = _stored(Conversion.objects.prunable(ago(max(kept, greatest_age()))))
     if dry_run:
         return Pruned(attributions=clicks.count(), conversions=conversions.count())
-    old = Conversion.objects.filter(recorded_at__lt=now - PAYLOAD_KEPT_FOR)
+    old = Conversion.objects.filter(recorded_at__lt=ago(PAYLOAD_KEPT_FOR))
     for part in _parts(_stored(old.exclude(payload=""))):
-        part.update(payload="")  # no click will come any more
-    _delete(_stored(OrderAttribution.objects.filter(bound_at__lt=now - clicks_kept)))
+        with read_committed(part.db):
+            part.update(payload="")  # no click will come any more
+    _delete(_stored(OrderAttribution.objects.filter(bound_at__lt=ago(clicks_kept))))
     return Pruned(attributions=_delete(clicks), conversions=_delete(conversions))
 
 
@@ -64,7 +66,7 @@ def _parts(rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
 def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
     for part in _parts(rows):
-        with transaction.atomic(using=part.db):
+        with read_committed(part.db):
             _total, counts = part.delete()
         deleted += counts.get(rows.model._meta.label, 0)
     return deleted

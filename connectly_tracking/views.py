@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
-from django.db import DatabaseError
 from django.http import HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
 from . import attribution, reports
-from .conf import conf
+from .guard import guarded
 from .signals import content_viewed
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class ContentViewedMixin(_Base):
         """Return what the page shows. Called after the page is made.
 
         An error here is logged and does not break the page, except under ``STRICT`` or
-        if it comes from the database.
+        if it comes from the database in a transaction.
         """
         raise NotImplementedError("Return a ViewContent in get_view_content().")
 
@@ -75,14 +74,12 @@ class ContentViewedMixin(_Base):
         response: HttpResponseBase = super().get(request, *args, **kwargs)  # type: ignore[misc]
         if request.method != "GET" or response.status_code != 200:
             return response
-        view = None
-        try:
-            view = self.get_view_content()
-        except Exception as exc:
-            # The database may have ended the page's own transaction.
-            if conf.is_strict() or isinstance(exc, DatabaseError):
-                raise
-            logger.error("view_not_recorded error=%s", type(exc).__name__)
+        view = guarded(
+            "view_not_recorded",
+            self.get_view_content,
+            savepoint="none",
+            strict=Exception,
+        )
         if view is not None:
             content_viewed.send(type(self), request=request, view=view)
         return response
@@ -107,6 +104,13 @@ def capture_endpoint(request: HttpRequest) -> HttpResponse:
     parameters as JSON or as a form; at most 32 KiB. A browser must be on a page of this
     host or of ``CSRF_TRUSTED_ORIGINS``.
     """
+    guarded("landing_not_kept", lambda: _capture_post(request), savepoint="none")
+    response = HttpResponse(status=204, headers={"Cache-Control": "no-store"})
+    attribution.set_cookie(request, response)
+    return response
+
+
+def _capture_post(request: HttpRequest) -> None:
     if request.method == "POST" and _is_trusted(request):
         with suppress(
             UnreadablePostError,
@@ -116,9 +120,6 @@ def capture_endpoint(request: HttpRequest) -> HttpResponse:
             RecursionError,  # JSON that is nested too deeply
         ):
             _capture_body(request)
-    response = HttpResponse(status=204, headers={"Cache-Control": "no-store"})
-    attribution.set_cookie(request, response)
-    return response
 
 
 def _capture_body(request: HttpRequest) -> None:

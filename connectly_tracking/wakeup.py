@@ -1,8 +1,9 @@
 """The wake-up message after an order's commit, published by the task's name.
 
 A page must not wait for a broker: a default ``.delay()`` waits 40 s for one that does
-not answer. Here each step takes a quarter of a second at most, and after an error this
-process publishes nothing for half a minute. The next poll finds the row in any case.
+not answer. Here one thread of the process talks to the broker, and an order waits 0.3 s
+for it at most, whatever the broker or a name server does. After an error this process
+publishes nothing for half a minute. The next poll finds the row in any case.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 import time
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import current_app
@@ -27,26 +30,100 @@ if TYPE_CHECKING:
 TASK: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
 WATCH: Final = "connectly_tracking.watch"
+MAX_DELAY: Final = 0.3  # seconds that an order waits for its message
 SILENCE: Final = 30.0  # seconds without publishing, after an error
-PUBLISH_TIMEOUT: Final = 0.25  # seconds, for each step of talking to the broker
+PUBLISH_TIMEOUT: Final = 0.25  # seconds, for a step of talking to one broker
 EXPIRES: Final = 300.0  # seconds after which a poll has done what the message asks for
 
 logger = logging.getLogger(__name__)
 
 
-class _Kept(threading.local):
-    """This thread's connection. A forked child must open its own."""
+class _Messenger:
+    """A thread that publishes over one connection, which no other thread uses."""
 
-    app: Celery | None = None
-    connection: Connection | None = None
-    pid = 0
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Celery, Future[None]] | None] = SimpleQueue()
+        self._connection: Connection | None = None
+        self._url = ""
+
+    def start(self) -> None:
+        """Begin to publish. The interpreter does not wait for the thread at its end."""
+        Thread(target=self._run, name="connectly-wakeup", daemon=True).start()
+
+    def stop(self) -> None:
+        """Close the connection and end the thread, after what it is doing."""
+        self._jobs.put(None)
+
+    def publish(self, app: Celery) -> None:
+        """Publish a message. Raises TimeoutError if that takes too long."""
+        done: Future[None] = Future()
+        self._jobs.put((app, done))
+        try:
+            done.result(MAX_DELAY)
+        except TimeoutError:
+            done.cancel()  # unless it is under way
+            raise TimeoutError(f"no answer in {MAX_DELAY:g} s") from None
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            app, done = job
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                self._publish(app)
+            except BaseException as exc:  # noqa: BLE001 - for the thread that waits
+                self._close()
+                done.set_exception(exc)
+            else:
+                done.set_result(None)
+        self._close()
+
+    def _publish(self, app: Celery) -> None:
+        failed = ""
+        if self._connection is not None:
+            try:
+                _send(app, self._connection)
+            except Exception as exc:
+                # If the broker closed it while it was idle, a new one may work; if the
+                # broker does not answer, it will not.
+                self._close()
+                if _is_timeout(exc):
+                    failed = self._url
+                    if len(_urls(app)) == 1:
+                        raise
+            else:
+                return
+        error: Exception | None = None
+        # The broker that answered last comes first.
+        for url in sorted(_urls(app), key=lambda url: url != self._url):
+            if url == failed:
+                continue
+            self._connection, self._url = _connection(app, url), url
+            try:
+                _send(app, self._connection)
+            except Exception as exc:  # noqa: BLE001 - the next broker may work
+                self._close()
+                error = exc
+            else:
+                return
+        if error is not None:
+            raise error
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.release()
+            except Exception as exc:  # noqa: BLE001 - it is of no use any more
+                logger.debug("wakeup_connection_not_closed error=%s", exc)
 
 
 class Publisher:
-    """Publishes wake-ups, and remembers a connection per thread and the last error."""
+    """Publishes a process's wake-ups, and remembers the last error."""
 
     def __init__(self) -> None:
-        self._kept = _Kept()
+        #: By process: a forked child has no threads, and must not share a connection.
+        self._messengers: dict[int, _Messenger] = {}
         self._silent_until = 0.0
 
     def wake(self) -> None:
@@ -54,11 +131,12 @@ class Publisher:
         try:
             app: Celery = current_app._get_current_object()  # type: ignore[attr-defined]
             if time.monotonic() >= self._silent_until and has_broker(app):
-                self._publish(app)
+                self._messenger(app).publish(app)
         except Exception as exc:  # noqa: BLE001 - the row is safe; the next poll sends it
-            self._silent_until = time.monotonic() + SILENCE
-            self.close_connection()
-            logger.warning("wakeup_failed error=%s silent_for=%ds", exc, SILENCE)
+            was_silent = time.monotonic() < self._silent_until
+            self._silent_until = max(self._silent_until, time.monotonic() + SILENCE)
+            if not was_silent:
+                logger.warning("wakeup_failed error=%s silent_for=%ds", exc, SILENCE)
 
     def mute(self) -> None:
         """Publish nothing any more in this process, which delivers by itself."""
@@ -70,30 +148,19 @@ class Publisher:
         self.close_connection()
 
     def close_connection(self) -> None:
-        """Close this thread's connection, if there is one."""
-        connection, self._kept.connection = self._kept.connection, None
-        if connection is not None and self._kept.pid == os.getpid():
-            try:
-                connection.release()
-            except Exception as exc:  # noqa: BLE001 - it is of no use any more
-                logger.debug("wakeup_connection_not_closed error=%s", exc)
+        """Close this process's connection, if there is one."""
+        if messenger := self._messengers.pop(os.getpid(), None):
+            messenger.stop()
 
-    def _publish(self, app: Celery) -> None:
-        kept = self._kept
-        if kept.connection and kept.app is app and kept.pid == os.getpid():
-            try:
-                _send(app, kept.connection)
-            except Exception as exc:
-                # If the broker closed it while it was idle, a new one may work; if the
-                # broker does not answer, it will not.
-                if _is_timeout(exc):
-                    raise
-                self.close_connection()
-            else:
-                return
-        kept.connection = connection_of(app, PUBLISH_TIMEOUT)
-        kept.app, kept.pid = app, os.getpid()
-        _send(app, kept.connection)
+    def _messenger(self, app: Celery) -> _Messenger:
+        pid = os.getpid()
+        if pid not in self._messengers:
+            # Imported here, since that may take longer than an order waits.
+            _ = [_connection(app, url).transport_cls for url in _urls(app)], app.amqp
+            new = _Messenger()
+            if self._messengers.setdefault(pid, new) is new:
+                new.start()
+        return self._messengers[pid]
 
 
 publisher: Final = Publisher()
@@ -115,22 +182,44 @@ def has_broker(app: Any) -> bool:
     return bool(named) and not app.conf.task_always_eager
 
 
-def connection_of(app: Any, timeout: float) -> Connection:
+def connection_of(app: Any, timeout: float, url: str | None = None) -> Connection:
     """Return a connection to the broker; ``timeout``: seconds for each step."""
     # Over the project's own options, under the names that Redis and AMQP read.
+    of_socket = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    given = app.conf.broker_transport_options
     options = {
-        **app.conf.broker_transport_options,
+        **given,
+        **of_socket,
         "max_retries": 0,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
         "retry_on_timeout": False,
         "read_timeout": timeout,
         "write_timeout": timeout,
+        # A Sentinel that does not answer is tried 10 times otherwise.
+        "sentinel_kwargs": {
+            **(given.get("sentinel_kwargs") or {}),
+            **of_socket,
+            "retry": None,
+        },
     }
     connection: Connection = app.connection_for_write(
-        connect_timeout=timeout, heartbeat=0, transport_options=options
+        url, connect_timeout=timeout, heartbeat=0, transport_options=options
     )
     return connection
+
+
+def _urls(app: Any) -> list[str]:
+    """Return the URL of each broker of a list. All Sentinels are one broker."""
+    named = app.conf.broker_write_url or app.conf.broker_url
+    urls = named.split(";") if isinstance(named, str) else [*named]
+    return [";".join(urls)] if urls[0].startswith("sentinel") else urls
+
+
+def _connection(app: Any, url: str) -> Connection:
+    """Return a connection whose steps share the time: each broker gets its part."""
+    shares = len(_urls(app))
+    if ";" in url:  # a step for the Redis that Sentinels name, two for each of them
+        shares = 2 * (url.count(";") + 1) + 1
+    return connection_of(app, PUBLISH_TIMEOUT / shares, url)
 
 
 def _send(app: Celery, connection: Connection) -> None:

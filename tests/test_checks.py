@@ -78,6 +78,7 @@ def test_every_setting_has_an_id_of_its_own() -> None:
         ({"LEASE": 30, "DEADLINE": 20}, ["E030"]),
         ({"HOLD": 86400, "MAX_EVENT_AGE": 86400}, ["E032"]),
         ({"HOLD": 8 * 86400, "MAX_EVENT_AGE": None}, []),
+        ({"HOLD": 30 * 86400, "MAX_EVENT_AGE": None}, ["E032"]),
         ({"BUSINESS_ID": ""}, ["W001"]),
         ({"BUSINESS_ID": None, "API_KEY": None}, ["W001", "W001"]),
         ({"BUSINESSES": {"br": {"API_KEY": "k"}}}, ["W001"]),
@@ -192,13 +193,3 @@ def test_a_sqlite_that_begins_as_a_reader_is_a_warning(
 ) -> None:
     monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
     assert found() == ["W004"]
-
-
-class Elsewhere:
-    def db_for_write(self, model: type, **_: Any) -> str:
-        return "elsewhere"
-
-
-def test_a_router_that_puts_our_rows_elsewhere_is_a_warning(settings: Any) -> None:
-    settings.DATABASE_ROUTERS = [Elsewhere()]
-    assert found() == ["W005"]

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
-from connectly_tracking.delivery.claim import MAX_CRASHES, Batch, claim
+from connectly_tracking.delivery.claim import MAX_CRASHES, Batch, claim, expire
 from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import (
     Attribution,
@@ -185,15 +185,47 @@ def test_what_was_left_behind_expires_too(sandbox: Sandbox) -> None:
     assert fresh(row).lease_token is None
 
 
-def test_without_a_greatest_age_an_event_is_sent_for_thirty_days(
-    sandbox: Sandbox, configure: Any
+@pytest.mark.parametrize(
+    ("placed", "recorded", "replayed", "is_sent"),
+    [
+        (8, 0, None, True),
+        (31, 0, None, True),
+        (4000, 29.9, None, True),
+        (4000, 30.1, None, False),
+        (30.1, 30.1, None, False),
+        (40, 40, 29.9, True),
+        (40, 40, 30.1, False),
+    ],
+)
+@pytest.mark.parametrize("is_suspect", [True, False])
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(
+    sandbox: Sandbox,
+    configure: Any,
+    placed: float,
+    recorded: float,
+    replayed: float | None,
+    is_sent: bool,
+    is_suspect: bool,
+    is_paused: bool,
 ) -> None:
     configure(MAX_EVENT_AGE=None)
-    old, older = record(2)
-    grow_old(old, days=29)
-    grow_old(older, days=31)
-    assert deliver() == {State.EXPIRED: 1, State.DELIVERED: 1}
-    assert fresh(old).state == State.DELIVERED
+    (row,) = record()
+    if is_suspect:
+        take()
+        leave_behind()
+    now = timezone.now()
+    Conversion.objects.update(
+        event_time=now - timedelta(days=placed),
+        recorded_at=now - timedelta(days=recorded),
+        replayed_at=None if replayed is None else now - timedelta(days=replayed),
+    )
+    if is_paused:
+        ended = expire(Run.begin(), "default", 64)
+        assert (ended is None) == is_sent
+    else:
+        assert deliver() == {State.DELIVERED if is_sent else State.EXPIRED: 1}
+    assert (fresh(row).state == State.EXPIRED) != is_sent
 
 
 def test_many_that_are_too_old_are_ended_in_few_statements(

@@ -141,9 +141,8 @@ def test_the_same_landing_again_sets_it_once() -> None:
     client.get(TAGGED)
     with CaptureQueriesContext(connection) as queries:
         assert NAME not in client.get(TAGGED).cookies
-    assert not [
-        query for query in queries if not query["sql"].lower().startswith("select")
-    ]
+    reading = ("SELECT", "SAVEPOINT", "RELEASE")  # in the test's own transaction
+    assert not [query for query in queries if not query["sql"].startswith(reading)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from django.template import Context, Template
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.attribution import session as sessions
@@ -264,3 +267,50 @@ def test_the_script_names_its_origin_whatever_the_pages_referrer_policy() -> Non
     found = finders.find("connectly_tracking/capture.js")
     assert isinstance(found, str)
     assert 'referrerPolicy: "strict-origin"' in Path(found).read_text()
+
+
+kinds = st.sampled_from(
+    [
+        *("text/plain", "application/json", "application/x-www-form-urlencoded", ""),
+        *("multipart/form-data; boundary=x", "multipart/form-data", "\x00", "a/b/c;="),
+        *("application/json; charset=hex", "text/plain; charset=\xff", "é/ü"),
+        "multipart/form-data; boundary=x; charset=utf-16",
+    ]
+)
+bodies = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=200).map(lambda it: it.encode("utf-8", "replace")),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+        lambda it: st.lists(it) | st.dictionaries(st.sampled_from(PARAMETERS), it),
+        max_leaves=6,
+    ).map(lambda it: json.dumps(it).encode()),
+    st.binary(max_size=60).map(
+        lambda it: (
+            b"--x\r\nContent-Disposition: form-data; name=ad_id" + it + b"\r\n--x"
+        )
+    ),
+)
+headers = st.dictionaries(
+    st.sampled_from(["Origin", "Referer", "Cookie", "User-Agent", "Sec-Fetch-Dest"]),
+    st.text(st.characters(max_codepoint=255), max_size=40),
+    max_size=2,
+)
+
+
+@given(bodies, kinds, headers)
+@examples(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_request_is_answered_alike_and_keeps_only_valid_values(
+    browser: Client, body: bytes, kind: str, headers: dict[str, str]
+) -> None:
+    headers = {"Origin": "http://testserver"} | headers
+    # Not `post`, which encodes the body in the charset that the type names.
+    answer = browser.generic("POST", URL, body, content_type=kind, headers=headers)
+    assert (answer.status_code, answer.content) == (204, b"")
+    for click in Attribution.objects.all():
+        for value in click.landing.values:
+            assert len(value) <= 1024
+            assert value.isascii()
+            assert " " not in value
+            assert not value or value.isprintable()
+    Attribution.objects.all().delete()

@@ -163,6 +163,19 @@ def test_after_a_delivery_all_is_well(sandbox: Sandbox, admin_client: Client) ->
     assert "All is well." in page.content.decode()
 
 
+def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(
+    configure: Any,
+) -> None:
+    configure(MAX_EVENT_AGE=None)
+    record(event_time=timezone.now() - timedelta(days=400))
+    Conversion.objects.update(recorded_at=timezone.now() - timedelta(days=28))
+    report = reports.health()
+    assert report["seconds_to_expiry"] == pytest.approx(2 * 86_400, abs=60)
+    assert "expiring_soon" not in report["findings"]
+    Conversion.objects.update(recorded_at=timezone.now() - timedelta(days=29.5))
+    assert "expiring_soon" in reports.health()["findings"]
+
+
 def test_the_figures_are_those_of_the_table() -> None:
     record(3)
     Conversion.objects.filter(order_id="ORD-0").update(due_at=DbNow(-60))

@@ -396,6 +396,45 @@ class TestEventTime:
         assert type(found) is int
 
     @pytest.mark.parametrize(
+        ("zone", "now", "given", "order_is_minutes_old"),
+        [
+            # The hour that comes twice, with a fold that code has lost or made up.
+            ("Europe/Berlin", "2024-10-27T00:40Z", "2024-10-27T02:30", 10),
+            ("Europe/Berlin", "2024-10-27T00:40Z", "2024-10-27T02:30 fold", 10),
+            ("Europe/Berlin", "2024-10-27T01:40Z", "2024-10-27T02:30", 70),
+            ("Europe/Berlin", "2024-10-27T01:40Z", "2024-10-27T02:30 fold", 10),
+            ("America/Santiago", "2026-04-05T02:50Z", "2026-04-04T23:40 fold", 10),
+            ("Australia/Lord_Howe", "2026-04-04T14:50Z", "2026-04-05T01:45 fold", 5),
+            # The hour that never comes, by subtracting from a time after it.
+            ("Europe/Berlin", "2025-03-30T01:05Z", "2025-03-30T02:55", 10),
+            ("America/New_York", "2026-03-08T07:10Z", "2026-03-08T02:50", 20),
+            ("Europe/Berlin", "2025-03-30T02:05Z", "2025-03-30T02:55", 10),
+        ],
+    )
+    def test_a_naive_time_with_two_readings_is_not_in_the_future(
+        self, zone, now, given, order_is_minutes_old
+    ):
+        text, _, has_fold = given.partition(" ")
+        naive = datetime.fromisoformat(text).replace(fold=int(bool(has_fold)))
+        moment = datetime.fromisoformat(now)
+        found = unix_time(naive, now=moment, zone=ZoneInfo(zone))
+        assert (moment.timestamp() - found) / 60 == order_is_minutes_old
+
+    @pytest.mark.parametrize(
+        ("now", "given"),
+        [
+            ("2024-10-27T00:40Z", "2024-10-27T02:46"),
+            ("2024-10-27T00:40Z", "2024-10-27T03:00"),
+            ("2025-03-30T00:40Z", "2025-03-30T03:00"),
+            ("2025-05-06T12:00Z", "2025-05-06T14:06"),
+        ],
+    )
+    def test_a_naive_time_that_is_in_the_future_twice_is_refused(self, now, given):
+        naive, moment = map(datetime.fromisoformat, (given, now))
+        with pytest.raises(InvalidEvent, match="future"):
+            unix_time(naive, now=moment, zone=BERLIN)
+
+    @pytest.mark.parametrize(
         ("given", "words"),
         [
             (None, f"{NO_TIME} None"),

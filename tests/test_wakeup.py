@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,6 +19,8 @@ from django.db import connection, transaction
 from connectly_tracking import outbox, wakeup
 from connectly_tracking.attribution import bind_order
 from connectly_tracking.models import Conversion, State
+from example_project.demo import broker
+from example_project.demo.supervisor import Supervisor
 
 from .conftest import broker_at, make_click, make_purchase
 
@@ -102,7 +105,6 @@ def test_a_broker_that_refuses_costs_little_and_then_nothing(
         assert "wakeup_failed" in caplog.text
         caplog.clear()
         wakeup.wake()
-        assert wakeup.publisher._kept.connection is None  # it was not even tried
     assert not caplog.records
 
 
@@ -151,17 +153,26 @@ def test_without_a_broker_in_the_settings_nothing_is_tried(
 def test_in_eager_mode_nothing_is_published(celery_broker: Redis) -> None:
     with broker_at("redis://127.0.0.1:1/0", task_always_eager=True):
         wakeup.wake()
-        assert wakeup.publisher._kept.connection is None
+        assert not wakeup.publisher._messengers
     assert wakeup.publisher._silent_until == 0.0
 
 
-def test_each_thread_has_its_own_connection(celery_broker: Redis) -> None:
-    threads = [threading.Thread(target=wakeup.wake) for _ in range(4)]
+def test_fifty_threads_share_a_connection_and_leave_no_thread_behind(
+    celery_broker: Redis,
+) -> None:
+    wakeup.wake()
+    clients, alive = len(celery_broker.client_list()), threading.active_count()
+    threads = [threading.Thread(target=wakeup.wake) for _ in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(messages(celery_broker)) == 4
+    assert len(messages(celery_broker)) == 51
+    assert len(celery_broker.client_list()) == clients
+    assert threading.active_count() == alive
+    wakeup.publisher.reset()
+    while len(celery_broker.client_list()) == clients:  # it is released
+        time.sleep(0.01)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -173,10 +184,10 @@ from example_project import celery_app
 from connectly_tracking import wakeup
 celery_app.conf.broker_url = {redis_url!r}
 wakeup.wake()
-kept = wakeup.publisher._kept.connection
+(kept,) = wakeup.publisher._messengers.values()
 if os.fork() == 0:
     wakeup.wake()
-    os._exit(0 if wakeup.publisher._kept.connection is not kept else 1)
+    os._exit(0 if wakeup.publisher._messengers[os.getpid()] is not kept else 1)
 raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
     env = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
@@ -240,3 +251,132 @@ def test_a_dead_broker_costs_neither_the_order_nor_other_hooks(
     assert called == [True]
     assert Conversion.objects.get().state == State.PENDING
     assert not connection.in_atomic_block
+
+
+@pytest.fixture(scope="module")
+def sentinel(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Sentinel that knows the Redis of the tests; yields its URL."""
+    directory = tmp_path_factory.mktemp("sentinel")
+
+    def command(port: int) -> list[str]:
+        config = directory / f"{port}.conf"
+        monitored = f"sentinel monitor shop 127.0.0.1 {urlsplit(redis_url).port} 1"
+        config.write_text(f"port {port}\nbind 127.0.0.1\n{monitored}\n")
+        return [broker.find_server(), str(config), "--sentinel"]
+
+    with Supervisor(directory, threading.Event()) as supervisor:
+        port = supervisor.serve("sentinel", command, lambda _, port: answers(port))
+        yield f"sentinel://127.0.0.1:{port}"
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def dead(closed_port: int, mute: socket.socket) -> dict[str, str]:
+    """Addresses that refuse, and that take a connection and say nothing."""
+    return {
+        "refused": f"127.0.0.1:{closed_port}",
+        "mute": f"127.0.0.1:{mute.getsockname()[1]}",
+    }
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked is whether the message arrives, even on a crowded machine."""
+    monkeypatch.setattr(wakeup, "MAX_DELAY", SOON)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("kind", ["refused", "mute"])
+@pytest.mark.parametrize("order", [1, -1], ids=["dead first", "dead last"])
+def test_one_sentinel_of_two_is_enough(
+    celery_broker: Redis, sentinel: str, dead: dict[str, str], kind: str, order: int
+) -> None:
+    urls = [f"sentinel://{dead[kind]}", sentinel][::order]
+    options = {"broker_transport_options": {"master_name": "shop"}}
+    with broker_at(";".join(urls), **options):
+        assert elapsed() < SOON
+        wakeup.wake()
+    assert len(messages(celery_broker)) == 2
+
+
+@pytest.mark.parametrize("kind", ["refused", "mute"])
+@pytest.mark.parametrize("given", [{}, {"sentinel_kwargs": {"password": "secret"}}])
+def test_sentinels_that_are_all_down_cost_no_more_than_one_broker(
+    dead: dict[str, str], kind: str, given: dict[str, Any]
+) -> None:
+    urls = [f"sentinel://{dead[kind]}"] * 3
+    options = {"broker_transport_options": {"master_name": "shop", **given}}
+    with broker_at(";".join(urls), **options):
+        assert elapsed() < SOON
+        assert elapsed() < 0.1  # it is silent now
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("kind", ["refused", "mute"])
+@pytest.mark.parametrize("as_list", [False, True], ids=["text", "list"])
+def test_a_list_of_brokers_falls_over_to_the_next(
+    celery_broker: Redis,
+    redis_url: str,
+    dead: dict[str, str],
+    kind: str,
+    as_list: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    urls = [f"redis://{dead[kind]}/0", redis_url]
+    with broker_at(urls if as_list else ";".join(urls)):  # type: ignore[arg-type]
+        wakeup.wake()
+        wakeup.wake()
+    assert len(messages(celery_broker)) == 2
+    assert "wakeup_failed" not in caplog.text
+
+
+def test_a_list_of_which_the_broker_in_use_hangs_goes_on_with_the_next(
+    celery_broker: Redis, redis_url: str, mute: socket.socket
+) -> None:
+    with broker_at(f"{redis_url};redis://127.0.0.1:{mute.getsockname()[1]}/0"):
+        wakeup.wake()
+        celery_broker.client_pause(1000)
+        try:
+            assert elapsed() < SOON
+        finally:
+            celery_broker.client_unpause()
+
+
+def test_a_name_server_that_hangs_costs_three_tenths_of_a_second_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_end = threading.Event()
+
+    def hang(*_: object, **__: object) -> Any:
+        may_end.wait(30)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with broker_at("redis://broker.shop.example/0"):
+        assert 0.2 < elapsed() < SOON
+        assert elapsed() < 0.1
+        may_end.set()
+    assert "error=no answer in 0.3 s" in caplog.text
+
+
+def test_fifty_threads_wait_for_a_mute_broker_once_and_say_it_once(
+    mute: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    waited: list[float] = []
+    with broker_at(f"redis://127.0.0.1:{mute.getsockname()[1]}/0"):
+        threads = [
+            threading.Thread(target=lambda: waited.append(elapsed())) for _ in range(50)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert max(waited) < SOON
+    assert caplog.text.count("wakeup_failed") == 1

@@ -75,7 +75,7 @@ class AttributionAdmin(DateLinksMixin, ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Search by the click's own number first; the other ids have no index."""
-        if not (term := search_term.strip()):
+        if not (term := search_term.replace("\0", "").strip()):
             return queryset, False
         with suppress(ValueError):
             found = queryset.filter(pk=UUID(term))

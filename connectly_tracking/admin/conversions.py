@@ -43,6 +43,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
     list_display = ["order", "status", "amount", "campaign", "placed"]
     list_display_links = ["order"]
     list_filter = ["state", PeriodFilter, BusinessFilter, "event_name", ReasonFilter]
+    linked_fields = ("sendout_id", "ad_id")
     ordering = ["-recorded_at", "-id"]
     sortable_by = ()  # any other order would read the whole table
     search_fields = ["order_id"]
@@ -111,7 +112,7 @@ class ConversionAdmin(ConfirmedActionsMixin, DateLinksMixin, ReadOnlyAdmin):
         """Search by the order's number, then by the ids of its click, which have no
         index. The key is compared, too, since a collation may ignore case.
         """
-        if not (term := search_term.strip()):
+        if not (term := search_term.replace("\0", "").strip()):
             return queryset, False
         found = queryset.filter(order_id=safe_id(term), key=key_of(term))
         if found.exists():

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import django
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import DateTimeField
 from django.utils.functional import cached_property
@@ -58,6 +61,14 @@ class BoundedPaginator(RowPaginator):
         return self.count == MAX_COUNTED
 
 
+class _ChangeList(ChangeList):
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> Any:
+        """Ignore ``?o=`` for a list without sortable columns, as Django does not."""
+        if not self.sortable_by:
+            self.params.pop(ORDER_VAR, None)
+        return super().get_ordering(request, queryset)
+
+
 class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
     """Rows are written by orders, clicks and deliveries only."""
 
@@ -65,6 +76,8 @@ class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
     show_full_result_count = False  # it would count the table on each page
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+    #: Fields that links filter by, besides those of ``list_filter``.
+    linked_fields: tuple[str, ...] = ()
     #: Shown instead of a list that never had a row.
     empty_message: StrOrPromise = ""
 
@@ -84,8 +97,43 @@ class ReadOnlyAdmin(_ReadOnly, ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        self._refuse_junk(request)
         title = {"title": capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, title | (extra_context or {}))
+
+    def _refuse_junk(self, request: HttpRequest) -> None:
+        """Raise BadRequest for values with which a database would fail."""
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("a NUL character in the query")
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.clean(chosen, None)
+            except ValidationError as exc:
+                raise BadRequest("a chosen row that cannot exist") from exc
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: Any = None
+    ) -> Any:
+        if "\0" in object_id:
+            return None
+        return super().get_object(request, object_id, from_field or None)
+
+    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[ChangeList]:
+        return _ChangeList
+
+    def lookup_allowed(
+        self, lookup: str, value: Any, request: HttpRequest | None = None
+    ) -> bool:
+        """Allow the filters of the list only. Django allows every lookup of a field:
+        ``?payload__contains=`` would read what no page shows.
+        """
+        offered = {*self.linked_fields}
+        for it in () if request is None else self.get_list_filter(request):
+            name = it[0] if isinstance(it, (list, tuple)) else it
+            offered.add(str(getattr(name, "parameter_name", name)))
+        return any(
+            lookup in {name, f"{name}__exact", f"{name}__isnull"} for name in offered
+        )
 
     def page_context(self, request: HttpRequest, title: StrOrPromise) -> dict[str, Any]:
         """Return the context for a page that Django's admin does not have."""

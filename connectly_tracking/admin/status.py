@@ -20,7 +20,15 @@ from django.utils.translation import ngettext
 
 from ..conf import conf
 from ..findings import Level
-from ..models import Circuit, Conversion, DbNow, Reason, State
+from ..models import (
+    Circuit,
+    Conversion,
+    DbNow,
+    Reason,
+    State,
+    age_field,
+    greatest_age,
+)
 from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
 from ..reports.delivery import given_up
 from ..reports.health import current_findings, health, last_delivered
@@ -87,7 +95,7 @@ class BusinessStatus:
     waiting: int
     due: int
     oldest_due: datetime | None
-    oldest_event: datetime | None
+    oldest: datetime | None
     delivered_at: datetime | None
     pause: Circuit | None
     problem: str
@@ -150,10 +158,9 @@ class BusinessStatus:
 
     @property
     def time_left(self) -> str:
-        limit = conf.MAX_EVENT_AGE
-        if self.oldest_event is None or limit is None:
+        if self.oldest is None:
             return ""
-        left = self.oldest_event + limit - timezone.now()
+        left = self.oldest + greatest_age() - timezone.now()
         days, hours = divmod(max(int(left.total_seconds() // 3600), 0), 24)
         parts = (
             ngettext("%(count)d day", "%(count)d days", days) % {"count": days},
@@ -196,7 +203,7 @@ def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     waiting: dict[str, Any] = {
         found["business"]: found
         for found in rows.filter(due_at__isnull=False).annotate(
-            count=Count("pk"), event=Min("event_time")
+            count=Count("pk"), oldest=Min(age_field())
         )
     }
     due: dict[str, Any] = {
@@ -213,7 +220,7 @@ def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
             waiting=waiting.get(alias, {}).get("count", 0),
             due=due.get(alias, {}).get("count", 0),
             oldest_due=due.get(alias, {}).get("since"),
-            oldest_event=waiting.get(alias, {}).get("event"),
+            oldest=waiting.get(alias, {}).get("oldest"),
             delivered_at=last_delivered(alias),
             pause=pauses.get(alias),
             problem=conf.credentials_problem(alias),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .secret import Secret
 
 MAX_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
+MAX_ENCODING: Final = 100  # characters of the name of an encoding that is shown
 
 # Any other exception is an error in this app. Those of requests are OSErrors.
 _NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
@@ -186,7 +187,9 @@ def _decoded(body: bytes, encoding: str) -> tuple[bytes, bool]:
     if found is not None:
         return found
     if names and not _is_text(body):
-        return f"[{len(body)} bytes of unreadable {encoding[:40]!r}]".encode(), True
+        # A name is shown whole or not at all: half a key would escape the mask.
+        name = repr(encoding) if len(encoding) <= MAX_ENCODING else "content"
+        return f"[{len(body)} bytes of unreadable {name}]".encode(), True
     return body, True
 
 

@@ -6,12 +6,20 @@ An address has many spellings: ``127.0.0.1`` is also ``127.1``, ``2130706433``,
 
 from __future__ import annotations
 
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from unicodedata import normalize
 from urllib.parse import urlsplit
 
+MAX_HOST: Final = 253  # characters
+#: Labels with dots between them; an underscore is common in container networks.
+_NAME: Final = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*"
+    r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?",
+    re.IGNORECASE,
+)
 #: Networks whose addresses end with the IPv4 address that they lead to.
 _IPV4_INSIDE: Final = tuple(
     map(IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "::/96"))
@@ -30,6 +38,16 @@ def is_loopback(host: str) -> bool:
 def is_link_local(host: str) -> bool:
     """Return whether a host is an address of the local link, as a cloud's metadata."""
     return any(it.is_link_local for it in _addresses(_plain(host)))
+
+
+def is_plain_host(host: str) -> bool:
+    """Return whether a host is a valid name, or an address in its usual form."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        is_name = len(host) <= MAX_HOST and _NAME.fullmatch(host) is not None
+        return is_name and not _addresses(_plain(host))
+    return isinstance(address, IPv4Address) or address.ipv4_mapped is None
 
 
 def is_loopback_url(url: str) -> bool:

@@ -24,7 +24,9 @@ from .values import (
     checked_text,
     described,
     id_text,
+    is_plain,
     is_unread_query,
+    read_order_id,
     reading,
     unix_time,
 )
@@ -76,6 +78,7 @@ class PurchasePayload:
         would be wrong. ``now`` is aware; a naive ``event_time`` is read in ``zone``.
         """
         with reading("order_id"):
+            read_order_id(purchase)
             order_id = checked_text("order_id", purchase.order_id)
         with reading("value"):
             value = checked_amount("value", purchase.value)
@@ -235,12 +238,10 @@ def _line(field: str, value: object) -> ContentLine:
 
 def _quoted_id(item: object) -> str:
     """Return what tells a person which line it is; nothing if it has no id."""
-    try:
-        given = item["id"] if isinstance(item, Mapping) else getattr(item, "id", None)
-    except Exception:  # noqa: BLE001 - it is left out for that already
-        return ""
-    text = id_text(given)
-    return f" (id {described(text)})" if text else ""
+    given = item.id if type(item) is Item else None
+    if type(item) is dict:
+        given = item.get("id")
+    return f" (id {described(id_text(given))})" if is_plain(given) and given else ""
 
 
 def _content_ids(

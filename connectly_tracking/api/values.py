@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from decimal import Context, Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from ..events import MAX_ITEMS
 from ..exceptions import InvalidEvent
+
+if TYPE_CHECKING:
+    from ..events import Purchase
 
 MAX_ID: Final = 128  # characters
 MAX_AHEAD: Final = 5 * 60  # seconds; two clocks may differ by that much
@@ -91,6 +94,24 @@ def safe_id(value: object) -> str:
     return _CONTROL.sub("\ufffd", id_text(value) or "")[:MAX_ID].strip()
 
 
+def plain_id(value: object) -> str:
+    """As `safe_id`, but empty if reading the value would run code of the shop."""
+    return safe_id(value) if is_plain(value) else ""
+
+
+def is_plain(value: object) -> bool:
+    """Whether an id can be read without running code of the shop."""
+    return type(value) in (int, UUID) or issubclass(type(value), str)
+
+
+def read_order_id(purchase: Purchase) -> None:
+    """Replace a lazy id by its text: a row for an invalid order needs it, too."""
+    if not is_plain(purchase.order_id):
+        text = _id_text(purchase.order_id)
+        if text is not None:
+            object.__setattr__(purchase, "order_id", text)
+
+
 def described(value: object) -> str:
     """Return what a message calls a wrong value: a string in quotes, else its type."""
     if value is None:
@@ -121,14 +142,19 @@ def checked_text(field: str, value: object) -> str:
 def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
     """Return an order's time in whole Unix seconds, UTC.
 
-    ``now`` is aware; a naive ``value`` is read in ``zone``.
+    ``now`` is aware; a naive ``value`` is read in ``zone``. One in the hour that comes
+    twice or never has two readings: if its own is in the future, the other counts.
     """
     seconds, problem = 0.0, ""
+    latest = now.timestamp() + MAX_AHEAD
     if isinstance(value, datetime):
         try:
             is_aware = value.utcoffset() is not None
             aware = value if is_aware else value.replace(tzinfo=zone)
             seconds = (aware - _EPOCH).total_seconds()
+            if not is_aware and seconds > latest:
+                other = aware.replace(fold=1 - aware.fold)
+                seconds = min(seconds, (other - _EPOCH).total_seconds())
         except OverflowError:
             problem = "is out of range"
     elif not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -141,7 +167,7 @@ def unix_time(value: object, *, now: datetime, zone: tzinfo) -> int:
         seconds = value
     if not problem and seconds <= 0:
         problem = "must be later than 1970-01-01"
-    if seconds > now.timestamp() + MAX_AHEAD:
+    if seconds > latest:
         problem = "must not be in the future; pass the time when the order was placed"
     if problem:
         raise InvalidEvent("event_time", problem)

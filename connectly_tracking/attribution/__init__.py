@@ -17,7 +17,6 @@ from .capture import (
     land_from,
     recall,
 )
-from .clicks import refuse_async
 from .consent import consent_changed, forget
 from .cookie import set_cookie
 from .erasure import Erased, erase
@@ -42,6 +41,5 @@ __all__ = [
     "land_from",
     "make_token",
     "recall",
-    "refuse_async",
     "set_cookie",
 ]

@@ -15,21 +15,20 @@ from django.utils import timezone
 from ..api import landing as landings
 from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS
+from ..guard import guarded, refuse_async, tolerated
 from ..models import Attribution
 from ..signals import attribution_captured
 from . import session
+from .bounds import landing_rows
 from .clicks import (
     best_click_of_user,
-    errors_logged,
-    refuse_async,
     resolve_business,
-    savepoint,
     store_click,
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie
-from .held import is_in_window, stays
+from .held import holds_click, is_in_window, stays
 from .page import kept_page
 from .session import MAX_IN_SESSION, SessionClick
 
@@ -50,21 +49,7 @@ logger = logging.getLogger(__name__)
 
 def land(request: HttpRequest) -> None:
     """Capture the landing of a page request whose URL has a tag. Never raises."""
-    with errors_logged("landing_not_kept"):
-        query = request.META["QUERY_STRING"]
-        if landings.is_tagged(query, request.path_info):
-            note_landing(request)
-        agent = request.META.get("HTTP_USER_AGENT", "")
-        is_prefetched = is_prefetch(request)
-        # An image or a frame in somebody's review is not a visit.
-        dest = request.META.get("HTTP_SEC_FETCH_DEST", "document")
-        if (
-            request.method == "GET"
-            and not agent.startswith(PREVIEW_FETCHERS)
-            and (is_prefetched or dest == "document")
-        ):
-            reading = landings.read_url(query, request.path_info)
-            _capture(request, reading, request.path, is_prefetched)
+    guarded("landing_not_kept", lambda: _land(request))
 
 
 def land_from(request: HttpRequest, address: str) -> None:
@@ -72,13 +57,7 @@ def land_from(request: HttpRequest, address: str) -> None:
 
     Without an address, the page is the one that the Referer header names.
     """
-    with errors_logged("landing_not_kept"):
-        is_whole = address.startswith(("https://", "http://"))
-        page = ""
-        with suppress(ValueError):
-            source = address if is_whole else request.META.get("HTTP_REFERER", "")
-            page = unquote(urlsplit(source).path)
-        _capture(request, landings.read_url(address), page)
+    guarded("landing_not_kept", lambda: _land_from(request, address))
 
 
 def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution | None:
@@ -87,13 +66,7 @@ def capture(request: HttpRequest, params: Mapping[str, object]) -> Attribution |
     ``params`` maps the five parameters to decoded values; other keys are ignored.
     Returns the visitor's click, or None.
     """
-    with errors_logged("click_not_read"):
-        refuse_async("capture()", "await acapture(...)")
-        with errors_logged("landing_not_kept"):
-            reading = Reading(*landings.parse_params(params), lost="")
-            _capture(request, reading, page="", user_id=session.visitor_id_of(request))
-        return recall(request)
-    return None
+    return guarded("click_not_read", lambda: _capture_and_recall(request, params))
 
 
 async def acapture(
@@ -113,13 +86,7 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 def recall(request: HttpRequest) -> Attribution | None:
     """Return the click in the visitor's session, if consent allows it. Never raises."""
-    with errors_logged("click_not_read"):
-        refuse_async("recall()", "await arecall(...)")
-        with savepoint():
-            click = apply_consent(request)
-            if click is not None and ask_consent(request) is not False:
-                return session.load_attribution(request, click)
-    return None
+    return guarded("click_not_read", lambda: _recall(request))
 
 
 async def arecall(request: HttpRequest) -> Attribution | None:
@@ -145,14 +112,64 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
 
 def attach_user(request: HttpRequest, user: Any) -> None:
     """Note that the session's click is this user's, at login. Never raises."""
-    with errors_logged("click_not_attached"):
-        click = apply_consent(request)
-        if click is None or click.awaits_consent:
-            return
-        if not click.has_row:
-            session.store_from_session(request, click)
-        with savepoint():
-            stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
+    if guarded("click_not_attached", lambda: holds_click(request), savepoint="none"):
+        guarded("click_not_attached", lambda: _attach_user(request, user))
+
+
+def _land(request: HttpRequest) -> None:
+    query = request.META["QUERY_STRING"]
+    if landings.is_tagged(query, request.path_info):
+        note_landing(request)
+    agent = request.META.get("HTTP_USER_AGENT", "")
+    is_prefetched = is_prefetch(request)
+    # An image or a frame in somebody's review is not a visit.
+    dest = request.META.get("HTTP_SEC_FETCH_DEST", "document")
+    if (
+        request.method == "GET"
+        and not agent.startswith(PREVIEW_FETCHERS)
+        and (is_prefetched or dest == "document")
+    ):
+        reading = landings.read_url(query, request.path_info)
+        _capture(request, reading, request.path, is_prefetched)
+
+
+def _land_from(request: HttpRequest, address: str) -> None:
+    is_whole = address.startswith(("https://", "http://"))
+    page = ""
+    with suppress(ValueError):
+        source = address if is_whole else request.META.get("HTTP_REFERER", "")
+        page = unquote(urlsplit(source).path)
+    _capture(request, landings.read_url(address), page)
+
+
+def _capture_and_recall(
+    request: HttpRequest, params: Mapping[str, object]
+) -> Attribution | None:
+    refuse_async("capture()", "await acapture(...)")
+
+    def capture_params() -> None:
+        reading = Reading(*landings.parse_params(params), lost="")
+        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
+
+    guarded("landing_not_kept", capture_params)
+    return recall(request)
+
+
+def _recall(request: HttpRequest) -> Attribution | None:
+    refuse_async("recall()", "await arecall(...)")
+    click = apply_consent(request)
+    if click is None or ask_consent(request) is False:
+        return None
+    return session.load_attribution(request, click)
+
+
+def _attach_user(request: HttpRequest, user: Any) -> None:
+    click = apply_consent(request)
+    if click is None or click.awaits_consent:
+        return
+    if not click.has_row:
+        session.store_from_session(request, click)
+    stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
 
 
 def _capture(
@@ -190,6 +207,11 @@ def _capture(
     if agreed is False:
         note_no_cookie(request)
         return
+    kept = session.read_click(request)
+    rows = kept.rows if kept else 0
+    may_store = bool(agreed) and not is_prefetched
+    is_bounded = may_store and not landing_rows.may_write(written=rows)
+    has_row = may_store and not is_bounded
     click = _new_click(request, landing, notes, page, user_id)
     entry = SessionClick(
         id=click.pk,
@@ -198,16 +220,19 @@ def _capture(
         landing=landing if landing.size <= MAX_IN_SESSION else None,
         digest=digest,
         reportable=click.reportable,
-        has_row=bool(agreed) and not is_prefetched,
+        has_row=has_row,
         awaits_consent=agreed is None,
+        page=click.page,
+        rows=rows + has_row,
     )
     if before is not None and stays(before, entry):
-        if not agreed or is_prefetched:
+        if not has_row:
             return
         # Only stored, for the shop to see: the other click is the one to credit.
-        session.write_click(request, replace(before, lesser_digest=digest))
+        noted = replace(before, lesser_digest=digest, rows=entry.rows)
+        session.write_click(request, noted)
         store_click(click)
-    elif not _keep(request, entry, click):
+    elif not _keep(request, entry, click, is_bounded=is_bounded):
         return
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
@@ -220,7 +245,7 @@ def _new_click(
     user_id: Any,
 ) -> Attribution:
     business = DEFAULT_BUSINESS
-    with errors_logged("resolver_failed"):
+    with tolerated("resolver_failed"):
         business = resolve_business(request)
     return Attribution.from_landing(
         landing,
@@ -232,19 +257,23 @@ def _new_click(
     )
 
 
-def _keep(request: HttpRequest, entry: SessionClick, click: Attribution) -> bool:
+def _keep(
+    request: HttpRequest, entry: SessionClick, click: Attribution, *, is_bounded: bool
+) -> bool:
     """Put the click into the session, and write its row if it may have one now.
 
-    Return whether it is kept.
+    Return whether it is kept. Past a bound no row is written, session or not.
     """
-    if entry.awaits_consent and entry.landing is None:
-        logger.warning("landing_not_kept reason=too_long_without_consent")
-        return False
-    is_written = session.write_click(request, entry)
-    if entry.awaits_consent:
+    if entry.awaits_consent or is_bounded:
+        obstacle = "without_consent" if entry.awaits_consent else "past_the_bound"
+        if entry.landing is None:
+            logger.warning("landing_not_kept reason=too_long_%s", obstacle)
+            return False
+        is_written = session.write_click(request, entry)
         if not is_written:
-            logger.warning("landing_not_kept reason=no_session_without_consent")
+            logger.warning("landing_not_kept reason=no_session_%s", obstacle)
         return is_written
+    is_written = session.write_click(request, entry)
     if is_written and entry.landing is not None and not entry.has_row:
         return True  # a prefetch: its row is written at the first use
     try:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import SynchronousOnlyOperation, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
-from django.utils.asyncio import async_unsafe
 
 from ..api.body import fitted_body
 from ..api.landing import META_CTWA
+from ..api.values import reading
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
+from ..guard import savepoint
 from ..models import (
     Attribution,
     AttributionQuerySet,
@@ -30,7 +29,6 @@ from ..models import (
 from ..wakeup import wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from django.http import HttpRequest
@@ -39,45 +37,6 @@ if TYPE_CHECKING:
 
 #: A click may come this long after its order: clocks differ, and pages open late.
 GRACE: Final = timedelta(minutes=5)
-
-logger = logging.getLogger(__name__)
-
-
-def refuse_async(function: str, instead: str) -> None:
-    """Raise SynchronousOnlyOperation in async code, where Django allows no query.
-
-    Its message says what to write ``instead``.
-    """
-
-    @async_unsafe(f"You cannot call {function} from async code. Use {instead}.")
-    def proceed() -> None:
-        pass
-
-    proceed()
-
-
-@contextmanager
-def errors_logged(event: str, level: int = logging.ERROR) -> Iterator[None]:
-    """Log any error under this name instead of raising it: the page must go on.
-
-    Under STRICT a call in async code is raised, as it never works.
-    """
-    try:
-        yield
-    except SynchronousOnlyOperation as exc:
-        if conf.is_strict():
-            raise
-        logger.log(level, "%s error=%s: %s", event, type(exc).__name__, exc)
-    except Exception as exc:  # noqa: BLE001 - any error at all
-        # The error's name alone: a database quotes values in its messages.
-        logger.log(level, "%s error=%s", event, type(exc).__name__)
-
-
-def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None]:
-    """Protect the caller's transaction, if there is one, from an error in ours."""
-    using = using or router.db_for_write(Attribution)
-    in_atomic = transaction.get_connection(using).in_atomic_block
-    return transaction.atomic(using) if in_atomic else nullcontext()
 
 
 def stored_clicks() -> AttributionQuerySet:
@@ -101,10 +60,12 @@ def resolve_business(request: HttpRequest | None, order: Any = None) -> str:
 
 def known_business(alias: object) -> str:
     """Return the alias if the settings have it. Raises InvalidEvent."""
-    if isinstance(alias, str) and alias in conf.BUSINESSES:
-        return alias
-    names = ", ".join(conf.BUSINESSES)
-    raise InvalidEvent("business", f"must be one of those in the settings: {names}")
+    names = [*conf.BUSINESSES]  # not their keys, which a debug page would show
+    with reading("business"):
+        if isinstance(alias, str) and alias in names:
+            return str(alias)
+    known = ", ".join(names)
+    raise InvalidEvent("business", f"must be one of those in the settings: {known}")
 
 
 def why_not_credited(click: Attribution, ordered_at: datetime) -> Reason | None:

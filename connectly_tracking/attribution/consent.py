@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING
 from django.db import router, transaction
 
 from ..conf import conf
+from ..guard import guarded, refuse_async, savepoint, tolerated
 from ..models import Conversion, OrderAttribution, Reason, State
 from . import session
-from .clicks import (
-    attach_late_click,
-    errors_logged,
-    refuse_async,
-    savepoint,
-    store_click,
-    stored_clicks,
-)
+from .clicks import attach_late_click, store_click, stored_clicks
 from .cookie import note_cookie, note_no_cookie
 from .held import held_click
 
@@ -36,7 +30,7 @@ logger = logging.getLogger(__name__)
 def ask_consent(request: HttpRequest) -> bool | None:
     """Return what CONSENT says of this visitor; None: not asked yet. Never raises."""
     answer = None
-    with errors_logged("consent_not_known"):
+    with tolerated("consent_not_known"):
         ask = conf.CONSENT
         answer = True if ask is None else ask(request)
     if answer is None or isinstance(answer, bool):
@@ -49,8 +43,7 @@ def awaits_consent(request: HttpRequest) -> bool:
     """Whether the session's click waits for the visitor's answer."""
     if not conf.raw.get("CONSENT"):
         return False
-    with savepoint():  # a session's table that fails must not fail the order
-        click = session.read_click(request)
+    click = session.read_click(request)
     return click is not None and click.awaits_consent
 
 
@@ -91,18 +84,24 @@ def consent_changed(request: HttpRequest) -> None:
     click is deleted, and orders that were not sent yet are stopped. If the customer is
     logged in, that applies to all their clicks, from every device.
     """
-    with errors_logged("consent_not_applied"):
-        refuse_async("consent_changed()", "await sync_to_async(consent_changed)(...)")
-        click = apply_consent(request)
-        if ask_consent(request) is False:
-            _withdraw(request, click)
+    guarded("consent_not_applied", lambda: _consent_changed(request))
 
 
 def forget(request: HttpRequest) -> None:
     """Forget this visitor's clicks, as if consent had been withdrawn. Never raises."""
-    with errors_logged("click_not_forgotten"):
-        refuse_async("forget()", "await sync_to_async(forget)(...)")
-        _withdraw(request, held_click(request))
+    guarded("click_not_forgotten", lambda: _forget(request))
+
+
+def _consent_changed(request: HttpRequest) -> None:
+    refuse_async("consent_changed()", "await sync_to_async(consent_changed)(...)")
+    click = apply_consent(request)
+    if ask_consent(request) is False:
+        _withdraw(request, click)
+
+
+def _forget(request: HttpRequest) -> None:
+    refuse_async("forget()", "await sync_to_async(forget)(...)")
+    _withdraw(request, held_click(request))
 
 
 def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:

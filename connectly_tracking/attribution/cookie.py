@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from ..conf import conf
-from .clicks import errors_logged
+from ..guard import guarded
 from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
@@ -68,31 +68,37 @@ def note_landing(request: HttpRequest) -> None:
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     """Do what was noted on the request. Never raises."""
     value = getattr(request, _NOTE, None)
-    if value is None:
+    if value is not None:
+        guarded(
+            "cookie_not_set",
+            lambda: _set_cookie(request, response, value),
+            savepoint="none",
+        )
+
+
+def _set_cookie(request: HttpRequest, response: HttpResponseBase, value: str) -> None:
+    if "no-store" not in response.get("Cache-Control", ""):
+        patch_cache_control(response, private=True)
+    name = _name()
+    if name is None or value == request.COOKIES.get(name, ""):
         return
-    with errors_logged("cookie_not_set"):
-        if "no-store" not in response.get("Cache-Control", ""):
-            patch_cache_control(response, private=True)
-        name = _name()
-        if name is None or value == request.COOKIES.get(name, ""):
-            return
-        place: dict[str, Any] = {
-            "path": settings.SESSION_COOKIE_PATH,
-            "domain": settings.SESSION_COOKIE_DOMAIN,
-            "samesite": "Lax",  # Strict is withheld on the way back from a payment
-        }
-        if value:
-            response.set_cookie(
-                name,
-                value,
-                max_age=min(conf.ATTRIBUTION_WINDOW or COOKIE_AGE, COOKIE_AGE),
-                secure=settings.SESSION_COOKIE_SECURE,
-                httponly=True,
-                **place,
-            )
-        else:
-            response.delete_cookie(name, **place)
-        patch_vary_headers(response, ("Cookie",))
+    place: dict[str, Any] = {
+        "path": settings.SESSION_COOKIE_PATH,
+        "domain": settings.SESSION_COOKIE_DOMAIN,
+        "samesite": "Lax",  # Strict is withheld on the way back from a payment
+    }
+    if value:
+        response.set_cookie(
+            name,
+            value,
+            max_age=min(conf.ATTRIBUTION_WINDOW or COOKIE_AGE, COOKIE_AGE),
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            **place,
+        )
+    else:
+        response.delete_cookie(name, **place)
+    patch_vary_headers(response, ("Cookie",))
 
 
 def _note(request: HttpRequest, value: str) -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import router, transaction
 from django.db.models import Q
 
-from ..models import Conversion, EventName, OrderAttribution, State, key_of
+from ..models import (
+    Conversion,
+    EventName,
+    OrderAttribution,
+    State,
+    key_of,
+    read_committed,
+)
 from .clicks import stored_clicks
 
 if TYPE_CHECKING:
@@ -42,7 +49,7 @@ def erase(
     """
     using = router.db_for_write(Conversion)
     conversions = Conversion.objects.using(using)
-    with transaction.atomic(using=using):
+    with read_committed(using):
         clicks = _clicks(users, orders)
         found = conversions.filter(Q(attribution_id__in=clicks) | _purchases(orders))
         rows = conversions.filter(pk__in=[*found.values_list("pk", flat=True)])

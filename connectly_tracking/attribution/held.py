@@ -41,6 +41,12 @@ def held_click(request: HttpRequest) -> SessionClick | None:
     return older if stays(older, newer) else newer
 
 
+def holds_click(request: HttpRequest) -> bool:
+    """Whether there may be a click. No query, if the session is loaded."""
+    in_session = session.read_click(request)
+    return in_session is not None or read_cookie(request) is not None
+
+
 def stays(before: SessionClick, after: SessionClick) -> bool:
     """Whether the click is still the one to credit after this later one."""
     if not before.reportable:

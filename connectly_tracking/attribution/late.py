@@ -6,21 +6,19 @@ text that a payment provider carries and gives back.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, router
 from django.utils import timezone
 
-from ..api.values import id_text, safe_id
-from ..conf import conf
+from ..api.values import id_text, plain_id, safe_id
 from ..exceptions import InvalidEvent
+from ..guard import guarded, refuse_async
 from ..models import Conversion, OrderAttribution, key_of
 from .capture import current_click
-from .clicks import attach_late_click, errors_logged, refuse_async, savepoint
+from .clicks import attach_late_click
 from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 # A token is 45 characters of [A-Za-z0-9_-], which fit any provider's metadata.
 _SALT: Final = "connectly_tracking.attribution.token"
-
-logger = logging.getLogger(__name__)
 
 
 def bind_order(
@@ -46,18 +42,11 @@ def bind_order(
     STRICT: InvalidEvent for a wrong ``order_id``, and SynchronousOnlyOperation in async
     code.
     """
-    try:
-        refuse_async("bind_order()", "await abind_order(...)")
-        with savepoint():
-            return _bind(request, order_id)
-    except (InvalidEvent, SynchronousOnlyOperation) as exc:
-        if conf.is_strict():
-            raise
-        error = f"{type(exc).__name__}: {exc}"
-    except Exception as exc:  # noqa: BLE001 - the order must go on
-        error = type(exc).__name__
-    logger.error("order_not_bound order_id=%s error=%s", safe_id(order_id), error)
-    return None
+    return guarded(
+        "order_not_bound",
+        lambda: _bind(request, order_id),
+        name=lambda: plain_id(order_id),
+    )
 
 
 async def abind_order(
@@ -83,13 +72,7 @@ def make_token(request: HttpRequest) -> str:
     Pass it to the payment provider, and what comes back to ``order_completed`` as
     ``token=``. It is ``""`` without a click. Never raises.
     """
-    with errors_logged("token_not_made"):
-        refuse_async("make_token()", "await amake_token(...)")
-        with savepoint():
-            click = current_click(request, at=timezone.now())
-        if click is not None:
-            return write_token(click.pk)
-    return ""
+    return guarded("token_not_made", lambda: _make_token(request)) or ""
 
 
 async def amake_token(request: HttpRequest) -> str:
@@ -117,7 +100,14 @@ def read_token(token: object) -> UUID | None:
     )
 
 
+def _make_token(request: HttpRequest) -> str:
+    refuse_async("make_token()", "await amake_token(...)")
+    click = current_click(request, at=timezone.now())
+    return "" if click is None else write_token(click.pk)
+
+
 def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
+    refuse_async("bind_order()", "await abind_order(...)")
     text = id_text(order_id)
     if not text or len(text) > 128:
         raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")

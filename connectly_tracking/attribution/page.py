@@ -32,6 +32,7 @@ _SEPARATORS: Final = re.compile("[-_.~=,;+!]")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 _LONG_HEX: Final = re.compile(r"[0-9a-f]{16,}", re.I)
 _LONG_NUMBER: Final = re.compile(r"\d{20,}")
+_PHONE: Final = re.compile(r"\+\d{7,}")
 #: Between a letter and a digit, and before a capital inside a word.
 _CHANGE: Final = re.compile(
     r"(?<=[a-z])(?=[A-Z\d])|(?<=\d)(?=[a-zA-Z])|(?<=[A-Z])(?=\d)"
@@ -60,8 +61,10 @@ def _announces(part: str) -> bool:
 
 
 def _looks_secret(part: str) -> bool:
-    """Whether a part is an e-mail address, signed, or too random to be a name."""
-    if "@" in part or ":" in part or _UUID.search(part) or _LONG_NUMBER.search(part):
+    """Whether a part is an address, signed, or too random to be a name."""
+    if "@" in part or "%40" in part or ":" in part or _PHONE.match(part):
+        return True
+    if _UUID.search(part) or _LONG_NUMBER.search(part):
         return True
     if any(not found.isdigit() for found in _LONG_HEX.findall(part)):
         return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from ..api.values import reading
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Attribution, Reason
@@ -61,7 +62,8 @@ def resolve(
         return Resolution(reason=Reason.CONSENT_REFUSED)
     token_id, bad_token = None, None
     try:
-        token_id = None if source.token is None else read_token(source.token)
+        with reading("token"):
+            token_id = None if source.token is None else read_token(source.token)
     except InvalidEvent as exc:
         # A payment provider has carried it, and the order may be bound as well.
         bad_token = exc
@@ -114,8 +116,11 @@ def _candidates(
     user = source.user
     if user is None:
         user = getattr(source.request, "user", None)
-    elif not hasattr(user, "is_authenticated"):
-        raise InvalidEvent("user", "must be a user object")
+    else:
+        with reading("user"):
+            is_user = hasattr(user, "is_authenticated")
+        if not is_user:
+            raise InvalidEvent("user", "must be a user object")
     is_known = user is not None and user.is_authenticated
     if is_known and (own := best_click_of_user(user.pk, event_time, source.business)):
         yield Resolution(own, own.pk)
@@ -153,10 +158,12 @@ def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:
 
 
 def _explicit(attribution: Attribution | UUID | str) -> Attribution:
-    if isinstance(attribution, Attribution):
-        return attribution
     try:
-        return stored_clicks().get(pk=UUID(str(attribution)))
-    except (ValueError, Attribution.DoesNotExist):
+        with reading("attribution"):
+            if isinstance(attribution, Attribution):
+                return attribution
+            click_id = UUID(str(attribution))
+        return stored_clicks().get(pk=click_id)
+    except (InvalidEvent, Attribution.DoesNotExist):
         problem = "must be an Attribution or the id of one"
         raise InvalidEvent("attribution", problem) from None

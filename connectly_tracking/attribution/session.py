@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -14,8 +15,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends import signed_cookies
 
 from ..api.landing import PARAMETERS, Landing
+from ..guard import savepoint, tolerated
 from ..models import Attribution, moment
-from .clicks import errors_logged, store_click, stored_clicks, user_key
+from .clicks import store_click, stored_clicks, user_key
 from .cookie import is_on, note_cookie
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class SessionClick:
     ``landing`` is None if the values are too long; then only the row has them.
     ``has_row``: the row is written. ``awaits_consent``: the visitor was not asked yet,
     so no row may be written. ``lesser_digest`` is that of a later, worse click, which
-    has a row but did not replace this one.
+    has a row but did not replace this one. ``page`` is that of a click without a row.
+    ``rows``: how many rows the landings of this session have written.
     """
 
     id: UUID
@@ -50,6 +53,8 @@ class SessionClick:
     has_row: bool
     awaits_consent: bool = False
     lesser_digest: str = ""
+    page: str = ""
+    rows: int = 0
 
 
 def digest_of(landing: Landing) -> str:
@@ -86,7 +91,11 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
         entry["pending"] = True
     if click.lesser_digest:
         entry["passed_over"] = click.lesser_digest
-    with errors_logged("session_not_written", logging.WARNING):
+    if click.page and not click.has_row:
+        entry["page"] = click.page
+    if click.rows:
+        entry["rows"] = click.rows
+    with tolerated("session_not_written", logging.WARNING):
         return _put(request, session, entry, is_carried=click.has_row and is_on())
     return False
 
@@ -94,7 +103,7 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
 def drop_click(request: HttpRequest) -> None:
     """Take the click out of the session; a session without one is left alone."""
     session = getattr(request, "session", None)
-    with errors_logged("session_not_written", logging.WARNING):
+    with tolerated("session_not_written", logging.WARNING):
         if session is not None and KEY in session:
             _put(request, session, None, is_carried=False)
 
@@ -102,7 +111,7 @@ def drop_click(request: HttpRequest) -> None:
 def user_id_of(request: HttpRequest) -> Any:
     """Return the logged-in visitor's primary key without a query, or None."""
     value = _session_value(request, AUTH_SESSION_KEY)
-    with errors_logged("session_not_read", logging.WARNING):
+    with tolerated("session_not_read", logging.WARNING):
         return None if value is None else get_user_model()._meta.pk.to_python(value)
 
 
@@ -110,7 +119,7 @@ def visitor_id_of(request: HttpRequest) -> Any:
     """As `user_id_of`, but also of a user whom the view has authenticated by itself."""
     user_id = user_id_of(request)
     if user_id is None:
-        with errors_logged("user_not_read", logging.WARNING):
+        with tolerated("user_not_read", logging.WARNING):
             return user_key(getattr(getattr(request, "user", None), "pk", None))
     return user_id
 
@@ -127,6 +136,7 @@ def load_attribution(request: HttpRequest, click: SessionClick) -> Attribution |
         id=click.id,
         business=click.business,
         captured_at=moment(click.captured_at),
+        page=click.page,
         user_id=None if click.has_row else user_id_of(request),
     )
     attribution._state.adding = not click.has_row
@@ -146,9 +156,14 @@ def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution
 
 def _session_value(request: HttpRequest, key: str) -> Any:
     """None without a session, or if its store is down: that must not break the page."""
-    session = getattr(request, "session", None)
-    with errors_logged("session_not_read", logging.WARNING):
-        return None if session is None else session.get(key)
+    with tolerated("session_not_read", logging.WARNING):
+        session: SessionBase | None = getattr(request, "session", None)
+        if session is None:
+            return None
+        is_loaded = session.accessed or session.session_key is None
+        with nullcontext() if is_loaded else savepoint():
+            return session.get(key)
+    return None
 
 
 def _parsed(entry: Any) -> SessionClick | None:
@@ -163,7 +178,7 @@ def _parsed(entry: Any) -> SessionClick | None:
             "reportable": bool(reportable),
             "stored": bool(has_row),
         }:
-            values = entry.get("values")
+            values, rows = entry.get("values"), entry.get("rows")
         case _:
             return None
     try:
@@ -184,6 +199,8 @@ def _parsed(entry: Any) -> SessionClick | None:
         has_row=has_row,
         awaits_consent=entry.get("pending") is True,
         lesser_digest=str(entry.get("passed_over", "")),
+        page=str(entry.get("page", "")),
+        rows=rows if isinstance(rows, int) else 0,
     )
 
 

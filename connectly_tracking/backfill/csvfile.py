@@ -68,29 +68,28 @@ class CsvFile:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._offset = 0
-        # Strict, or a stray quote would swallow the orders after it.
-        self._rows = csv.reader(self._texts(), strict=True)
+        self._lines = enumerate(self._texts(), 1)
         self._columns = self._header()
 
     def __iter__(self) -> Iterator[BackfillOrder]:
-        while True:
-            line = self._rows.line_num + 1
-            try:
-                cells = next(self._rows)
-            except StopIteration:
-                return
-            except csv.Error:
-                yield self._unreadable(line, "quotes", "are not valid CSV")
-                continue
-            if cells:
-                yield self._order(cells, line)
+        for line, text in self._lines:
+            if text:
+                yield self._order(text, line)
 
-    def _order(self, cells: list[str], line: int) -> BackfillOrder:
+    def _order(self, text: str, line: int) -> BackfillOrder:
+        if _UNDECODED.search(text):
+            return self._unreadable(line, "encoding", "must be UTF-8")
+        if "\0" in text:
+            return self._unreadable(line, "encoding", "must be text without NUL")
+        try:
+            cells = _cells(text)
+        except csv.Error as exc:
+            is_long = "limit" in str(exc)
+            problem = "a value is too long" if is_long else "are not valid on this line"
+            return self._unreadable(line, "columns" if is_long else "quotes", problem)
         if len(cells) != len(self._columns):
             problem = f"the line has {len(cells)}, the header {len(self._columns)}"
             return self._unreadable(line, "columns", problem)
-        if _UNDECODED.search("".join(cells)):
-            return self._unreadable(line, "encoding", "must be UTF-8")
         named = dict(zip(self._columns, cells, strict=True))
         return _order(named, line=line, end=self._offset)
 
@@ -106,11 +105,12 @@ class CsvFile:
             if self._offset == 0:
                 text = text.removeprefix(BOM)
             self._offset += len(raw)
-            yield text
+            yield from text.rstrip("\r\n").split("\r")
 
     def _header(self) -> list[str]:
         try:
-            names = [name.strip() for name in next(self._rows)]
+            _line, text = next(self._lines)
+            names = [name.strip() for name in _cells(text)]
         except StopIteration:
             raise InvalidFile(
                 "the file is empty; its first line must name the columns"
@@ -122,6 +122,11 @@ class CsvFile:
         if problems := [*_problems(names)]:
             raise InvalidFile("; ".join(problems))
         return names
+
+
+def _cells(text: str) -> list[str]:
+    """Read one line by itself, or a stray quote would swallow the lines after it."""
+    return next(csv.reader([text], strict=True), [])
 
 
 def _problems(names: Sequence[str]) -> Iterator[str]:
@@ -210,14 +215,18 @@ def _text(field: str, text: str) -> str:
     return text
 
 
-def _list(field: str, text: str) -> list[Any]:
+def _number(field: str, text: str) -> Decimal | str:
+    """The text itself if it is not a number: recording leaves it out and says so."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else text
+
+
+def _list(field: str, text: str) -> object:
+    """The text itself if it is not a JSON list, as in `_number`."""
     try:
         value = json.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, list):
-        raise InvalidLine(field, "must be a JSON list")
-    return value
+        return text
+    return value if isinstance(value, list) else text
 
 
 def _time(field: str, text: str) -> float:
@@ -250,6 +259,6 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "contents": _list,
     "content_type": _text,
     "content_ids": _list,
-    "num_items": _amount,
+    "num_items": _number,
 }
 COLUMNS: Final = ("order_id", *_READERS, "customer_id", *PARAMETERS, "landed_at")

@@ -11,13 +11,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Conversion, EventName, Reason
 from ..outbox import PaidOrder, record_order
+from ..outbox.databases import database_for
 from ..wakeup import wake
 from .counts import Counts, Interrupted
 from .csvfile import InvalidLine
@@ -70,7 +71,7 @@ def backfill(
         since=_seconds(since, float("-inf")),
         until=_seconds(until, float("inf")),
         business=business,
-        using=using or router.db_for_write(Conversion),
+        using=database_for(using),
         dry_run=dry_run,
         limiter=RateLimiter(rate, stop=stop),
         stop=stop,

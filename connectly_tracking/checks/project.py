@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.utils.module_loading import import_string
 
+from ..conf import conf
 from ..middleware import AttributionMiddleware
-from ..models import Attribution, Conversion
+from ..models import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from django.core.checks import CheckMessage
+    from django.db.models import Model
+
+#: As psycopg numbers the levels.
+_POSTGRESQL_READ_COMMITTED: Final = 2
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
@@ -76,16 +85,59 @@ def check_databases(**_: Any) -> list[CheckMessage]:
     return list(_database_problems())
 
 
+def _order_models() -> list[type[Model]]:
+    """Return the models of the shop's orders, as far as they can be known.
+
+    Those that ORDER_ADAPTER's parameter is annotated with, or else those called Order,
+    or else all models of the app that has the adapter.
+    """
+    adapter, annotation = None, ""
+    with suppress(ImproperlyConfigured):  # check_settings reports it
+        adapter = conf.ORDER_ADAPTER
+    with suppress(TypeError, ValueError):  # a callable without a signature
+        parameters = signature(adapter).parameters.values() if adapter else ()
+        annotation = next((str(it.annotation) for it in parameters), "")
+    # As text: the class is often imported for type checkers alone.
+    names = set(re.findall(r"\w+", annotation))
+    models = apps.get_models()
+    found = [model for model in models if model.__name__ in names]
+    found = found or [model for model in models if model.__name__ == "Order"]
+    if found or adapter is None:
+        return found
+    config = apps.get_containing_app_config(getattr(adapter, "__module__", ""))
+    return list(config.get_models()) if config else []
+
+
 def _database_problems() -> Iterator[CheckMessage]:
     using = router.db_for_write(Conversion)
-    if using != "default":
+    models = _order_models()
+    databases = sorted({router.db_for_write(model) for model in models})
+    if databases and using not in databases:
+        names = ", ".join(sorted(model._meta.label for model in models))
         yield checks.Warning(
-            f"Conversions are written to the database {using!r}.",
-            hint="Route them to the database of the orders, or an order may be "
-            "committed without its conversion. Silence this check if they are there.",
+            f"Orders ({names}) are written to the database "
+            f"{' or '.join(map(repr, databases))}, but conversions to {using!r}.",
+            hint="In DATABASE_ROUTERS, route the app connectly_tracking to the "
+            "database of the orders. Otherwise one of the two may be committed without "
+            "the other: an order that is never reported, or a report of an order that "
+            "does not exist.",
             id="connectly_tracking.W005",
         )
-    for alias in sorted({using, router.db_for_write(Attribution)} & set(connections)):
+    ours = {
+        model.__name__: router.db_for_write(model)
+        for model in apps.get_models()
+        if model._meta.app_label == Conversion._meta.app_label
+    }
+    places = {*ours.values()}
+    if len(places) > 1:
+        yield checks.Error(
+            "The tables of connectly_tracking are in several databases: "
+            f"{', '.join(f'{name} in {alias!r}' for name, alias in ours.items())}.",
+            hint="In DATABASE_ROUTERS, route the whole app to one database, that of "
+            "the orders: its queries join these tables.",
+            id="connectly_tracking.E033",
+        )
+    for alias in sorted(places & set(connections)):
         connection = connections[alias]
         options = connection.settings_dict.get("OPTIONS", {})
         mode = options.get("transaction_mode") or "DEFERRED"
@@ -97,3 +149,26 @@ def _database_problems() -> Iterator[CheckMessage]:
                 "'database is locked'.",
                 id="connectly_tracking.W004",
             )
+        yield from _isolation_problems(alias, connection.vendor, options)
+
+
+def _isolation_problems(
+    alias: str, vendor: str, options: dict[str, Any]
+) -> Iterator[CheckMessage]:
+    level = options.get("isolation_level", "read committed")
+    is_read_committed = {
+        "mysql": str(level).lower() == "read committed",
+        "postgresql": level in ("read committed", _POSTGRESQL_READ_COMMITTED),
+    }
+    if not is_read_committed.get(vendor, True):
+        chosen = "the server's isolation level" if level is None else f"{level!r}"
+        yield checks.Warning(
+            f"Transactions in the database {alias!r} run at {chosen}, and not at read "
+            "committed.",
+            hint=f"Remove isolation_level from DATABASES[{alias!r}]['OPTIONS'], since "
+            "Django's default is read committed. Otherwise repeat a transaction of "
+            "yours that the database ends: two requests that report one order at the "
+            "same time may end one of them. Our workers use read committed in any "
+            "case.",
+            id="connectly_tracking.W014",
+        )

@@ -9,6 +9,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT_BUSINESS, NAMES, VALIDATORS, conf, setting_path
+from ..models import greatest_age
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,12 +110,13 @@ def _contradictory() -> Iterator[CheckMessage]:
             "its request, another worker sends the event again.",
             id="connectly_tracking.E030",
         )
-    age = conf.MAX_EVENT_AGE
-    if age is not None and age.total_seconds() <= conf.HOLD:
+    age = greatest_age().total_seconds()
+    if age <= conf.HOLD:
+        limit = "MAX_EVENT_AGE" if conf.MAX_EVENT_AGE else "the 30 days of an order"
         yield checks.Error(
             f"CONNECTLY_TRACKING['HOLD'] ({conf.HOLD:g} s) is not less than "
-            f"MAX_EVENT_AGE ({age.total_seconds():g} s).",
-            hint=f"Set HOLD to less than {age.total_seconds():g}. Otherwise every "
+            f"{limit} ({age:g} s).",
+            hint=f"Set HOLD to less than {age:g}. Otherwise every "
             "order expires before it may be sent.",
             id="connectly_tracking.E032",
         )
@@ -151,10 +153,10 @@ def check_credentials_deployed(**_: Any) -> list[CheckMessage]:
 
 def _wrong_credentials() -> Iterator[CheckMessage]:
     for name, value in _credentials():
-        # A callable may ask a vault, which must not delay `runserver` or `migrate`.
-        if not value or callable(value):
-            continue
         key = name.rpartition(".")[2]
+        # A callable may ask a vault, which must not delay `runserver` or `migrate`.
+        if not value or (key == "API_KEY" and callable(value)):
+            continue
         try:
             VALIDATORS[key](name, value)
         except ImproperlyConfigured as exc:

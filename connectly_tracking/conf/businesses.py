@@ -1,4 +1,8 @@
-"""The settings of each business, and the address of the API."""
+"""The settings of each business, and the address of the API.
+
+A debug page shows the variables of every function that an exception has left. No
+function here raises one while it has the key, or settings with the key, in a variable.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..api.host import is_link_local, is_plain_host
 from ..api.secret import Secret
 from .reader import SettingsReader, improper
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_BUSINESS: Final = "default"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_URL_SIGNS: Final = re.compile(r"[!-~]+")
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -37,19 +43,9 @@ class BusinessSettings(SettingsReader):
     @property
     def BUSINESSES(self) -> Mapping[str, Mapping[str, object]]:
         """Every business by its alias, including the default one if it is set."""
-        named = self.raw.get("BUSINESSES", {})
-        if not isinstance(named, dict) or not all(
-            isinstance(alias, str)
-            and _ALIAS.fullmatch(alias)
-            and isinstance(entry, dict)
-            for alias, entry in named.items()
-        ):
-            raise improper("BUSINESSES", 'must look like {"br": {"BUSINESS_ID": …, …}}')
-        if DEFAULT_BUSINESS in named:
-            raise improper(
-                "BUSINESSES",
-                "must not contain 'default'; use BUSINESS_ID and API_KEY for it",
-            )
+        if problem := _problem_of(self.raw.get("BUSINESSES", {})):
+            raise improper("BUSINESSES", problem)
+        named: dict[str, Any] = self.raw.get("BUSINESSES", {})
         own = {name: self.raw.get(name) for name in VALIDATORS}
         default = {DEFAULT_BUSINESS: own} if any(own.values()) or not named else {}
         return default | named
@@ -69,17 +65,15 @@ class BusinessSettings(SettingsReader):
 
         Raises ImproperlyConfigured if one is missing or wrong.
         """
-        prefix, entry = self._entry(alias)
         return Business(
             alias=alias,
             business_id=self.business_id(alias),
-            api_key=valid_api_key(f"{prefix}API_KEY", entry.get("API_KEY")),
+            api_key=valid_api_key(*self._credential(alias, "API_KEY")),
         )
 
     def business_id(self, alias: str) -> str:
         """Return one business's id. Raises ImproperlyConfigured without it."""
-        prefix, entry = self._entry(alias)
-        return valid_business_id(f"{prefix}BUSINESS_ID", entry.get("BUSINESS_ID"))
+        return valid_business_id(*self._credential(alias, "BUSINESS_ID"))
 
     def credentials_problem(self, alias: str) -> str:
         """Return why nothing can be sent for a business, or an empty string.
@@ -88,20 +82,31 @@ class BusinessSettings(SettingsReader):
         not wait for a vault.
         """
         try:
-            prefix, entry = self._entry(alias)
             self.business_id(alias)
-            if not callable(key := entry.get("API_KEY")):
-                valid_api_key(f"{prefix}API_KEY", key)
+            if not callable(self._credential(alias, "API_KEY")[1]):
+                valid_api_key(*self._credential(alias, "API_KEY"))
         except ImproperlyConfigured as exc:
             return str(exc)
         return ""
 
-    def _entry(self, alias: str) -> tuple[str, Mapping[str, Any]]:
-        """Return the prefix of a business's settings in messages, and the settings."""
-        entry = self.BUSINESSES.get(alias)
-        if entry is None:
+    def _credential(self, alias: str, name: str) -> tuple[str, object]:
+        """Return a business's setting: its name in messages, and its value."""
+        if alias not in self.BUSINESSES:
             raise improper("BUSINESSES", f"has no business {alias!r}")
-        return "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}.", entry
+        prefix = "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}."
+        return f"{prefix}{name}", self.BUSINESSES[alias].get(name)
+
+
+def _problem_of(named: object) -> str:
+    """Return what is wrong with BUSINESSES, or an empty string."""
+    if not isinstance(named, dict) or not all(
+        isinstance(alias, str) and _ALIAS.fullmatch(alias) and isinstance(entry, dict)
+        for alias, entry in named.items()
+    ):
+        return 'must look like {"br": {"BUSINESS_ID": …, …}}'
+    if DEFAULT_BUSINESS in named:
+        return "must not contain 'default'; use BUSINESS_ID and API_KEY for it"
+    return ""
 
 
 def valid_business_id(name: str, value: object) -> str:
@@ -110,6 +115,7 @@ def valid_business_id(name: str, value: object) -> str:
     try:
         return str(UUID(str(value)))
     except ValueError:
+        del value  # it may be the key, in the wrong place
         raise improper(name, "must be a UUID") from None
 
 
@@ -122,35 +128,43 @@ def valid_api_key(name: str, value: object) -> Secret:
             raise improper(
                 name, f"could not be read: its callable raised {type(exc).__name__}"
             ) from exc
+    if problem := _problem_of_key(value):
+        del value
+        raise improper(name, problem)
+    return Secret(str(value))
+
+
+def _problem_of_key(value: object) -> str:
     if not value:
-        raise improper(
-            name, "is missing; create one in Connectly under Settings, General"
-        )
+        return "is missing; create one in Connectly under Settings, General"
     if not isinstance(value, str):
-        raise improper(name, "must be a string")
+        return "must be a string"
     if value != value.strip():
-        raise improper(name, "must not begin or end with white space")
+        return "must not begin or end with white space"
     if not (value.isascii() and value.isprintable()):
-        raise improper(name, "must contain only printable ASCII characters")
-    return Secret(value)
+        return "must contain only printable ASCII characters"
+    return ""
 
 
 def valid_base_url(name: str, value: object) -> str:
-    if not isinstance(value, str) or value != value.strip():
-        raise improper(name, "must be a URL, without white space around it")
+    if not isinstance(value, str) or not _URL_SIGNS.fullmatch(value):
+        problem = "must be a URL of printable ASCII characters, without spaces"
+        raise improper(name, problem)
     try:
         url = urlsplit(value)
-        host, _port = url.hostname or "", url.port
+        host, port = url.hostname or "", url.port
     except ValueError:
         raise improper(name, "must be a valid URL") from None
     if url.scheme not in {"https", "http"} or not host:
         raise improper(name, "must begin with https:// and contain a host name")
     if url.scheme == "http" and host not in LOOPBACK:
         raise improper(name, "must use https; http would expose the API key")
-    if url.username is not None or url.query or url.fragment:
+    if url.username is not None or "?" in value or "#" in value:
         raise improper(name, "must not contain a user, a query or a fragment")
-    if host.startswith(("169.254.", "fe80:")):
+    if is_link_local(host):
         raise improper(name, "must not be a link-local address")
+    if not is_plain_host(host) or port == 0:
+        raise improper(name, "must contain a valid host name, address and port")
     return value.rstrip("/")
 
 

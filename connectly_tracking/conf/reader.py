@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_SECONDS: Final = 100 * 365 * 86400
+MIN_SECONDS: Final = 1e-6  # the resolution of a timedelta
+#: Seconds. A socket cannot wait for a month.
+MAX_CLOCK: Final = 86400
 
 
 class SettingsReader:
@@ -29,6 +32,7 @@ class SettingsReader:
             return self._raw
         raw = getattr(settings, "CONNECTLY_TRACKING", {})
         if not isinstance(raw, dict):
+            del raw  # a debug page shows the variables, and it may be the key
             raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")
         return raw
 
@@ -60,6 +64,12 @@ class SettingsReader:
     def _seconds(self, name: str, *, default: float, allow_zero: bool = False) -> float:
         return _to_seconds(name, self.raw.get(name, default), allow_zero=allow_zero)
 
+    def _clock(self, name: str, *, default: float) -> float:
+        seconds = self._seconds(name, default=default)
+        if seconds > MAX_CLOCK:
+            raise improper(name, "must be at most a day")
+        return seconds
+
     def _duration(self, name: str, *, default: timedelta) -> timedelta:
         return timedelta(seconds=_to_seconds(name, self.raw.get(name, default)))
 
@@ -78,11 +88,14 @@ class SettingsReader:
 
     def _callable(self, name: str) -> Callable[..., Any] | None:
         value = self.raw.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and all(map(str.isidentifier, value.split("."))):
             try:
                 value = import_string(value)
             except ImportError as exc:
                 raise improper(name, f"cannot be imported: {exc}") from exc
+            except Exception as exc:
+                problem = f"cannot be imported: its module raised {type(exc).__name__}"
+                raise improper(name, problem) from exc
         if value is not None and not callable(value):
             raise improper(name, "must be a callable or its dotted path")
         return value
@@ -105,7 +118,7 @@ def _to_seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
         not isinstance(value, (int, float))
         or isinstance(value, bool)
         or not 0 <= value <= MAX_SECONDS
-        or (value == 0 and not allow_zero)
+        or (value < MIN_SECONDS and not (value == 0 and allow_zero))
     ):
         least = "0 or greater" if allow_zero else "greater than 0"
         wanted = f"a timedelta or a number of seconds, {least}, and at most 100 years"

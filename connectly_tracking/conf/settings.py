@@ -10,6 +10,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: A token of RFC 6265; browsers give more to names that begin with __Host-.
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_COOKIES: Final = ("SESSION", "CSRF", "LANGUAGE")
+_PROXIED: Final = ("https", "http", "all")
+MAX_NAME: Final = 255  # characters; AMQP takes no longer name of a queue
 TOUCHES: Final = ("last", "first")
 MAIL_ADMINS: Final = "mail_admins"
 #: The settings that a delivery reads only after it has claimed rows.
@@ -87,6 +91,10 @@ class Conf(BusinessSettings):
             isinstance(name, str) and _COOKIE_NAME.fullmatch(name)
         ):
             raise improper("CLICK_COOKIE", 'must be a cookie name ("my_click") or None')
+        if name in {getattr(settings, f"{whose}_COOKIE_NAME") for whose in _COOKIES}:
+            raise improper(
+                "CLICK_COOKIE", "must not be the name of Django's own cookie"
+            )
         return name
 
     @property
@@ -101,7 +109,7 @@ class Conf(BusinessSettings):
 
     @property
     def MAX_EVENT_AGE(self) -> timedelta | None:
-        """The greatest age of an event that is sent; None: no limit."""
+        """The greatest age of an event that is sent; None: however old."""
         return self._optional_duration("MAX_EVENT_AGE", default=timedelta(days=7))
 
     @property
@@ -117,22 +125,22 @@ class Conf(BusinessSettings):
     @property
     def LEASE(self) -> float:
         """How long a claimed row belongs to its worker."""
-        return self._seconds("LEASE", default=120)
+        return self._clock("LEASE", default=120)
 
     @property
     def DEADLINE(self) -> float:
         """The longest time for one POST, from connecting to the answer's end."""
-        return self._seconds("DEADLINE", default=20)
+        return self._clock("DEADLINE", default=20)
 
     @property
     def CONNECT_TIMEOUT(self) -> float:
         """The longest time to connect to one address."""
-        return self._seconds("CONNECT_TIMEOUT", default=3.05)
+        return self._clock("CONNECT_TIMEOUT", default=3.05)
 
     @property
     def READ_TIMEOUT(self) -> float:
         """The longest silence of the API."""
-        return self._seconds("READ_TIMEOUT", default=10)
+        return self._clock("READ_TIMEOUT", default=10)
 
     @property
     def RETRY_SCHEDULE(self) -> tuple[float, ...]:
@@ -162,9 +170,7 @@ class Conf(BusinessSettings):
         proxies = self.raw.get("PROXIES")
         if proxies is None:
             return None
-        if not isinstance(proxies, dict) or not all(
-            isinstance(text, str) for pair in proxies.items() for text in pair
-        ):
+        if not isinstance(proxies, dict) or not all(map(_is_proxy, proxies.items())):
             raise improper("PROXIES", 'must look like {"https": "http://proxy:3128"}')
         return dict(proxies)
 
@@ -174,7 +180,7 @@ class Conf(BusinessSettings):
         bundle = self.raw.get("CA_BUNDLE")
         if bundle is None:
             return None
-        if not isinstance(bundle, (str, Path)) or not Path(bundle).exists():
+        if not isinstance(bundle, (str, Path)) or not _exists(bundle):
             raise improper("CA_BUNDLE", "must be the path of an existing file")
         return str(bundle)
 
@@ -194,7 +200,7 @@ class Conf(BusinessSettings):
     def QUEUE(self) -> str | None:
         """The Celery queue of this app's tasks; None: the project's default."""
         queue = self.raw.get("QUEUE")
-        if queue is not None and not _is_filled(queue):
+        if queue is not None and not _is_name(queue):
             raise improper("QUEUE", "must be the name of a queue")
         return queue
 
@@ -202,7 +208,7 @@ class Conf(BusinessSettings):
     def OSCAR_PURCHASE_STATUS(self) -> str | None:
         """The status at which Oscar's orders are reported; None: when placed."""
         status = self.raw.get("OSCAR_PURCHASE_STATUS")
-        if status is not None and not _is_filled(status):
+        if status is not None and not _is_name(status):
             raise improper("OSCAR_PURCHASE_STATUS", "must be the name of a status")
         return status
 
@@ -210,9 +216,7 @@ class Conf(BusinessSettings):
     def OSCAR_CANCEL_STATUSES(self) -> tuple[str, ...]:
         """The statuses that cancel an order of Oscar's."""
         statuses = self.raw.get("OSCAR_CANCEL_STATUSES", ("Cancelled",))
-        if not isinstance(statuses, (list, tuple)) or not all(
-            map(_is_filled, statuses)
-        ):
+        if not isinstance(statuses, (list, tuple)) or not all(map(_is_name, statuses)):
             raise improper("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
         return tuple(statuses)
 
@@ -237,5 +241,33 @@ NAMES: Final = tuple(
 )
 
 
-def _is_filled(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and bool(value.strip())
+def _is_name(value: object) -> TypeGuard[str]:
+    return (
+        isinstance(value, str)
+        and bool(value.strip())
+        and value.isprintable()
+        and len(value) <= MAX_NAME
+    )
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return bool(str(path)) and Path(path).exists()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _is_proxy(pair: tuple[object, object]) -> bool:
+    """Return whether requests can read it; an empty URL means no proxy."""
+    scheme, proxy = pair
+    if not isinstance(scheme, str) or not isinstance(proxy, str):
+        return False
+    if scheme.partition("://")[0] not in _PROXIED or " " in proxy:
+        return False
+    try:
+        url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        return not proxy or (
+            proxy.isprintable() and bool(url.hostname) and url.port != 0
+        )
+    except ValueError:
+        return False

@@ -197,7 +197,8 @@ class Breaker:
     def _bring_forward(self, until: DbNow) -> None:
         """During a pause rows wait for the circuit's next probe, not for their own."""
         waiting = self.run.conversions.retrying(self.business)
-        waiting.filter(due_at__gt=until).update(due_at=until)
+        with self.run.atomic():
+            waiting.filter(due_at__gt=until).update(due_at=until)
 
     def _make_row(self) -> None:
         # There is no row before the first trouble; two workers may find that at once.

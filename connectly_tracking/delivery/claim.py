@@ -11,13 +11,19 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from django.utils import timezone
-
-from ..models import ConversionQuerySet, DeliveryAttempt, State, oldest_sent
+from ..models import (
+    ConversionQuerySet,
+    DbNow,
+    DeliveryAttempt,
+    State,
+    age_field,
+    ago,
+    greatest_age,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from .run import Run
@@ -34,7 +40,10 @@ _ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
 
 
 class Claimed(NamedTuple):
-    """A due row. Once it is claimed, ``attempts`` includes this one."""
+    """A due row. Once it is claimed, ``attempts`` includes this one.
+
+    ``read_at`` is the time of the claim by the database's clock.
+    """
 
     pk: int
     body: str
@@ -43,8 +52,10 @@ class Claimed(NamedTuple):
     unconfirmed: int
     crashes: int
     event_time: datetime | None
+    recorded_at: datetime
     replayed_at: datetime | None
     cancelled_at: datetime | None
+    read_at: datetime
     attempt_id: UUID
 
     @property
@@ -60,13 +71,16 @@ class Claimed(NamedTuple):
         crashes = self.crashes + self.was_left_behind
         return self._replace(attempts=self.attempts + 1, crashes=crashes)
 
-    def ends_as(self, oldest: datetime) -> State | None:
-        """The state to end it in, or None if it may be sent."""
+    def ends_as(self, greatest_age: timedelta, age_field: str) -> State | None:
+        """The state to end it in, or None if it may be sent.
+
+        Its age counts from the time in ``age_field``.
+        """
         if self.cancelled_at is not None:
             return State.SKIPPED
         # The age of a replayed row counts from the replay.
-        times = [at for at in (self.event_time, self.replayed_at) if at is not None]
-        if times and max(times) < oldest:
+        times = [at for at in (getattr(self, age_field), self.replayed_at) if at]
+        if times and self.read_at - max(times) > greatest_age:
             return State.EXPIRED
         if self.was_left_behind and self.crashes >= MAX_CRASHES:
             return State.REJECTED
@@ -102,7 +116,8 @@ def claim(
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
         most = run.settings.BATCH if least_tried else limit
-        columns = due.values_list(*Claimed._fields[:-1])[:most]
+        timed = due.annotate(read_at=DbNow())
+        columns = timed.values_list(*Claimed._fields[:-1])[:most]
         found = [Claimed._make((*row, uuid.uuid4())) for row in columns]
         if not found:
             return None
@@ -125,10 +140,11 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
 
     Returns a batch with nothing to send, or None if no row was too old.
     """
-    oldest = oldest_sent(run.settings)
+    oldest = ago(greatest_age(run.settings))
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
-        old = due.filter(event_time__lt=oldest).exclude(replayed_at__gte=oldest)
+        old = due.filter(**{f"{age_field(run.settings)}__lt": oldest})
+        old = old.exclude(replayed_at__gte=oldest)
         keys = list(old.values_list("pk", flat=True)[: min(limit, MAX_EXPIRED_AT_ONCE)])
         if not keys:
             return None
@@ -141,8 +157,8 @@ def _new_batch(business: str) -> Batch:
 
 
 def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
-    oldest = oldest_sent(run.settings)
-    ended = {row.pk: state for row in found if (state := row.ends_as(oldest))}
+    limit = greatest_age(run.settings), age_field(run.settings)
+    ended = {row.pk: state for row in found if (state := row.ends_as(*limit))}
     for state, mark in _ENDINGS.items():
         if keys := [pk for pk, its_state in ended.items() if its_state == state]:
             mark(run.conversions.filter(pk__in=keys))
@@ -153,8 +169,7 @@ def _hold(run: Run, rows: Sequence[Claimed], token: UUID) -> None:
     claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
     crashes = int(rows[0].was_left_behind)  # then it is alone
     claimed.mark_sending(token, run.settings.LEASE, crashes=crashes)
-    now = timezone.now()
     run.attempts.bulk_create(
-        DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=now)
+        DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=row.read_at)
         for row in rows
     )

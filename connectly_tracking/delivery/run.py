@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
+from django.db import connections, router
 from django.utils.crypto import salted_hmac
 
 from ..api.client import Client
 from ..conf import Business, Conf, conf
-from ..models import Circuit, Conversion, ConversionQuerySet, DeliveryAttempt
+from ..models import (
+    Circuit,
+    Conversion,
+    ConversionQuerySet,
+    DeliveryAttempt,
+    read_committed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from contextlib import AbstractContextManager
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
-    from django.db.transaction import Atomic
 
     from ..models.pause import CircuitQuerySet
 
@@ -73,8 +79,8 @@ class Run:
     def connection(self) -> BaseDatabaseWrapper:
         return connections[self.using]
 
-    def atomic(self) -> Atomic:
-        return transaction.atomic(using=self.using)
+    def atomic(self) -> AbstractContextManager[None]:
+        return read_committed(self.using)
 
     def drop_lost_connection(self) -> None:
         """Let the next statement open a new one, unless a transaction is open."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,7 @@ from .memory import windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from ..api.client import Client
     from ..conf import Conf
@@ -38,7 +39,7 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The result of sending one row. Times are UTC."""
+    """The result of sending one row. Times are by the database's clock."""
 
     row: Claimed
     verdict: Verdict
@@ -74,6 +75,7 @@ class Sending:
         self._client = client
         self._threads = settings.THREADS
         self._stop = stop
+        self._claimed_at = batch.claimed_at
         self._last_start = batch.claimed_at + 0.9 * settings.LEASE - settings.DEADLINE
         self._answers = SimpleQueue[Result | Claimed]()
         self._waiting = deque(batch.rows)
@@ -146,7 +148,7 @@ class Sending:
         if not self._may_start():
             self._answers.put(row)
             return
-        started_at = datetime.now(UTC)
+        started_at = self._time(row)
         try:
             verdict = self._client.post(row.body)
         except BaseException as exc:  # noqa: BLE001 - or the batch would wait forever
@@ -156,9 +158,13 @@ class Sending:
                 row=row,
                 verdict=verdict,
                 started_at=started_at,
-                finished_at=datetime.now(UTC),
+                finished_at=self._time(row),
             )
         )
+
+    def _time(self, row: Claimed) -> datetime:
+        """The database's time: that of the claim, and what has passed since."""
+        return row.read_at + timedelta(seconds=time.monotonic() - self._claimed_at)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from django.db import Error, InterfaceError, OperationalError
 
 from ..api.verdicts import Outcome
-from ..models import Conversion, DeliveryAttempt, Reason, State, moment
+from ..models import Conversion, DeliveryAttempt, Reason, State
 from ..signals import conversion_delivered, conversion_failed
 from .claim import MAX_CRASHES
 from .send import Result
@@ -232,8 +232,8 @@ class Settlement:
                 DeliveryAttempt(
                     id=result.row.attempt_id,
                     conversion_id=result.row.pk,
-                    started_at=moment(result.started_at.timestamp()),
-                    finished_at=moment(result.finished_at.timestamp()),
+                    started_at=result.started_at,
+                    finished_at=result.finished_at,
                     outcome=result.verdict.outcome.value,
                     status_code=result.verdict.status_code,
                     detail=result.verdict.detail,

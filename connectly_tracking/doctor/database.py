@@ -18,7 +18,7 @@ from ..models import Conversion, DbNow, EventName, Reason, State, moment
 from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from .findings import Finding
 
@@ -50,6 +50,14 @@ _CHARSETS: Final = {
         "AND table_name = 'connectly_tracking_conversion'"
     ),
 }
+#: The name of the variable depends on the server.
+_ISOLATION: Final = {
+    "postgresql": "SHOW transaction_isolation",
+    "mysql": (
+        "SHOW SESSION VARIABLES "
+        "WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
+    ),
+}
 
 
 def examine_database(*checks: _Check) -> list[Finding]:
@@ -79,7 +87,7 @@ def _examine(using: str, checks: Iterable[_Check]) -> list[Finding]:
         return findings
     findings = [
         *found_skew(Subject.DATABASE, skew),
-        *_run_checks(using, [_charset]),
+        *_run_checks(using, [_charset, _isolation]),
     ]
     if not findings:
         vendor = connections[using].vendor
@@ -150,16 +158,32 @@ def _missing_migrations(using: str) -> Iterator[Finding]:
 
 
 def _charset(using: str) -> Iterator[Finding]:
-    query = _CHARSETS.get(connections[using].vendor)
-    if query is None:
+    charset = _ask(using, _CHARSETS)
+    if charset is None:
         return
-    with connections[using].cursor() as cursor:
-        cursor.execute(query)
-        row = cursor.fetchone()
-    charset = str(row[0]) if row else "unknown"
     if charset.lower() not in {"utf8", "utf8mb4"}:
         text = f"Our tables store text as {charset}, which lacks most characters."
         yield found(Subject.DATABASE, "database_charset", text)
+
+
+def _isolation(using: str) -> Iterator[Finding]:
+    if "isolation_level" in connections[using].settings_dict.get("OPTIONS", {}):
+        return  # a system check reports it
+    level = (_ask(using, _ISOLATION) or "read committed").replace("-", " ").lower()
+    if level not in {"read committed", "read uncommitted"}:
+        text = f"{using}: transactions run at {level}, and not at read committed."
+        yield found(Subject.DATABASE, "database_isolation", text)
+
+
+def _ask(using: str, queries: Mapping[str, str]) -> str | None:
+    """Return the value that this database's query finds, or None without a query."""
+    query = queries.get(connections[using].vendor)
+    if query is None:
+        return None
+    with connections[using].cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    return str(row[-1]) if row else "unknown"
 
 
 def _problem(using: str, exc: Error, code: str) -> Finding:

@@ -9,7 +9,7 @@ import threading
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Final, Self
@@ -29,6 +29,7 @@ from ..backfill import CsvFile, InvalidFile
 from ..conf import conf
 from ..models import moment
 
+_MAX_DIGITS: Final = 18  # a longer number is more than a machine counts to
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -39,9 +40,11 @@ def parse_time(text: str) -> datetime:
     """
     try:
         time = datetime.fromisoformat(text)
-        if timezone.is_aware(time):
-            return time
-        return timezone.make_aware(time, timezone.get_default_timezone())
+        if timezone.is_naive(time):
+            time = timezone.make_aware(time, timezone.get_default_timezone())
+        if not MINYEAR < time.astimezone(UTC).year < MAXYEAR:
+            raise ValueError("it has no moment in some time zones")
+        return time
     except (ValueError, OverflowError):
         zone = timezone.get_default_timezone_name()
         raise ArgumentTypeError(
@@ -51,7 +54,7 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise ArgumentTypeError("must be a whole number, 0 or greater.")
     return int(text)
 
@@ -89,11 +92,17 @@ def parse_click(text: str) -> Landing:
     return landing
 
 
+def parse_order_id(text: str) -> str:
+    if "\0" in text or text.encode(errors="replace").decode() != text:
+        raise ArgumentTypeError(f"{text!a} cannot be an order id.")
+    return text
+
+
 def parse_user(name: str) -> Any:
     """The primary key of the user with this name."""
     manager: Any = get_user_model()._default_manager
     try:
-        return manager.get_by_natural_key(name).pk
+        return manager.get_by_natural_key(name.replace("\0", "\ufffd")).pk
     except ObjectDoesNotExist:
         raise ArgumentTypeError(
             f"There is no user {name!r}. For a deleted user, give the --user-id."
@@ -101,8 +110,11 @@ def parse_user(name: str) -> Any:
 
 
 def parse_user_id(text: str) -> Any:
+    field = get_user_model()._meta.pk
     try:
-        return get_user_model()._meta.pk.to_python(text)
+        value = field.to_python(text)
+        field.run_validators(value)
+        return value
     except ValidationError:
         raise ArgumentTypeError(f"{text!r} is not the primary key of a user.") from None
 
@@ -145,9 +157,12 @@ def open_orders(
 def _load_orders(path: str, since: datetime) -> Iterable[Any]:
     try:
         source = import_string(path)
-    except ImportError as exc:
+    except Exception as exc:
+        is_known = isinstance(exc, ImportError)
+        problem = exc if is_known else f"{path!r} raised {type(exc).__name__}"
         raise CommandError(
-            f"{exc}. Give the dotted path of a callable: shop.tracking.completed_since."
+            f"{problem}. Give the dotted path of a callable: "
+            "shop.tracking.completed_since."
         ) from exc
     try:
         orders = source(moment(since.timestamp()))
@@ -167,12 +182,16 @@ def _load_orders(path: str, since: datetime) -> Iterable[Any]:
 @contextmanager
 def _open_csv(name: str) -> Iterator[tuple[CsvFile, int | None]]:
     with ExitStack() as stack:
+        file: BinaryIO
         try:
-            file: BinaryIO = sys.stdin.buffer
-            if name != "-":
+            if name == "-":
+                file = sys.stdin.buffer
+            else:
                 file = stack.enter_context(Path(name).open("rb"))
         except OSError as exc:
             raise CommandError(f"{name} cannot be read: {exc.strerror}.") from exc
+        except ValueError as exc:
+            raise CommandError(f"{name!r} is not the name of a file.") from exc
         try:
             orders = CsvFile(file)
         except InvalidFile as exc:

@@ -8,10 +8,12 @@ from .clock import (
     OVERDUE,
     PAYLOAD_KEPT_FOR,
     DbNow,
+    age_field,
+    ago,
+    greatest_age,
     is_overdue,
     local_time,
     moment,
-    oldest_sent,
     repeated_time,
     zoned_text,
 )
@@ -19,7 +21,7 @@ from .conversion import Conversion
 from .delivery import DeliveryAttempt
 from .pause import Circuit, Pause
 from .states import EventName, Reason, State, key_of
-from .transitions import ConversionQuerySet
+from .transitions import ConversionQuerySet, read_committed
 
 __all__ = [
     "MAX_PAGE",
@@ -38,11 +40,14 @@ __all__ = [
     "Pause",
     "Reason",
     "State",
+    "age_field",
+    "ago",
+    "greatest_age",
     "is_overdue",
     "key_of",
     "local_time",
     "moment",
-    "oldest_sent",
+    "read_committed",
     "repeated_time",
     "zoned_text",
 ]

@@ -14,13 +14,13 @@ from ..api.landing import MAX_VALUE, PARAMETERS, Landing
 from ..conf import DEFAULT_BUSINESS
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from .clock import DbNow
 
 MAX_PAGE: Final = 255  # characters
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
-    def prunable(self, before: datetime) -> AttributionQuerySet:
+    def prunable(self, before: DbNow) -> AttributionQuerySet:
         return self.filter(captured_at__lt=before)
 
 

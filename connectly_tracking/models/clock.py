@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Sql = tuple[str, tuple[Any, ...]]
 
-#: The greatest age of an event if MAX_EVENT_AGE is None: no row waits for ever.
+#: How long a row may wait if MAX_EVENT_AGE is None: none waits for ever.
 MAX_AGE: Final = timedelta(days=30)
 #: Workers poll every 30 seconds; a row that missed four polls has no worker.
 OVERDUE: Final = 120.0  # seconds
@@ -100,10 +100,22 @@ def is_overdue(due_at: datetime | None) -> bool:
     return due_at is not None and due_at < timezone.now() - timedelta(seconds=OVERDUE)
 
 
-def oldest_sent(settings: Conf = conf) -> datetime:
-    """Return the time before which an event is too old, in the form the models hold."""
-    age = settings.MAX_EVENT_AGE
-    return timezone.now() - (MAX_AGE if age is None else age)
+def greatest_age(settings: Conf = conf) -> timedelta:
+    """Return the age at which an event is given up, counted from `age_field`."""
+    return MAX_AGE if settings.MAX_EVENT_AGE is None else settings.MAX_EVENT_AGE
+
+
+def age_field(settings: Conf = conf) -> str:
+    """Return the field of a conversion from which its age counts.
+
+    Without MAX_EVENT_AGE an order may be however old when it is recorded.
+    """
+    return "recorded_at" if settings.MAX_EVENT_AGE is None else "event_time"
+
+
+def ago(age: timedelta) -> DbNow:
+    """The time so long ago, by the database's clock: this process's may be wrong."""
+    return DbNow(-age.total_seconds())
 
 
 def _local_offset(connection: Any) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
-from .clock import DbNow, oldest_sent
+from .clock import DbNow, age_field, ago, greatest_age
 from .states import REPLACEABLE, EventName, Reason, State
 from .transitions import FINAL, ConversionQuerySet
 
@@ -140,12 +141,16 @@ class Conversion(models.Model):
         else:
             self.state, self.reason = State.SKIPPED, Reason.SENDING_OFF
 
-    def expire_if_too_old(self) -> None:
-        """Make a pending row that is not saved yet expired, if it is too old."""
-        is_pending = self.state == State.PENDING
-        if is_pending and self.event_time and self.event_time < oldest_sent():
-            self.state, self.reason, self.due_at = State.EXPIRED, Reason.EXPIRED, None
-            self.ended_at = self.recorded_at
+    def expire_if_too_old(self, *, using: str) -> None:
+        """Expire a pending row that was just written, if it is too old to be sent."""
+        field, limit = age_field(), greatest_age()
+        at = getattr(self, field)
+        if self.state == State.PENDING and at and at < timezone.now() - limit:
+            # So this process's clock says; the database's decides.
+            rows = type(self).objects.using(using).filter(pk=self.pk)
+            too_old = rows.filter(state=State.PENDING, **{f"{field}__lt": ago(limit)})
+            if too_old.mark_expired():
+                self.refresh_from_db(using=using)
 
     @property
     def amount(self) -> str:

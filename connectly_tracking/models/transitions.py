@@ -1,12 +1,13 @@
 """The arrows between the states. Each is one conditional UPDATE and returns how many
-rows it changed.
+rows it changed. `read_committed` is the transaction in which workers take them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
@@ -14,13 +15,49 @@ from .clock import DbNow
 from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import datetime
+    from collections.abc import Collection, Iterator
     from uuid import UUID
 
     from .conversion import Conversion  # noqa: F401 - named in quotes below
 
 FINAL = (State.REJECTED, State.EXPIRED, State.SKIPPED)
+
+_READ_COMMITTED: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_LOGS_STATEMENTS: Final = "SELECT @@log_bin AND @@binlog_format = 'STATEMENT'"
+
+
+@contextmanager
+def read_committed(using: str) -> Iterator[None]:
+    """A transaction of a worker or a command: at READ COMMITTED, whatever level the
+    project has chosen.
+
+    Above it, InnoDB locks the gaps of the indexes that it reads, in which orders are
+    being inserted, and may refuse a row that another worker has changed. PostgreSQL
+    refuses such a row, too. Within another transaction this is only a savepoint.
+    """
+    connection = connections[using]
+    connection.ensure_connection()  # its level is known only then
+    lowers = not connection.in_atomic_block and _is_above_read_committed(connection)
+    if lowers and connection.vendor == "mysql":
+        _execute(connection, _READ_COMMITTED)  # of the next transaction alone
+    with transaction.atomic(using=using):
+        if lowers and connection.vendor == "postgresql":
+            _execute(connection, _READ_COMMITTED)
+        yield
+
+
+def _is_above_read_committed(connection: Any) -> bool:
+    if connection.vendor == "postgresql":
+        return bool(connection.isolation_level.name != "READ_COMMITTED")
+    if connection.vendor != "mysql" or connection.isolation_level == "read committed":
+        return False
+    return not _execute(connection, _LOGS_STATEMENTS)  # they allow no lower level
+
+
+def _execute(connection: Any, sql: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0] if cursor.description else None
 
 
 class ConversionQuerySet(models.QuerySet["Conversion"]):
@@ -67,7 +104,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """Rows that a person may send again: final, not delivered, with a click."""
         return self.filter(state__in=FINAL).exclude(body="")
 
-    def prunable(self, before: datetime) -> ConversionQuerySet:
+    def prunable(self, before: DbNow) -> ConversionQuerySet:
         return self.filter(due_at=None, recorded_at__lt=before)
 
     def mark_sending(self, token: UUID, lease: float, *, crashes: int = 0) -> int:

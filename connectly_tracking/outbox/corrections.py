@@ -12,9 +12,10 @@ from ..api.values import id_text
 from ..attribution.clicks import known_business
 from ..conf import conf
 from ..exceptions import InvalidEvent
-from ..models import Circuit, Conversion, DbNow, State
+from ..models import Circuit, Conversion, DbNow, State, read_committed
 from ..signals import delivery_paused, delivery_resumed
 from ..wakeup import wake
+from .databases import database_for
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -39,14 +40,14 @@ def cancel(
     Returns the order's rows, none if it was never recorded. Raises InvalidEvent for a
     wrong ``order_id`` or ``business``, and any database error.
     """
-    text = id_text(order_id)
-    if not text:
-        raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
-    using = using or router.db_for_write(Conversion)
-    rows = Conversion.objects.using(using).of_order(text)
-    if business is not None:
-        rows = rows.filter(business=known_business(business))
+    using = database_for(using)
     with transaction.atomic(using=using):
+        text = id_text(order_id)  # in the savepoint, since a lazy one may make a query
+        if not text:
+            raise InvalidEvent("order_id", "must be an order id, as passed to Purchase")
+        rows = Conversion.objects.using(using).of_order(text)
+        if business is not None:
+            rows = rows.filter(business=known_business(business))
         cancel_rows(rows)
         return list(rows)
 
@@ -65,7 +66,8 @@ def replay(rows: ConversionQuerySet) -> int:
     """
     using = router.db_for_write(Conversion)
     known = rows.using(using).filter(business__in=list(conf.BUSINESSES))
-    moved = known.mark_replayed()
+    with read_committed(using):
+        moved = known.mark_replayed()
     if moved:
         transaction.on_commit(wake, using=using)
     return moved

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
 from django.utils import timezone
+from django.utils.functional import LazyObject
 
 from ..api.body import fitted_body, fitted_payload
 from ..api.payload import PurchasePayload
-from ..api.values import described, id_text, safe_id
+from ..api.values import described, id_text, plain_id
 from ..attribution.clicks import known_business, resolve_business
 from ..attribution.resolution import resolve
 from ..conf import conf
@@ -20,6 +24,8 @@ from ..exceptions import InvalidEvent
 from ..models import Conversion, EventName, Reason, State, key_of, moment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..attribution import ClickSource
     from ..models import Attribution
 
@@ -44,16 +50,32 @@ class PaidOrder:
         return self.purchase
 
     def log_name(self) -> str:
-        """Return the order's id, or else its primary key."""
-        order_id = safe_id(getattr(self.purchase, "order_id", None))
-        return order_id or f"pk:{safe_id(getattr(self.order, 'pk', None)) or 'none'}"
+        """Return the order's id, or else its primary key. Evaluates nothing."""
+        purchase, order = _unwrapped(self.purchase), _unwrapped(self.order)
+        order_id, pk = "", None
+        if type(purchase) is Purchase:
+            order_id = plain_id(purchase.order_id)
+        if issubclass(type(order), Model):
+            pk = order.__dict__.get(type(order)._meta.pk.attname)
+        return order_id or f"pk:{plain_id(pk) or 'none'}"
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return what a lazy object has found already."""
+    if issubclass(type(value), LazyObject):
+        return value.__dict__.get("_wrapped")
+    return value
 
 
 class Draft(NamedTuple):
-    """A row that is not written yet. ``click``: to be written with it, if not None."""
+    """A row that is not written yet. ``click``: to be written with it, if not None.
+
+    ``payload`` is None if the order is invalid.
+    """
 
     row: Conversion
     click: Attribution | None = None
+    payload: PurchasePayload | None = None
 
 
 def draft_of(event: object, source: ClickSource, problem: InvalidEvent | None) -> Draft:
@@ -61,17 +83,18 @@ def draft_of(event: object, source: ClickSource, problem: InvalidEvent | None) -
 
     ``problem`` is one that is known already. Under STRICT a problem is raised.
     """
+    resolver = cache(partial(resolve_business, source.request, source.order))
     try:
         if problem is not None:
             raise problem
-        return _valid(event, source)
+        return _valid(event, source, resolver)
     except InvalidEvent as exc:
         if conf.STRICT:
             raise
-        return Draft(_invalid(event, source, exc))
+        return Draft(_invalid(event, source, resolver, exc))
 
 
-def _valid(event: object, source: ClickSource) -> Draft:
+def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> Draft:
     if not isinstance(event, Purchase):
         raise InvalidEvent("purchase", f"must be a Purchase, not {described(event)}")
     payload = PurchasePayload.from_purchase(
@@ -83,7 +106,7 @@ def _valid(event: object, source: ClickSource) -> Draft:
     if business is None and click is not None:
         business = click.business
     elif business is None:
-        business = resolve_business(source.request, source.order)
+        business = resolver()
     row = Conversion(
         event_name=EventName.PURCHASE,
         business=known_business(business),
@@ -109,16 +132,23 @@ def _valid(event: object, source: ClickSource) -> Draft:
         row.schedule()
     row.detail = " ".join(notes)
     has_no_row = click is not None and click._state.adding
-    return Draft(row, click if has_no_row else None)
+    return Draft(row, click if has_no_row else None, payload)
 
 
-def _invalid(event: object, source: ClickSource, problem: InvalidEvent) -> Conversion:
-    given = getattr(event, "order_id", None)
-    order_id = safe_id(given)
+def _invalid(
+    event: object,
+    source: ClickSource,
+    resolver: Callable[[], str],
+    problem: InvalidEvent,
+) -> Conversion:
+    given = None
+    with suppress(Exception):  # it may be any object of the shop's
+        given = event.order_id  # type: ignore[attr-defined]
+    order_id = plain_id(given)
     try:
         business = known_business(source.business)
     except InvalidEvent:
-        business = resolve_business(source.request, source.order)
+        business = resolver()
     return Conversion(
         event_name=EventName.PURCHASE,
         business=business,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, connections, transaction
 
 from ..attribution import ClickSource
 from ..attribution.clicks import store_click
@@ -13,7 +13,9 @@ from ..conf import conf
 from ..events import ViewContent
 from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
+from .databases import check_database, database_for
 from .draft import Draft, PaidOrder, draft_of
+from .repeats import note_repeat, note_replaced
 from .view import record_view
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def record(
     binding of the order's id, in ``request`` and by ``user``, in this order. A click of
     the request that is newer than the binding comes before it. If ``request`` is of a
     logged-in person other than ``user``, its click is not the customer's.
-    ``business`` is an alias of the settings, ``using`` the order's database.
+    ``business`` is an alias of the settings, ``using`` one of the order's database,
+    which must be that of the conversions.
 
     Returns the order's row: a new one, or that of an earlier call, which only changes
     if it was skipped and can be sent now. It is unsaved if the order has no click and
@@ -78,7 +81,7 @@ def record_order(
     ``problem`` makes the order invalid, whatever the event says. A backfill does not
     wake the workers, and expires at once what is too old to be sent.
     """
-    using = using or router.db_for_write(Conversion)
+    using = database_for(using)
     if source.request is not None and awaits_consent(source.request):
         # By itself: the visitor's answer holds even if our INSERT is rolled back.
         with transaction.atomic(using=using):
@@ -88,9 +91,12 @@ def record_order(
     try:
         with transaction.atomic(using=using):
             _take_write_lock(using, source, is_backfill)
-            draft = draft_of(order.make(), source, problem)
-            if is_backfill:
-                draft.row.expire_if_too_old()
+            event = order.make()
+            # A backfilled order is committed already; a faulty signal names none.
+            is_committing = problem is None and not is_backfill
+            placed = order.order if is_committing else None
+            check_database(placed, using, name=order.log_name)
+            draft = draft_of(event, source, problem)
             row, may_be_due = _write(draft, source, using)
     except IntegrityError as exc:
         if draft is None:
@@ -101,6 +107,8 @@ def record_order(
                 row, may_be_due = _merge(draft, using)
         except Conversion.DoesNotExist:
             raise exc from None  # an error of the shop's post_save receiver
+    if is_backfill and may_be_due:
+        row.expire_if_too_old(using=using)
     if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
         transaction.on_commit(wake, using=using)
     return row
@@ -113,7 +121,10 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
         return _merge(draft, using)
     if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
         return _insert(draft, using), True
-    return _same(draft.row, using).first() or draft.row, False
+    rows = _same(draft.row, using)
+    if row := rows.first():
+        note_repeat(rows, row, draft)
+    return row or draft.row, False
 
 
 def _share_row(row: Conversion, using: str) -> bool:
@@ -158,7 +169,9 @@ def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
     # Locked, since a snapshot of MySQL does not show what was committed just now.
     row = same.locked(skip=False).get()
     if not (draft.row.body and row.is_replaceable):
+        note_repeat(same, row, draft)
         return row, False
+    note_replaced(row, draft)
     if draft.click is not None:
         store_click(draft.click)  # its INSERT may have been rolled back with the row's
     fields = {
@@ -189,5 +202,5 @@ def _take_write_lock(using: str, source: ClickSource, is_backfill: bool) -> None
         return
     # In the order's own transaction the shop has mostly written by now.
     is_ours = len(connection.savepoint_ids) == 0
-    if is_ours or is_backfill or not isinstance(source.attribution, Attribution):
+    if is_ours or is_backfill or not issubclass(type(source.attribution), Attribution):
         Conversion.objects.using(using).filter(pk=0).update(attempts=0)

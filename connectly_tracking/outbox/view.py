@@ -6,24 +6,21 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ..api.body import body_json, payload_json
 from ..api.payload import ViewPayload
 from ..api.values import described
 from ..attribution.capture import current_click
-from ..attribution.clicks import (
-    known_business,
-    savepoint,
-    store_click,
-    why_not_credited,
-)
+from ..attribution.clicks import known_business, store_click, why_not_credited
 from ..attribution.resolution import resolve
 from ..conf import DEFAULT_BUSINESS, conf
 from ..events import ViewContent
 from ..exceptions import InvalidEvent
+from ..guard import savepoint
 from ..models import Conversion, EventName, Reason, State, moment
+from .databases import database_for
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -47,7 +44,7 @@ def record_view(
         raise InvalidEvent("view", f"must be a ViewContent, not {described(view)}")
     if source.business is not None:
         known_business(source.business)
-    using = using or router.db_for_write(Conversion)
+    using = database_for(using)
     # Without a transaction of our own: on SQLite one that has read could not wait for
     # its turn to write.
     with savepoint(using):
@@ -95,7 +92,7 @@ def record_view(
 def _click(source: ClickSource) -> Attribution | None:
     now, request = timezone.now(), source.request
     named = (source.attribution, source.token, source.user, source.business)
-    if request is not None and named == (None, None, None, None):
+    if request is not None and all(each is None for each in named):
         return current_click(request, at=now)
     click = resolve(source, event_time=now).click
     if click is not None and click._state.adding:

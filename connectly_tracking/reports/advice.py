@@ -14,7 +14,8 @@ from ..models import (
     Conversion,
     Reason,
     State,
-    oldest_sent,
+    age_field,
+    greatest_age,
     zoned_text,
 )
 from ..remedies import FOR_REASON, IN_ADS_MANAGER, NOT_IN_ADS_MANAGER, TOO_OLD_FOR_META
@@ -72,13 +73,12 @@ def _awaits_click_until(row: Conversion) -> datetime | None:
     """Return when the order is no longer sent, click or not; None if it is over."""
     if not row.payload or row.cancelled_at is not None or row.event_time is None:
         return None
-    now = timezone.now()
     try:
-        left = row.event_time - oldest_sent()
+        too_old_at = getattr(row, age_field()) + greatest_age()
     except ImproperlyConfigured:
         return None  # the delivery page shows the error
-    until = min(row.recorded_at + PAYLOAD_KEPT_FOR, now + left)
-    return until if until > now else None
+    until: datetime = min(row.recorded_at + PAYLOAD_KEPT_FOR, too_old_at)
+    return until if until > timezone.now() else None
 
 
 def _if_it_is_sent(row: Conversion) -> Iterator[object]:

@@ -23,8 +23,10 @@ from ..models import (
     DbNow,
     DeliveryAttempt,
     State,
+    age_field,
+    ago,
+    greatest_age,
     local_time,
-    oldest_sent,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def examine_delivery(
     for circuit in Circuit.objects.using(using).exclude(paused_until=None):
         if only in (None, circuit.pk):
             yield _pause(circuit, overdue.get(circuit.pk))
+    if conf.SEND and overdue:
+        yield from _may_be_copied(using)
     probed = _probed(using)
     for alias, events in overdue.items():
         if aliases and alias not in aliases:
@@ -78,6 +82,17 @@ def _overdue(using: str, only: str | None) -> dict[str, str]:
         for alias, count, oldest in grouped.annotate(Count("pk"), Min("due_at"))
         if only in (None, alias)
     }
+
+
+def _may_be_copied(using: str) -> Iterator[Finding]:
+    """Orders wait, and no new ones are recorded, as in a copy or a restored backup."""
+    # The doctor's own row has no order id.
+    orders = Conversion.objects.using(using).exclude(order_id="")
+    if not orders.filter(recorded_at__gte=ago(LATELY)).exists():
+        newest = orders.order_by("-recorded_at").first()
+        since = f" since {_minute(newest.recorded_at)}" if newest else ""
+        text = f"Orders are waiting, but none has been recorded{since}."
+        yield found(Subject.DELIVERY, "database_may_be_copied", text)
 
 
 def _pause(circuit: Circuit, overdue: str | None) -> Finding:
@@ -127,9 +142,10 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
 
 
 def _expiring(using: str, only: str | None) -> Iterator[Finding]:
-    limit = oldest_sent() + LATELY
+    age = greatest_age()
+    limit = ago(age - min(LATELY, age / 4))
     rows = Conversion.objects.using(using).filter(
-        due_at__isnull=False, event_time__lt=limit, replayed_at=None
+        due_at__isnull=False, replayed_at=None, **{f"{age_field()}__lt": limit}
     )
     grouped: Any = rows.order_by().values_list("business")
     for alias, count in grouped.annotate(Count("pk")):

@@ -119,8 +119,6 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
         not_sent = _("Order %(order)s was not reported: %(why)s.")
         sent = _("Order %(order)s was sent, but %(why)s.")
         yield (sent if was_sent else not_sent) % facts
-        if detail := row.detail.rstrip("."):
-            yield _("Details: %(details)s.") % {"details": detail}
     elif obstacle := _obstacle(row, pause):
         facts["why"], *advice = obstacle
         yield _("Order %(order)s is waiting because %(why)s.") % facts
@@ -133,6 +131,8 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
             _("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
             % facts
         )
+    if detail := row.detail.rstrip("."):
+        yield _("Details: %(details)s.") % {"details": detail}
 
 
 def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:

@@ -11,7 +11,15 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..findings import Subject, found
-from ..models import Attribution, Circuit, Conversion, DbNow, State
+from ..models import (
+    Attribution,
+    Circuit,
+    Conversion,
+    DbNow,
+    State,
+    age_field,
+    greatest_age,
+)
 from .delivery import LATELY, examine_delivery, given_up
 
 if TYPE_CHECKING:
@@ -41,7 +49,7 @@ def health() -> dict[str, Any]:
     findings = current_findings()
     rows = Conversion.objects.using(using).order_by()
     waiting = rows.filter(due_at__isnull=False).aggregate(
-        count=Count("pk"), oldest=Min("event_time")
+        count=Count("pk"), oldest=Min(age_field())
     )
     due = rows.filter(due_at__lte=DbNow()).aggregate(
         count=Count("pk"), since=Min("due_at")
@@ -106,10 +114,9 @@ def _seconds_since(at: datetime | None) -> float | None:
 
 
 def _seconds_to_expiry(oldest: datetime | None) -> float | None:
-    limit = conf.MAX_EVENT_AGE
-    if oldest is None or limit is None:
+    if oldest is None:
         return None
-    return max((oldest + limit - timezone.now()).total_seconds(), 0.0)
+    return max((oldest + greatest_age() - timezone.now()).total_seconds(), 0.0)
 
 
 def _total(counts: dict[str, dict[str, int]]) -> int:

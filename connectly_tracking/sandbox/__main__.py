@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+MAX_PORT: Final = 65535
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     behaviours = options.pop("behave")
     if not options["business_id"] or not options["api_key"]:
         parser.error("--business-id and --api-key are required")
+    if not (options["host"].isascii() and options["host"].isprintable()):
+        parser.error("--host must be a name or an address")
+    if not 0 <= options["port"] <= MAX_PORT:
+        parser.error(f"--port must be from 0 to {MAX_PORT}")
+    if not 0 <= options["delay"] <= threading.TIMEOUT_MAX:
+        parser.error("--delay must be 0 or greater")
     try:
         sandbox = Sandbox(**options)
         if behaviours:

@@ -6,12 +6,13 @@ from django import template
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
 
+from ..guard import guarded
 from ..models import Circuit
 
 if TYPE_CHECKING:
     from django.template import Context
-    from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -21,8 +22,19 @@ def connectly_capture(context: Context, endpoint: str = "") -> SafeString:
     """Render the script that reports a landing, for pages from a cache or a CDN.
 
     ``endpoint`` is the full URL of the capture endpoint if the page is served from
-    another host. By default it is the URL in ``connectly_tracking.urls``.
+    another host. By default it is the URL in ``connectly_tracking.urls``. An error is
+    logged, and leaves the script out; under ``STRICT`` it is raised.
     """
+    script = guarded(
+        "script_not_rendered",
+        lambda: _script(context, endpoint),
+        savepoint="none",
+        strict=Exception,
+    )
+    return script or SafeString("")
+
+
+def _script(context: Context, endpoint: str) -> SafeString:
     source = static("connectly_tracking/capture.js")
     # Escaped here, since a literal in a template is marked as safe.
     url = escape(endpoint) if endpoint else reverse("connectly_tracking:capture")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..attribution.bounds import landing_rows
 from ..conf import VALIDATORS
 from ..delivery import reset_memory
 from ..sandbox import Sandbox
@@ -42,7 +43,8 @@ def connected(configured: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings
 
 
 def reset_process() -> None:
-    """Forget what a process remembers between deliveries, as a new process would."""
+    """Forget what a process remembers between requests and deliveries."""
+    landing_rows.reset()
     reset_memory()
     publisher.reset()
 

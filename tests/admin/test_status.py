@@ -144,12 +144,18 @@ def test_with_sending_off_it_says_so(admin_client: Client, configure: Any) -> No
     )
 
 
-def test_without_an_age_there_is_no_time_left(
+def test_without_an_age_the_time_left_counts_from_the_record(
     admin_client: Client, configure: Any
 ) -> None:
     configure(MAX_EVENT_AGE=None)
     record()
-    assert "Oldest waiting order expires in" not in facts(admin_client)
+    now = timezone.now()
+    Conversion.objects.update(
+        event_time=now - timedelta(days=100),
+        recorded_at=now - timedelta(days=10, minutes=1),
+    )
+    shown = facts(admin_client)
+    assert shown["Oldest waiting order expires in"] == "19 days, 23 hours"
 
 
 def test_it_is_for_those_who_may_see_conversions(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 
 import pytest
 
+from connectly_tracking.api.client import MAX_ANSWER
 from connectly_tracking.api.secret import Secret
 from connectly_tracking.api.verdicts import Outcome
 
@@ -34,6 +36,40 @@ class TestKey:
         verdict = post(sandbox)
         assert "***" in verdict.detail
         assert KEY not in repr(verdict)
+
+    @pytest.mark.parametrize(
+        "echo",
+        [
+            KEY.upper(),
+            KEY.replace("-", "&#45;"),
+            KEY.replace("-", "\\u002d"),
+            KEY.replace("-", "%252D"),
+            "\u200b".join(KEY),
+            base64.b64encode(f"key:{KEY}".encode()).decode(),
+            f"{'.' * (MAX_ANSWER - 18)}{KEY}",
+        ],
+        ids=["upper", "html", "json", "url", "zero-width", "base64", "cut"],
+    )
+    def test_an_echo_in_another_spelling_is_masked(self, echo):
+        detail = post_to(answer(f"the key {echo}".encode(), status=400)).detail
+        assert detail.removeprefix("the key ").strip(".") in {"***", "a2V5Om***"}
+
+    @pytest.mark.parametrize("length", [40, 90, 200])
+    def test_an_echo_in_the_name_of_an_encoding_is_masked(self, length):
+        key = KEY * (length // len(KEY))
+        head = (
+            f"HTTP/1.1 400 No\r\nContent-Encoding: {key}\r\nContent-Length: 1\r\n\r\n"
+        )
+        verdict = post_to(head.encode() + b"\xff", key=Secret(key))
+        assert KEY[:8] not in verdict.detail
+        assert verdict.detail.startswith("[1 bytes of unreadable ")
+
+    def test_an_echo_in_a_status_line_is_masked(self):
+        echo = f"{base64.b64encode(KEY.encode()).decode()} {KEY.upper()}\r\n\r\n"
+        verdict = post_to(echo.encode())
+        assert verdict.outcome is Outcome.UNKNOWN
+        assert KEY.upper() not in verdict.detail
+        assert verdict.detail.count("***") == 2
 
     def test_a_key_that_json_escapes_is_masked_too(self):
         key = 'k"e\\y'

@@ -24,9 +24,9 @@ _COPIED: Final = {
 }
 
 
-def pile_up(count: int) -> list[str]:
+def pile_up(count: int, *, name: str = "LATE") -> list[str]:
     """So many orders with their rows, all seen at once. Returns the orders' numbers."""
-    numbers = [f"LATE-{number}" for number in range(count)]
+    numbers = [f"{name}-{number}" for number in range(count)]
     source = ClickSource(attribution=make_click())
     rows = [draft_of(make_purchase(number), source, None).row for number in numbers]
     orders = [Order(number=number, total=1, currency="USD") for number in numbers]

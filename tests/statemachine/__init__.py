@@ -1,4 +1,4 @@
-"""Workers that crash, stall and cross each other, over the real tables and functions.
+"""Workers that crash, stall and interrupt each other, with real tables and functions.
 
 `machine` draws the next event. It happens in a `world`: a clock that can jump, an API
 without a socket, a shop, and `worker`s that make one move at a time. `statements` can

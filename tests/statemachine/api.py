@@ -1,4 +1,4 @@
-"""Connectly as a worker sees it, without a socket: it answers as it is told."""
+"""A fake API without a socket. Its answers are set by the test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Behaviour(Enum):
-    """How the API, the way to it or our own code treats a request."""
+    """What happens to a request: in the API, on the way to it, or in this app."""
 
     CONFIRMS = verdict_of(200, b'{"events_received": 1}')
     REFUSES = verdict_of(400, b"no such campaign")

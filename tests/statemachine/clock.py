@@ -1,7 +1,7 @@
-"""A clock that does not move until it is told to.
+"""A clock that only moves when a test moves it.
 
-The database's own clock shows the same time, since leases and due times use it. So an
-example can be repeated to the millisecond.
+The database's clock shows the same time, because leases and due times use it. An
+example can therefore be repeated to the millisecond.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Clock:
         return self._now
 
     def monotonic(self) -> float:
-        """In the place of the module `time`."""
+        """Replace `time.monotonic`."""
         return -self.until(START)
 
     def later(self, seconds: float) -> datetime:
         return self._now + timedelta(seconds=seconds)
 
     def until(self, at: datetime) -> float:
-        """Seconds."""
+        """Return the seconds from now until then."""
         return (at - self._now).total_seconds()
 
     def go_on(self, seconds: float) -> None:
@@ -53,7 +53,7 @@ class Clock:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """In a transaction that is rolled back afterwards."""
+        """Show this time. Call it in a transaction that is rolled back afterwards."""
         if connection.vendor == "sqlite":
             connection.connection.create_function("strftime", 3, self._strftime)
         elif connection.vendor == "postgresql":
@@ -76,7 +76,7 @@ class Clock:
             _execute(f"SET timestamp = {self._now.timestamp():.6f}")
 
     def _strftime(self, pattern: str, _now: str, shift: str) -> str:
-        """SQLite's, as far as it is used here."""
+        """Replace the part of SQLite's function that the models use."""
         assert (pattern, _now) == ("%Y-%m-%d %H:%M:%f", "NOW")
         seconds, _, unit = shift.partition(" ")
         assert unit == "seconds"
@@ -90,6 +90,6 @@ def _execute(sql: str) -> None:
 
 
 def _real_strftime(_pattern: str, _now: str, shift: str) -> str:
-    """SQLite's own, as far as the models use it."""
+    """Do what SQLite's function does, for the models' one pattern."""
     at = datetime.now(UTC) + timedelta(seconds=float(shift.partition(" ")[0]))
     return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"

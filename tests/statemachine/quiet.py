@@ -1,4 +1,4 @@
-"""Once the API is well, all work must end, and soon."""
+"""If the API works, all orders must reach a final state, and soon."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def come_to_rest(world: World, rounds: Sequence[Callable[[], None]]) -> None:
 
 
 def _is_excused(row: Row, world: World) -> bool:
-    """Whether it may rightly end without being delivered."""
+    """Whether the row may end without being delivered."""
     return (
         row.cancelled_at is not None
         or age_of(row, world.clock) + SOON > MAX_AGE

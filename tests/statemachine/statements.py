@@ -1,9 +1,9 @@
-"""Something happens between two statements of a piece of work."""
+"""Crashes, database errors and other workers between two statements of a move."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import OperationalError, connection, transaction
 
@@ -13,18 +13,21 @@ if TYPE_CHECKING:
 
     Disturbance = AbstractContextManager[None]
 
+#: How a transaction ends within another one.
+_ENDS: Final = ("RELEASE", "ROLLBACK")
+
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 class DatabaseGoneError(OperationalError):
-    """The database is."""
+    """The connection to the database was lost."""
 
 
 @contextmanager
 def killed_at(number: int) -> Iterator[None]:
-    """The process ends before its so many-th statement, counted from 0."""
+    """Kill the process before this statement, counted from 0."""
 
     def end(at: int) -> None:
         if at == number:
@@ -36,7 +39,7 @@ def killed_at(number: int) -> Iterator[None]:
 
 @contextmanager
 def failing_at(number: int, *, lasting: bool) -> Iterator[None]:
-    """The database refuses one statement, or that one and all that follow."""
+    """Let this statement fail, and with ``lasting`` all later ones, too."""
 
     def fail(at: int) -> None:
         if at == number or (lasting and at > number):
@@ -71,7 +74,9 @@ def _before_each(
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         nonlocal count, is_happening
         outside = depth is None or len(connection.savepoint_ids) == depth
-        if not is_happening and outside and not _is_of_transactions(sql):
+        # Between two transactions, others may come before the one that begins.
+        passed = _ENDS if depth is not None else ("SAVEPOINT", *_ENDS)
+        if not is_happening and outside and not sql.startswith(passed):
             is_happening = True
             try:
                 happen(count)
@@ -86,7 +91,3 @@ def _before_each(
         # What failed outside of every transaction of the product's spoils ours no more
         # than it would spoil autocommit.
         transaction.set_rollback(False)
-
-
-def _is_of_transactions(sql: str) -> bool:
-    return sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))

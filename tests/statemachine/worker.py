@@ -14,7 +14,6 @@ from unittest.mock import patch
 from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import breaker, memory, worker
-from connectly_tracking.delivery import claim as claims
 from connectly_tracking.delivery.claim import Claimed
 from connectly_tracking.delivery.memory import LastTimes
 from connectly_tracking.delivery.run import Run
@@ -111,7 +110,6 @@ class Worker:
             patch.multiple(breaker, refusals=self._refusals),
             # A minute may be over at any time.
             patch.multiple(worker, fruitless_expiries=LastTimes()),
-            patch.multiple(claims, timezone=self._world.clock),
             patch.object(ConversionQuerySet, "due", _due_in_order),
         ):
             moves[choice % len(moves)](behaviour)

@@ -1,4 +1,4 @@
-"""Everything but the workers: a clock, an API, a shop, its settings, a person."""
+"""The world around the workers: a clock, an API, a shop, its settings and people."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class World:
         return any(row.due_at and row.due_at <= now for row in self.ledger.live())
 
     def accounts(self) -> list[Account]:
-        """As the settings have them now."""
+        """Return the accounts that the current settings describe."""
         return [_account(alias, number) for alias, number in self._keys.items()]
 
     def change_settings(self, alias: str) -> None:
@@ -151,7 +151,7 @@ class World:
         self.clock.go_on(1)
 
     def be_silent(self, alias: str, wait: float | None) -> None:
-        """The API has asked for it."""
+        """Note that the API asked for a pause of so many seconds."""
         now, until = self.clock.now(), self.clock.later(wait or 0)
         _since, before = self.ledger.silences.get(alias, (now, now))
         self.ledger.silences[alias] = (now, max(before, until))
@@ -165,7 +165,7 @@ class World:
             self.wait_for_next()
 
     def wait_for_next(self) -> bool:
-        """Jump to the next time at which something is due. False: there is none."""
+        """Jump to the next due time. Return False if there is none."""
         now = self.clock.now()
         times = [row.due_at for row in self.ledger.live()]
         times += [fuse.paused_until for fuse in self.ledger.fuses.values()]

@@ -15,25 +15,28 @@ product_viewed       an argument             records the view
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
+from django.db.models import Model
 from oscar.apps.catalogue.signals import product_viewed
 from oscar.apps.checkout.signals import post_checkout, pre_payment
 from oscar.apps.order.signals import order_placed, order_status_changed
 
+from connectly_tracking.api.values import plain_id
 from connectly_tracking.attribution import bind_order, recall
 from connectly_tracking.conf import conf
+from connectly_tracking.guard import guarded
 from connectly_tracking.signals import content_viewed, order_cancelled, order_completed
 
 from . import adapter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http import HttpRequest
 
-logger = logging.getLogger(__name__)
+    Action = Callable[[], object]
 
 
 def connect() -> None:
@@ -48,58 +51,92 @@ def connect() -> None:
 
 
 def on_pre_payment(sender: object, *, view: Any, **_: Any) -> None:
-    bind_order(view.request, view.checkout_session.get_order_number())
+    def decide() -> Action:
+        number = view.checkout_session.get_order_number()
+        return partial(bind_order, view.request, number)
+
+    _act("order_not_bound", decide)
 
 
 def on_order_placed(sender: object, *, order: Any, **_: Any) -> None:
-    _place(order, _customers_request(order))
+    _act("order_not_recorded", lambda: _place(order, _customers_request(order)), order)
 
 
 def on_post_checkout(
     sender: object, *, order: Any, request: HttpRequest, **_: Any
 ) -> None:
-    if _customers_request(order) is None:
-        _place(order, request)
+    def decide() -> Action | None:
+        is_placed = _customers_request(order) is not None
+        return None if is_placed else _place(order, request)
+
+    _act("order_not_recorded", decide, order)
 
 
 def on_order_status_changed(
     sender: object, *, order: Any, new_status: str, **_: Any
 ) -> None:
-    if _is_reported(order, new_status):
-        _complete(order, _customers_request(order))
-    elif _is_cancelled(order, new_status):
+    def complete() -> Action | None:
+        is_reported = new_status == conf.OSCAR_PURCHASE_STATUS
+        return _completion(order, _customers_request(order)) if is_reported else None
+
+    def cancel() -> Action | None:
+        if new_status not in conf.OSCAR_CANCEL_STATUSES:
+            return None
         order_id = _order_id(order, "order_not_cancelled")
-        order_cancelled.send(type(order), order_id=order_id)
+        return partial(order_cancelled.send, type(order), order_id=order_id)
+
+    if not _act("order_not_recorded", complete, order):
+        _act("order_not_cancelled", cancel, order)
 
 
 def on_product_viewed(
     sender: object, *, product: Any, request: HttpRequest, **_: Any
 ) -> None:
     """Not if the shop has its own adapter, which may use other ids."""
-    try:
+
+    def decide() -> Action | None:
         if (
             request.method != "GET"
             or conf.ORDER_ADAPTER is not adapter.purchase
             or (recall(request) is None and not request.user.is_authenticated)
         ):
-            return
+            return None
         view = adapter.view(product, request)
-    except Exception as exc:  # noqa: BLE001 - the page goes on, whatever it was
-        logger.error("view_not_recorded error=%s", type(exc).__name__)
-        return
-    content_viewed.send(type(product), request=request, view=view)
+        return partial(content_viewed.send, type(product), request=request, view=view)
+
+    _act("view_not_recorded", decide)
 
 
-def _place(order: Any, request: HttpRequest | None) -> None:
-    if _is_reported(order, order.status, is_new=True):
-        _complete(order, request)
-    elif request is not None:
-        bind_order(request, _order_id(order, "order_not_bound"))
+def _act(event: str, decide: Callable[[], Action | None], order: Any = None) -> bool:
+    """Do what is decided, and return whether that is anything.
+
+    Only the decision is guarded here: the action is one of our own guarded calls.
+    """
+    name = None if order is None else partial(_number, order)
+    action = guarded(event, decide, name=name)
+    if action is not None:
+        action()
+    return action is not None
 
 
-def _complete(order: Any, request: HttpRequest | None) -> None:
+def _place(order: Any, request: HttpRequest | None) -> Action | None:
+    chosen = conf.OSCAR_PURCHASE_STATUS
+    if chosen is None or order.status == chosen:
+        return _completion(order, request)
+    if request is None:
+        return None
+    return partial(bind_order, request, _order_id(order, "order_not_bound"))
+
+
+def _completion(order: Any, request: HttpRequest | None) -> Action:
     # Not the signal's user, who may belong to the shop's staff.
-    order_completed.send(type(order), order=order, request=request, user=order.user)
+    return partial(
+        order_completed.send,
+        type(order),
+        order=order,
+        request=request,
+        user=order.user,
+    )
 
 
 def _customers_request(order: Any) -> HttpRequest | None:
@@ -115,33 +152,19 @@ def _customers_request(order: Any) -> HttpRequest | None:
     return request
 
 
-def _order_id(order: Any, otherwise: str) -> Any:
+def _order_id(order: Any, event: str) -> Any:
     """Return the id under which it is reported: an adapter may prefix the number."""
-    try:
+
+    def adapted() -> Any:
         make = conf.ORDER_ADAPTER
         if make is None or make is adapter.purchase:
             return order.number
-        with transaction.atomic(using=order._state.db):
-            return make(order).order_id
-    except Exception as exc:  # noqa: BLE001 - the order goes on, whatever it was
-        error = type(exc).__name__
-        logger.error("%s order_id=%s error=%s", otherwise, order.number, error)
-        return order.number
+        return make(order).order_id
+
+    return guarded(event, adapted, name=lambda: _number(order)) or order.number
 
 
-def _is_reported(order: Any, status: str, *, is_new: bool = False) -> bool:
-    try:
-        chosen = conf.OSCAR_PURCHASE_STATUS
-    except ImproperlyConfigured as exc:
-        # The system check reports it. An order must not fail because of it.
-        logger.error("order_not_recorded order_id=%s error=%s", order.number, exc)
-        return False
-    return is_new if chosen is None else status == chosen
-
-
-def _is_cancelled(order: Any, status: str) -> bool:
-    try:
-        return status in conf.OSCAR_CANCEL_STATUSES
-    except ImproperlyConfigured as exc:
-        logger.error("order_not_cancelled order_id=%s error=%s", order.number, exc)
-        return False
+def _number(order: Any) -> str:
+    """Return the number for a log line, without running code of the shop."""
+    fields = order.__dict__ if issubclass(type(order), Model) else {}
+    return plain_id(fields.get("number"))

@@ -29,7 +29,12 @@ class Command(BaseCommand):
             type=console.parse_user_id,
             help="A user's primary key, even of a deleted user; repeatable.",
         )
-        add("--order", **many, help="An order id; repeatable.")
+        add(
+            "--order",
+            **many,
+            type=console.parse_order_id,
+            help="An order id; repeatable.",
+        )
         add("--dry-run", action="store_true", help="Count, and change nothing.")
         add("--yes", action="store_true", help="Do not ask.")
 

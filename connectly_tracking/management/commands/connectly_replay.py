@@ -29,7 +29,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--order", action="append", default=[], help="An order id; repeatable.")
+        add(
+            "--order",
+            action="append",
+            default=[],
+            type=console.parse_order_id,
+            help="An order id; repeatable.",
+        )
         add("--state", choices=["rejected", "expired", "skipped"])
         add("--reason", choices=Reason.values)
         add("--business", type=console.parse_business, help="An alias in the settings.")

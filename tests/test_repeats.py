@@ -1,0 +1,220 @@
+"""An order number that comes again, with the same content or with another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from connectly_tracking import outbox
+from connectly_tracking.attribution.late import write_token
+from connectly_tracking.backfill import backfill
+from connectly_tracking.models import Conversion, State
+from connectly_tracking.reports import explain
+from connectly_tracking.signals import order_completed
+from example_project.shop.models import Order
+
+from .conftest import LANDING, make_click, make_purchase
+
+if TYPE_CHECKING:
+    from connectly_tracking.models import Attribution
+
+pytestmark = pytest.mark.django_db
+
+AGAIN = "The order id came again with 25.00 EUR, which is not reported."
+
+
+def record(attribution: Any = None, **fields: Any) -> Conversion:
+    """By the signal, as a shop does it. Returns the order's only row."""
+    order_completed.send(
+        sender=Order, purchase=make_purchase("2001", **fields), attribution=attribution
+    )
+    return Conversion.objects.get(order_id="2001")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [it for it in caplog.messages if it.startswith("order_id_repeated")]
+
+
+def test_another_value_is_logged_and_shown(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = record(click)
+    row = record(click, value=25, currency="EUR")
+    assert (row.value, row.currency, row.body) == (first.value, "USD", first.body)
+    assert row.detail == AGAIN
+    assert AGAIN.rstrip(".") in explain("2001")
+    (line,) = lines(caplog)
+    assert "order_id=2001" in line
+    assert "value='99.97 USD' other_value='25.00 EUR'" in line
+    assert not [value for value in LANDING.values[:4] if value in line]
+    assert caplog.records[-1].levelname == "WARNING"
+
+
+@pytest.mark.parametrize("state", [*State])
+def test_whatever_has_become_of_the_first(
+    click: Attribution, caplog: pytest.LogCaptureFixture, state: State
+) -> None:
+    record(click)
+    if state == State.SKIPPED:
+        outbox.cancel("2001")
+    elif state != State.PENDING:
+        due = {} if state == State.SENDING else {"due_at": None}
+        Conversion.objects.update(state=state, **due)
+    row = record(None, value=25, currency="EUR")
+    assert (row.state, row.detail) == (state, AGAIN)
+    assert AGAIN.rstrip(".") in explain("2001")
+    assert len(lines(caplog)) == 1
+
+
+def test_a_cancelled_number_that_the_next_customer_gets(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(click)
+    outbox.cancel("2001")
+    others = make_click(replace(LANDING, sendout_id="send-9"))
+    row = record(others)
+    assert row.attribution_id == click.pk
+    assert row.detail == (
+        "The order id came again with another click (campaign send-9), which is not "
+        "credited."
+    )
+    (line,) = lines(caplog)
+    assert f"click={click.pk} other_click={others.pk}" in line
+    both = record(others, value=25, currency="EUR")
+    assert both.detail == f"{row.detail} {AGAIN}"
+    assert len(lines(caplog)) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Decimal(10), Decimal("10.00")),
+        (Decimal("10.00"), Decimal("10.0")),
+        (10, "10.00"),
+        (10.1, Decimal("10.10")),
+        (Decimal("1E+2"), 100),
+        (Decimal("123456789012345678.123456"), Decimal("123456789012345678.123456")),
+        (0.1 + 0.2, Decimal("0.30")),
+        (0, Decimal("0.00")),
+    ],
+)
+@pytest.mark.parametrize("has_click", [True, False])
+def test_the_same_content_says_nothing(
+    click: Attribution,
+    caplog: pytest.LogCaptureFixture,
+    one: Any,
+    other: Any,
+    has_click: bool,
+) -> None:
+    record(click if has_click else None, value=one)
+    for _ in range(2):
+        assert record(click if has_click else None, value=other).detail == ""
+    assert record(None, value=other, currency="usd").detail == ""
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"value": 10}, {"value": Decimal("10.01")}),
+        ({"value": 10}, {"value": 10, "currency": "ARS"}),
+        ({"value": 10}, {"value": 0}),
+        ({"value": Decimal("0.000001")}, {"value": 0}),
+        ({"value": 10}, {"value": 1000}),
+    ],
+)
+@pytest.mark.parametrize("has_first", [True, False])
+@pytest.mark.parametrize("has_second", [True, False])
+def test_a_difference_is_said_with_and_without_a_click(
+    click: Attribution,
+    caplog: pytest.LogCaptureFixture,
+    one: Any,
+    other: Any,
+    has_first: bool,
+    has_second: bool,
+) -> None:
+    record(click if has_first else None, **one)
+    row = record(click if has_second else None, **other)
+    assert "The order id came" in row.detail
+    assert len(lines(caplog)) == 1
+    if has_second and not has_first:
+        assert "came before with 10.00 USD" in row.detail or one != {"value": 10}
+        assert row.state == State.PENDING
+
+
+def test_a_repeated_difference_is_said_once(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(click)
+    for _ in range(5):
+        record(None, value=25, currency="EUR")
+    assert Conversion.objects.get().detail == AGAIN
+    assert len(lines(caplog)) == 1
+    for value in range(100):
+        record(None, value=value)
+    assert len(Conversion.objects.get().detail) <= 2000
+
+
+def test_the_token_of_another_visitor(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = make_click(replace(LANDING, ctwa_clid="clid-9"))
+    outbox.record(make_purchase("2001"), token=write_token(click.pk))
+    outbox.record(make_purchase("2001"), token=write_token(click.pk))
+    assert not caplog.messages
+    outbox.record(make_purchase("2001"), token=write_token(other.pk))
+    assert "another click (campaign send-1)" in Conversion.objects.get().detail
+    assert len(lines(caplog)) == 1
+
+
+def test_a_customer_who_comes_back_is_not_another(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thank-you page opened again, after another landing, sends the order again."""
+    record(click)
+    late = make_click(age=-600)
+    assert record(late).detail == ""
+    assert not lines(caplog)
+
+
+def test_where_orders_without_a_click_are_left_out(
+    click: Attribution, configure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(RECORD_UNATTRIBUTED=False)
+    record(click)
+    assert record(None).detail == ""
+    assert record(None, value=25, currency="EUR").detail == AGAIN
+    assert len(lines(caplog)) == 1
+
+
+def test_an_invalid_repetition_changes_nothing(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(click)
+    assert record(click, currency="EURO").detail == ""
+    assert not lines(caplog)
+
+
+def test_a_file_that_has_a_number_twice(caplog: pytest.LogCaptureFixture) -> None:
+    twice = [make_purchase("2001", value=10), make_purchase("2001", value=20)]
+    backfill(twice)
+    assert "came again with 20.00 USD" in Conversion.objects.get().detail
+    assert len(lines(caplog)) == 1
+
+
+def test_a_note_costs_one_statement_and_sameness_none(click: Attribution) -> None:
+    record(click)
+
+    def updates(**fields: Any) -> list[str]:
+        with CaptureQueriesContext(connection) as queries:
+            outbox.record(make_purchase("2001", **fields), attribution=click)
+        statements = [query["sql"] for query in queries]
+        return [it for it in statements if it.startswith("UPDATE") and "detail" in it]
+
+    assert not updates()
+    assert len(updates(value=1)) == 1
