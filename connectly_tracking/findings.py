@@ -220,6 +220,7 @@ _ERRORS: Final[dict[str, StrOrPromise]] = {
         "{} Run `connectly_doctor --probe` to see which one is wrong.",
         FOR_PAUSE["configuration"],
     ),
+    "paused_meta_link": FOR_PAUSE["meta_link"],
     "paused_refusals": format_lazy(
         "{} `connectly_replay` sends rejected orders again.", FOR_PAUSE["refusals"]
     ),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from django.utils.translation import gettext_lazy as _
 
+from .api.codes import Cause, code_of, is_from_meta
 from .api.verdicts import Outcome
-from .models import Circuit, Reason
+from .models import Circuit, Reason, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +23,7 @@ _T = TypeVar("_T")
 
 #: What to do about an order that has not been reported. The other reasons need nothing.
 FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
-    Reason.NOT_ATTRIBUTED: _(
-        "Nothing to do if the customer did not come from an ad. If a click is found "
-        "within two days, the order is still sent."
-    ),
+    Reason.NOT_ATTRIBUTED: _("Nothing to do if the customer did not come from an ad."),
     Reason.INCOMPLETE_CLICK: _(
         "Find out what removes parameters from the link: a redirect, a link shortener "
         "or a CDN."
@@ -34,37 +32,53 @@ FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
         "Nothing to do. Connectly credits only clicks from the source meta_ctwa."
     ),
     Reason.OUTSIDE_WINDOW: _(
-        "Nothing to do. To credit older clicks, raise ATTRIBUTION_WINDOW."
+        "Nothing to do. To credit older clicks in future, raise ATTRIBUTION_WINDOW."
     ),
     Reason.CLICK_AFTER_ORDER: _(
         "Nothing to do if the customer clicked after ordering. Otherwise the shop "
         "passes the wrong time for its orders."
     ),
     Reason.CONSENT_PENDING: _(
-        "Nothing to do. If the customer consents within two days, the order is sent."
+        "The shop must report the customer's answer when it comes."
     ),
     Reason.INVALID: _(
         "Ask a developer to correct the named field in the shop's code, and to record "
         "the order again."
     ),
-    Reason.SENDING_OFF: _("If sending was switched off by mistake, send it again."),
-    Reason.EXPIRED: _(
-        "Find out why it waited. You can send it again, but Meta refuses events that "
-        "are more than seven days old."
-    ),
+    Reason.SENDING_OFF: _("Nothing to do if sending was switched off on purpose."),
+    Reason.EXPIRED: _("Find out why it waited."),
     Reason.REFUSED: _(
-        "Read Meta's message below. Send it again only if you know that it was not "
-        "counted."
+        "Read Meta's message below. If Meta refused it, it counts in Connectly's "
+        "analytics, but not in Ads Manager."
     ),
-    Reason.UNCONFIRMED: _("Check BASE_URL and any proxy, then send it again."),
-    Reason.INTERNAL: _("Look for the error in the worker's log, then send it again."),
+    Reason.UNCONFIRMED: _("Check BASE_URL and any proxy."),
+    Reason.INTERNAL: _("Look for the error in the worker's log."),
 }
+#: How a report ends that is not delivered.
+ENDS: Final[Mapping[str, StrOrPromise]] = {
+    State.REJECTED: _("Rejected"),
+    State.EXPIRED: _("Expired"),
+    State.SKIPPED: _("Not reported"),
+}
+TOO_OLD_FOR_META: Final = _(
+    "The order is more than 7 days old, so Meta refuses it: if it is sent, it counts "
+    "in Connectly's analytics, but not in Ads Manager."
+)
+IN_ADS_MANAGER: Final = _("Ads Manager shows it within hours.")
+NOT_IN_ADS_MANAGER: Final = _(
+    "It counts in Connectly's analytics. Ads Manager will probably not show it, since "
+    "the ad was clicked more than 7 days before the order."
+)
 
 #: What to do while sending is paused.
 FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
     Circuit.Reason.CONFIGURATION: _(
         "Correct API_KEY, BUSINESS_ID or BASE_URL. Sending resumes when the settings "
         "change."
+    ),
+    Circuit.Reason.META_LINK: _(
+        "Connect Meta again in Connectly, with all permissions. One order at a time is "
+        "tried, and all are sent once Meta accepts one."
     ),
     Circuit.Reason.REFUSALS: _(
         "Read Meta's messages on the rejected orders. They probably have one cause, "
@@ -108,6 +122,7 @@ FOR_ANSWER: Final[Mapping[str, StrOrPromise]] = {
     "api_redirects": _CORRECT_URL,
     "api_not_connectly": _CORRECT_URL,
     "api_event_refused": _("Read the message, which is Connectly's or Meta's."),
+    "api_meta_link": _("Connect Meta again in Connectly, with all permissions."),
     "api_throttles": _("Wait as long as the API asks, then try again."),
     "api_unavailable": _("Nothing to do. Orders wait and are tried again."),
     "api_unknown_host": _("Check BASE_URL and this machine's name server."),
@@ -174,32 +189,61 @@ _NOT_SENT: Final = (
     (r"^\w*timeout", ("api_mute", _("The API's address does not answer."))),
     (r"", ("api_failed", _("There is no connection to the API."))),
 )
-#: What a refusal is about: the first pattern that is found in the message.
-_REFUSED: Final[tuple[tuple[str, StrOrPromise], ...]] = (
-    (
-        r"event_time|7 days|too old",
-        _("Meta refuses events that are more than seven days old or in the future."),
+#: What a refusal is about.
+FOR_CAUSE: Final[Mapping[str, StrOrPromise]] = {
+    Cause.CLICK_UNKNOWN: _(
+        "Meta does not know the click ID: it is not a real one, it has expired, or it "
+        "was changed on the way from the ad to the shop. Compare it with the ad's "
+        "link."
     ),
-    (
-        r"ctwa_clid|click.?id",
-        _(
-            "Meta does not know the click ID: it has expired, or it was changed on the "
-            "way from the ad to the shop. Compare it with the ad's link."
-        ),
+    Cause.EVENT_TYPE: _(
+        "Connectly or Meta does not accept events with this name. Ask Connectly's "
+        "support."
     ),
-    (
-        r"dataset|permission|page_id|whatsapp_business",
-        _(
-            "Meta does not allow Connectly to report for this WhatsApp account. "
-            "Connect its dataset again in Connectly, or ask Connectly's support."
-        ),
+    Cause.CURRENCY: _("The currency is missing, or Meta does not know it."),
+    Cause.NO_PAGE: _(
+        "The dataset in Meta has no Facebook page. Connect one, or ask Connectly's "
+        "support; then send the order again."
     ),
-    (r"currency", _("The currency is missing, or Meta does not know it.")),
-    (r"\bvalue\b", _("The amount is missing, or Meta does not accept it.")),
-    (r"event_name", _("Connectly does not accept events with this name.")),
-    (r"", _("Connectly or Meta refused it, but may have counted it.")),
+    Cause.NO_INSTAGRAM: _(
+        "The dataset in Meta has no Instagram account. Connect one, or ask Connectly's "
+        "support; then send the order again."
+    ),
+    Cause.CHANNEL: _(
+        "Connectly did not tell Meta the messaging channel. Ask Connectly's support."
+    ),
+    Cause.ARGUMENT: _(
+        "The event has a field that Meta does not accept in messaging events. Ask "
+        "Connectly's support."
+    ),
+    Cause.DATASET: _(
+        "Meta does not allow Connectly to report for this WhatsApp account. "
+        "Connect its dataset again in Connectly, or ask Connectly's support."
+    ),
+    Cause.TOKEN: _(
+        "Connectly's access token for Meta has expired or is not valid. Every order is "
+        "refused until Meta is connected again in Connectly."
+    ),
+    Cause.PERMISSION: _(
+        "Connectly lacks a permission at Meta. Every order is refused until Meta is "
+        "connected again in Connectly, with all permissions."
+    ),
+    Cause.BLOCKED: _("Meta has blocked the sender for a while, for its policies."),
+    Cause.TRANSIENT: _("Meta could not take the order at that moment."),
+    Cause.TOO_OLD: _(
+        "Meta refuses events that are more than seven days old or in the future."
+    ),
+    Cause.VALUE: _("The amount is missing, or Meta does not accept it."),
+    Cause.OTHER: _("Connectly or Meta refused it, but may have counted it."),
+}
+_ONLY_ANALYTICS: Final = _(
+    "It counts in Connectly's analytics, but not in Ads Manager."
 )
 _EFFECTS: Final[Mapping[str, StrOrPromise]] = {
+    Outcome.TRANSIENT: _(
+        "Connectly may already have counted it. Exactly the same data is sent again, "
+        "three times at most."
+    ),
     Outcome.THROTTLED: _("All workers wait."),
     Outcome.NOT_SENT: _("Nothing was sent, so Connectly cannot have counted it."),
     Outcome.UNKNOWN: _(
@@ -231,17 +275,22 @@ def diagnose(
     match outcome:
         case Outcome.CONFIRMED:
             return None
-        case Outcome.REFUSED:
-            code, meaning = "api_event_refused", _first(_REFUSED, message)
+        case Outcome.REFUSED | Outcome.TRANSIENT:
+            code, meaning = "api_event_refused", FOR_CAUSE[code_of(message).cause]
         case Outcome.NOT_SENT:
             code, meaning = _first(_NOT_SENT, message)
             if has_proxy and code == "api_refused":
                 code, meaning = _PROXY
+        case Outcome.CONFIGURATION if status == 400:
+            code, meaning = "api_meta_link", FOR_CAUSE[code_of(message).cause]
         case Outcome.CONFIGURATION if status is not None and 300 <= status < 400:
             code, meaning = _REDIRECT
         case _:
             code, meaning = _BY_STATUS.get(status or 0) or _BY_OUTCOME[outcome]
-    return Diagnosis(code, meaning, _EFFECTS.get(outcome, ""))
+    effect = _EFFECTS.get(outcome, "")
+    if outcome == Outcome.REFUSED and is_from_meta(message):
+        effect = _ONLY_ANALYTICS
+    return Diagnosis(code, meaning, effect)
 
 
 def _first(table: tuple[tuple[str, _T], ...], message: str) -> _T:

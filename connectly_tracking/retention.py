@@ -10,6 +10,7 @@ from django.db import router
 from .attribution.cookie import COOKIE_AGE
 from .conf import conf
 from .models import (
+    PAYLOAD_KEPT_FOR,
     Attribution,
     Conversion,
     OrderAttribution,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 MAX_PRUNED_AT_ONCE: Final = 1000  # rows in one transaction
-#: How long an order without a click keeps what it needs to be sent if a click comes.
-PAYLOAD_KEPT_FOR: Final = timedelta(days=2)
 
 
 class Pruned(NamedTuple):

@@ -268,6 +268,7 @@ def test_what_a_dead_worker_held_is_overdue_too(db: None) -> None:
     ("reason", "detail", "level", "words"),
     [
         ("configuration", "401: bad key", "error", "Correct API_KEY"),
+        ("meta_link", "400: (#190)", "error", "Connect Meta again"),
         ("refusals", "400: (#100)", "error", "connectly_replay"),
         ("unavailable", "503: away", "warning", "once the API answers"),
         (

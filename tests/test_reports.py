@@ -30,7 +30,7 @@ DAY = 86400
 
 
 def stamp(at: Any) -> str:
-    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M")
+    return timezone.localtime(at).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def test_a_delivered_order_says_when_and_by_which_click(

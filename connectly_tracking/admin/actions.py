@@ -19,6 +19,7 @@ from ..conf import conf
 from ..models import Conversion, ConversionQuerySet, EventName
 from ..outbox import cancel_rows, replay
 from ..remedies import MAY_HAVE_COUNTED
+from ..reports.advice import is_too_old_for_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,6 @@ SEND_AGAIN: Final = ConfirmedAction(
             "The same order number and the same data are sent again. Connectly and "
             "Meta decide whether the order counts twice."
         ),
-        _("Meta refuses orders that are more than 7 days old."),
     ),
     rule=_(
         "A report can be sent again if it was rejected, expired or skipped, its click "
@@ -183,6 +183,7 @@ class ConfirmedActionsMixin:
             "possible": possible[:MAX_LISTED],
             "more": max(len(possible) - MAX_LISTED, 0),
             "unchanged": len(chosen) - len(possible),
+            "too_old": sum(map(is_too_old_for_meta, possible)),
             "chosen": chosen,
             "checkbox": ACTION_CHECKBOX_NAME,
             "action": request.POST.get("action", ""),

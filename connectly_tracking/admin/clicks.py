@@ -96,7 +96,7 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
         return queryset.filter(ids), False
 
     @admin.display(description=_("captured"))
-    def captured(self, click: Attribution) -> str:
+    def captured(self, click: Attribution) -> StrOrPromise:
         return clock(click.captured_at)
 
     @admin.display(description=_("campaign, ad"))

@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from ..api.values import safe_id
 from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
+from ..reports.similar import similar_orders
 from .actions import ConfirmedAction, ConfirmedActionsMixin
-from .display import ad_id, badge, campaign_id, clock, curl
+from .display import ad_id, badge, campaign_id, clock, curl, for_support
 from .earnings import age
 from .figures import (
     AdFilter,
@@ -43,7 +44,6 @@ from .timeline import next_step, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -164,7 +164,9 @@ class ConversionAdmin(
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
             if not orders or safe_id(term) in orders:
-                context["explanations"] = explanations(term)
+                similar = [] if orders else similar_orders(term)
+                context["explanations"] = explanations(term, similar=similar)
+                context["similar"] = similar
         return response
 
     def change_view(
@@ -190,6 +192,7 @@ class ConversionAdmin(
             "left_out": left_out,
             "next_step": next_step(row, pause.first()),
             "curl": curl(row),
+            "for_support": for_support(row),
             "confirmed_actions": [
                 action
                 for action in self.confirmed_actions
@@ -240,8 +243,8 @@ class ConversionAdmin(
     @admin.display(description=_("placed"))
     def placed(self, conversion: Conversion) -> SafeString:
         clicked = conversion.clicked_at
-        text = format_html(gettext("clicked {}"), _time(clicked)) if clicked else ""
-        return format_html("{}{}", _time(conversion.event_time), _quiet(text))
+        text = format_html(gettext("clicked {}"), clock(clicked)) if clicked else ""
+        return format_html("{}{}", clock(conversion.event_time), _quiet(text))
 
 
 def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
@@ -258,13 +261,9 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
             return
         until = pause.paused_until if pause is not None else None
         next_try = max(conversion.due_at, until or conversion.due_at)
-        yield format_html(gettext("next try {}"), _time(next_try))
+        yield format_html(gettext("next try {}"), clock(next_try))
         if (left := time_left(conversion)) is not None:
             yield gettext("time left: %(time)s") % {"time": age(left)}
-
-
-def _time(at: datetime | None) -> SafeString:
-    return format_html('<span class="connectly-time">{}</span>', clock(at, "Y-m-d H:i"))
 
 
 def _quiet(*lines: StrOrPromise) -> SafeString:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.formats import date_format
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..api.body import events_url
 from ..conf import conf
-from ..models import local_time
+from ..models import zoned_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,9 +51,13 @@ def _shortened(style: str, value: str) -> StrOrPromise:
     return format_html(found, style, value, value)
 
 
-def clock(at: datetime | None, how: str = "Y-m-d H:i:s") -> str:
-    """Return a time in the current time zone."""
-    return date_format(local_time(at), how) if at else "-"
+def clock(at: datetime | None) -> StrOrPromise:
+    """Return a time with its zone: the pages have no other format."""
+    if at is None:
+        return "-"
+    exact = at if timezone.is_aware(at) else timezone.make_aware(at)
+    found = '<time class="connectly-time" datetime="{}">{}</time>'
+    return format_html(found, exact.isoformat(timespec="seconds"), zoned_text(at))
 
 
 def curl(conversion: Conversion) -> str:
@@ -75,3 +79,33 @@ def curl(conversion: Conversion) -> str:
             f"--data-raw {shlex.quote(conversion.body)}",
         ]
     )
+
+
+def for_support(conversion: Conversion) -> str:
+    """Return what Connectly's support needs to find the last request: in English, and
+    without the API key. Empty if there was no request.
+    """
+    attempt = conversion.delivery_attempts.order_by("-started_at").first()
+    if attempt is None or not conversion.body:
+        return ""
+    try:
+        url = events_url(conf.BASE_URL, conf.business_id(conversion.business))
+    except ImproperlyConfigured:
+        return ""
+    answered = attempt.finished_at
+    return "\n".join(
+        [
+            f"Request: POST {url}",
+            f"Sent: {_exact(attempt.started_at)}",
+            f"Answered: {_exact(answered) if answered else 'no answer recorded'}",
+            f"Attempts: {conversion.attempts}",
+            f"Status: {attempt.status_code or '-'} ({attempt.outcome})",
+            f"Body: {conversion.body}",
+            f"Answer and trace ids: {attempt.detail or '-'}",
+        ]
+    )
+
+
+def _exact(at: datetime) -> str:
+    aware = at if timezone.is_aware(at) else timezone.make_aware(at)
+    return aware.isoformat(timespec="milliseconds")

@@ -12,7 +12,7 @@ from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import outbox
@@ -100,19 +100,21 @@ class PauseAdmin(ReadOnlyAdmin):
         user = request.user.get_username()
         if request.method == "POST" and (business := request.POST.get("resume")):
             if outbox.resume(business, by=user):
-                self._log(request, _now("Resumed %(business)s."), business)
+                self._log(request, gettext("Resumed %(business)s."), business)
             return HttpResponseRedirect(here)
         if request.method == "POST" and form.is_valid():
             business = form.cleaned_data["business"]
             words = f"{user}: {form.cleaned_data['why']}"
             if outbox.pause(business, detail=words):
-                self._log(request, _now("Paused %(business)s."), business)
+                self._log(request, gettext("Paused %(business)s."), business)
             else:
-                text = _now("%(business)s is paused already.") % {"business": business}
+                text = gettext("%(business)s is paused already.") % {
+                    "business": business
+                }
                 self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(here)
         context = {
-            **self.page_context(request, _now("Pause or resume by hand")),
+            **self.page_context(request, gettext("Pause or resume by hand")),
             "form": form,
             "by_hand": Circuit.objects.filter(reason=Circuit.Reason.BY_HAND),
         }
@@ -133,10 +135,10 @@ def warn_of_pauses(request: HttpRequest) -> dict[str, Circuit]:
     for circuit in paused.values() if request.method == "GET" else ():
         banner = format_html(
             '{} <a href="{}">{}</a>',
-            _now("Sending is paused for %(business)s: %(why)s.")
+            gettext("Sending is paused for %(business)s: %(why)s.")
             % {"business": circuit.pk, "why": circuit.get_reason_display()},
             reverse("admin:connectly_tracking_conversion_status"),
-            _now("What to do"),
+            gettext("What to do"),
         )
         messages.warning(request, banner)
     return paused

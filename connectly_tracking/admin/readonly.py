@@ -10,10 +10,15 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
+from django.db.models import DateTimeField
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
+from .display import clock
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http import HttpRequest, HttpResponse
     from django_stubs_ext import StrOrPromise
 
@@ -69,6 +74,19 @@ class StrictAdmin(ModelAdmin):
 
     #: Fields that links filter by, besides those of ``list_filter``.
     linked_fields: tuple[str, ...] = ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show times as the rest of the page does."""
+        times: dict[Any, Any] = {
+            field.name: _time_of(field)
+            for field in self.opts.fields
+            if isinstance(field, DateTimeField)
+        }
+        found = []
+        for name, options in super().get_fieldsets(request, obj):
+            shown = [times.get(it, it) for it in options["fields"]]
+            found.append((name, {**options, "fields": shown}))
+        return found
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -137,6 +155,17 @@ class ReadOnlyAdmin(_ReadOnly, StrictAdmin):
             # As this Django's own pages have them.
             "crumbs_are_listed": django.VERSION >= (6, 1),
         }
+
+
+def _time_of(field: DateTimeField[Any, Any]) -> Callable[[Any], StrOrPromise]:
+    """Return a column for a time, with the label and the help text of its field."""
+
+    @admin.display(description=field.verbose_name)
+    def shown(row: Any) -> StrOrPromise:
+        return clock(getattr(row, field.name))
+
+    shown.__name__ = field.name
+    return shown
 
 
 class ReadOnlyInline(_ReadOnly, TabularInline):

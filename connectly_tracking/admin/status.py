@@ -14,9 +14,8 @@ from django.db.models import Count, Min
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from ..conf import conf
 from ..findings import Level
@@ -109,14 +108,16 @@ class BusinessStatus:
 
     def _wrong(self) -> Iterator[Wrong]:
         if self.problem:
-            yield Wrong(level="bad", what=_now("Nothing is sent."), remedy=self.problem)
+            yield Wrong(
+                level="bad", what=gettext("Nothing is sent."), remedy=self.problem
+            )
             return
         if self.pause is not None:
             why = self.pause.get_reason_display()
             by_itself = {Circuit.Reason.UNAVAILABLE, Circuit.Reason.THROTTLED}
             yield Wrong(
                 level="wait" if self.pause.reason in by_itself else "bad",
-                what=_now("Paused: %(why)s.") % {"why": why},
+                what=gettext("Paused: %(why)s.") % {"why": why},
                 remedy=FOR_PAUSE.get(self.pause.reason, ""),
                 detail=self.pause.detail,
             )
@@ -132,28 +133,28 @@ class BusinessStatus:
     def summary(self) -> StrOrPromise:
         """What can be said if nothing is wrong."""
         if self.due:
-            return _now("Orders are being sent.")
+            return gettext("Orders are being sent.")
         if self.delivered_at is None:
-            return _now("Nothing has been sent yet.")
-        return _now("All is well.")
+            return gettext("Nothing has been sent yet.")
+        return gettext("All is well.")
 
     @property
     def level(self) -> str:
         return "good" if self.due or self.delivered_at else "wait"
 
     @property
-    def facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, StrOrPromise]]:
         """Names and values, as the page lists them."""
         found = [
-            (_now("Waiting"), str(self.waiting)),
-            (_now("Due now"), str(self.due)),
-            (_now("Due since"), clock(self.oldest_due)),
-            (_now("Last delivered"), clock(self.delivered_at)),
+            (gettext("Waiting"), str(self.waiting)),
+            (gettext("Due now"), str(self.due)),
+            (gettext("Due since"), clock(self.oldest_due)),
+            (gettext("Last delivered"), clock(self.delivered_at)),
         ]
         if self.pause is not None and not self.pause.is_by_hand:
-            found.append((_now("Next try"), clock(self.pause.paused_until)))
+            found.append((gettext("Next try"), clock(self.pause.paused_until)))
         if self.time_left:
-            found.append((_now("Oldest waiting order expires in"), self.time_left))
+            found.append((gettext("Oldest waiting order expires in"), self.time_left))
         return found
 
     @property
@@ -230,12 +231,12 @@ def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     ]
 
 
-def _newest() -> list[tuple[str, str]]:
+def _newest() -> list[tuple[str, StrOrPromise]]:
     report = health()
     return [
-        (_now("Last click"), clock(report["last_click_at"])),
-        (_now("Last order"), clock(report["last_order_at"])),
-        (_now("Last delivery"), clock(report["last_delivered_at"])),
+        (gettext("Last click"), clock(report["last_click_at"])),
+        (gettext("Last order"), clock(report["last_order_at"])),
+        (gettext("Last delivery"), clock(report["last_delivered_at"])),
     ]
 
 
@@ -298,4 +299,4 @@ def _quantile(values: list[float], percent: int) -> float:
 
 
 def _seconds(value: float) -> str:
-    return _now("%(seconds).1f s") % {"seconds": value}
+    return gettext("%(seconds).1f s") % {"seconds": value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,8 @@ from django.utils.translation import gettext as _
 
 from ..api.verdicts import Outcome
 from ..models import Reason, State, is_overdue
-from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, diagnose
+from ..remedies import ENDS, FOR_NO_WORKER, FOR_PAUSE, diagnose
+from ..reports.advice import advice_for
 from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
 from .display import clock
 
@@ -51,13 +53,13 @@ class TimelineEntry:
     explanation: StrOrPromise = ""
 
     @property
-    def time(self) -> str:
-        return clock(self.at)
+    def time(self) -> StrOrPromise:
+        return clock(self.at) if self.at else ""
 
     @property
     def order(self) -> float:
         """An order's time is in whole seconds: a click in the same one came first."""
-        at = self.at.timestamp() if self.at else 0.0
+        at = self.at.timestamp() if self.at else math.inf
         return at // 1 if self.kind == "click" else at
 
 
@@ -77,6 +79,7 @@ def timeline(
         *_after(conversion),
     ]
     known = [entry for entry in entries if entry.at is not None]
+    known += _end(conversion, attempts)
     return sorted(known, key=lambda entry: entry.order), left_out
 
 
@@ -156,6 +159,27 @@ def _after(conversion: Conversion) -> Iterator[TimelineEntry]:
     yield TimelineEntry(at=conversion.replayed_at, kind="note", title=title)
 
 
+def _end(
+    conversion: Conversion, attempts: Sequence[DeliveryAttempt]
+) -> Iterator[TimelineEntry]:
+    """Yield how an order was given up, if it was. ``attempts`` are the newest first."""
+    title = ENDS.get(conversion.state)
+    if title is None or conversion.reason == Reason.CANCELLED:
+        return
+    at = conversion.ended_at
+    if at is None and conversion.state == State.SKIPPED:
+        at = conversion.recorded_at
+    elif at is None and conversion.state == State.REJECTED and attempts:
+        at = attempts[0].finished_at
+    is_bad = conversion.state != State.SKIPPED
+    yield TimelineEntry(
+        at=at,
+        kind="bad" if is_bad else "note",
+        title=title,
+        facts=(str(conversion.explanation),) if conversion.explanation else (),
+    )
+
+
 def _user_who(
     action: ConfirmedAction, conversion: Conversion, at: datetime | None
 ) -> str:
@@ -183,4 +207,4 @@ def next_step(conversion: Conversion, pause: Circuit | None) -> StrOrPromise:
             return _("If its worker stops, another worker sends it.")
         case State.DELIVERED if conversion.cancelled_at is not None:
             return _("It cannot be undone: Connectly has no event for a cancellation.")
-    return FOR_REASON.get(conversion.reason, "")
+    return advice_for(conversion)

@@ -15,6 +15,7 @@ import threading
 import zlib
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import requests
@@ -29,6 +30,8 @@ from .transport import TimedAdapter, current_request
 from .verdicts import Outcome, Verdict, verdict_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .secret import Secret
 
 MAX_ANSWER: Final = 64 * 1024  # bytes of an answer that are read
@@ -37,6 +40,15 @@ MAX_ENCODING: Final = 100  # characters of the name of an encoding that is shown
 # Any other exception is an error in this app. Those of requests are OSErrors.
 _NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+#: Headers that name one request, such as ``x-fb-trace-id`` and ``traceparent``.
+_TRACE_ID: Final = re.compile(
+    r"traceparent|(x-([a-z0-9-]+-)?)?(trace|request|correlation)-?id|x-[a-z0-9-]+-(trace)?id"
+    r"|cnt-?trace-?id|fbtrace_id|cf-ray",
+    re.I,
+)
+MAX_TRACE_IDS: Final = 8
+MAX_TRACE_ID: Final = 200  # characters
+
 _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -114,7 +126,11 @@ class Client:
                 _read_body(response),
                 response.headers.get("Retry-After"),
             )
-            return replace(verdict, date=response.headers.get("Date"))
+            detail = "\n".join(
+                part for part in (verdict.detail, *_trace_ids(response)) if part
+            )
+            date = response.headers.get("Date")
+            return replace(verdict, detail=detail, date=date)
 
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
         request = self._request
@@ -126,6 +142,14 @@ class Client:
         prepared.body = body
         prepared.headers["Content-Length"] = str(len(body))
         return prepared
+
+
+def _trace_ids(response: requests.Response) -> Iterator[str]:
+    """Yield the headers by which Connectly's or Meta's support finds the request."""
+    headers = response.headers.items()
+    found = ((name, value) for name, value in headers if _TRACE_ID.fullmatch(name))
+    for name, value in islice(found, MAX_TRACE_IDS):
+        yield f"{name}: {value[:MAX_TRACE_ID]}"
 
 
 def _read_body(response: requests.Response) -> bytes:

@@ -1,7 +1,7 @@
 """What an answer of the API means for the event, decided by one pure function.
 
 Only a confirmed answer is a delivery. If Connectly may or may not have counted the
-event, it is sent again with the same bytes; after a 400 it is not sent again.
+event, it is sent again with the same bytes; after a 400 only if Meta's code says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
+
+from .codes import Remedy, code_of
 
 MIN_WAIT: Final = 1.0  # seconds
 MAX_WAIT: Final = 6 * 3600.0
@@ -28,8 +30,11 @@ class Outcome(StrEnum):
     """2xx without ``events_received``: a captive portal, a maintenance page."""
     REFUSED = "refused"
     """400 and the like: final, although Connectly may have counted the event."""
+    TRANSIENT = "transient"
+    """400, but Meta may accept the event later; Connectly may have counted it."""
     CONFIGURATION = "configuration"
-    """The key, the business, the address or a proxy is wrong; the event is not."""
+    """The key, the business, the address, a proxy or Connectly's link to Meta is wrong;
+    the event is not."""
     THROTTLED = "throttled"
     """The API asked us to wait."""
     UNAVAILABLE = "unavailable"
@@ -67,16 +72,24 @@ _API_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
 _GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
 _CONFIGURATION: Final = _API_CONFIGURATION | _GATEWAY_CONFIGURATION
 _RETRYABLE: Final = frozenset({408, 409, 421, 423, 425})
+_BY_REMEDY: Final = {
+    Remedy.REJECT: Outcome.REFUSED,
+    Remedy.PAUSE: Outcome.CONFIGURATION,
+    Remedy.RETRY: Outcome.TRANSIENT,
+}
 
 
 def verdict_of(status: int, body: bytes, retry_after: str | None = None) -> Verdict:
-    """Return what an answer means: the status decides, the body only confirms."""
+    """Return what an answer means: the status decides, and after a 400 Meta's code.
+
+    The body of a 2xx only confirms.
+    """
     text = body.decode("utf-8-sig", "replace")
     outcome = _outcome(status, text, asks_to_wait=retry_after is not None)
     return Verdict(
         outcome=outcome,
         status_code=status,
-        detail="" if outcome is Outcome.CONFIRMED else text,
+        detail="" if outcome is Outcome.CONFIRMED and _is_bare(text) else text,
         wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
     )
 
@@ -90,7 +103,7 @@ def _outcome(status: int, text: str, *, asks_to_wait: bool) -> Outcome:
         return Outcome.CONFIGURATION
     if status in _RETRYABLE or status >= 500 or status < 200:
         return Outcome.UNAVAILABLE
-    return Outcome.REFUSED
+    return _BY_REMEDY[code_of(text).remedy] if status == 400 else Outcome.REFUSED
 
 
 def _confirms(text: str) -> bool:
@@ -102,6 +115,11 @@ def _confirms(text: str) -> bool:
     return (
         isinstance(received, int) and not isinstance(received, bool) and received >= 1
     )
+
+
+def _is_bare(confirmation: str) -> bool:
+    """Whether it says nothing else, such as a trace id."""
+    return len(json.loads(confirmation)) == 1
 
 
 def _seconds(retry_after: str | None) -> float:

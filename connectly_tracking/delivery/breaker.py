@@ -104,7 +104,9 @@ class Breaker:
         last = verdicts[-1] if verdicts else None
         if last and last.outcome == Outcome.CONFIGURATION:
             refusals.note(self.business, self.fingerprint)
-            return self._pause(Circuit.Reason.CONFIGURATION, last)
+            is_meta = last.status_code == 400  # it is answered by Meta's code
+            why = Circuit.Reason.META_LINK if is_meta else Circuit.Reason.CONFIGURATION
+            return self._pause(why, last)
         if last and last.outcome == Outcome.THROTTLED:
             return self._pause(Circuit.Reason.THROTTLED, last, last.wait)
         circuit = self._row.first() or Circuit(business=self.business)

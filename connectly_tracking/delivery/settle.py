@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RELEASED: Final = "released"
 JITTER: Final = 0.2
 MAX_UNCONFIRMED: Final = 8
+#: How often an event is sent again that Meta refused only for now.
+MAX_TRANSIENT: Final = 3
 
 _FINISHED: Final = ("started_at", "finished_at", "outcome", "status_code", "detail")
 _SIGNALS: Final = {
@@ -172,6 +174,8 @@ class Settlement:
         match result.verdict.outcome:
             case Outcome.REFUSED:
                 return Reason.REFUSED
+            case Outcome.TRANSIENT if self._refused_for_now(row) >= MAX_TRANSIENT:
+                return Reason.REFUSED
             case Outcome.UNCONFIRMED if is_last_try:
                 return Reason.UNCONFIRMED
             case Outcome.CONFIGURATION if is_last_try and not is_probe:
@@ -210,6 +214,15 @@ class Settlement:
             conversion_id=row.pk, started_at__gte=row.replayed_at
         )
         return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
+
+    def _refused_for_now(self, row: Claimed) -> int:
+        """How often Meta refused it only for now, or how often since its replay."""
+        refused = self._run.attempts.filter(
+            conversion_id=row.pk, outcome=DeliveryAttempt.Outcome.TRANSIENT
+        )
+        if row.replayed_at is not None:
+            refused = refused.filter(started_at__gte=row.replayed_at)
+        return refused.count()
 
     def _finish_attempts(self, results: Iterable[Result]) -> None:
         """Overwrite the rows of the claim: far cheaper than ``bulk_update``."""

@@ -7,6 +7,7 @@ from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttrib
 from .campaign import UPSTREAM, Campaign, CampaignName
 from .clock import (
     OVERDUE,
+    PAYLOAD_KEPT_FOR,
     DbNow,
     age_field,
     ago,
@@ -15,6 +16,7 @@ from .clock import (
     local_time,
     moment,
     repeated_time,
+    zoned_text,
 )
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
@@ -26,6 +28,7 @@ __all__ = [
     "AWAITING_CLICK",
     "MAX_PAGE",
     "OVERDUE",
+    "PAYLOAD_KEPT_FOR",
     "UPSTREAM",
     "Alert",
     "Attribution",
@@ -51,4 +54,5 @@ __all__ = [
     "moment",
     "read_committed",
     "repeated_time",
+    "zoned_text",
 ]

@@ -21,6 +21,9 @@ MAX_AGE: Final = timedelta(days=30)
 #: Workers poll every 30 seconds; a row that missed four polls has no worker.
 OVERDUE: Final = 120.0  # seconds
 
+#: How long an order without a click keeps what it needs to be sent if a click comes.
+PAYLOAD_KEPT_FOR: Final = timedelta(days=2)
+
 
 class DbNow(Func):
     """The database's time, plus a number of seconds, in the form that columns hold.
@@ -63,6 +66,18 @@ def moment(seconds: float) -> datetime:
 def local_time(value: datetime) -> datetime:
     """Return a time in the current time zone, or as it is if it is naive."""
     return timezone.localtime(value) if timezone.is_aware(value) else value
+
+
+def zoned_text(value: datetime) -> str:
+    """Return a time for people, in the current time zone, such as ``2026-11-21 14:02
+    UTC-03``: the zone by its name or, if it has none, by its offset.
+    """
+    if timezone.is_naive(value):
+        local = value.replace(tzinfo=timezone.get_default_timezone())
+    else:
+        local = timezone.localtime(value)
+    zone = local.tzname() or ""
+    return f"{local:%Y-%m-%d %H:%M} {'UTC' if zone[:1] in '+-' else ''}{zone}".rstrip()
 
 
 def repeated_time(value: datetime) -> timedelta:

@@ -19,6 +19,7 @@ class DeliveryAttempt(models.Model):
         CONFIRMED = "confirmed", _("confirmed")
         UNCONFIRMED = "unconfirmed", _("not confirmed")
         REFUSED = "refused", _("refused")
+        TRANSIENT = "transient", _("refused for now")
         CONFIGURATION = "configuration", _("wrong settings")
         THROTTLED = "throttled", _("asked to wait")
         UNAVAILABLE = "unavailable", _("API unavailable")

@@ -74,6 +74,7 @@ class Circuit(models.Model):
             "configuration",
             _("the key, the business or the address is wrong"),
         )
+        META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
         REFUSALS = "refusals", _("several events in a row were refused")
         UNAVAILABLE = "unavailable", _("the API is unavailable")
         THROTTLED = "throttled", _("the API asked to wait")

@@ -22,8 +22,9 @@ from ..models import (
     State,
     is_overdue,
     key_of,
-    local_time,
+    zoned_text,
 )
+from .similar import similar_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,15 +55,22 @@ def explain(order_id: str | int | UUID, *, business: str | None = None) -> str:
 
 
 def explanations(
-    order_id: str | int | UUID, *, business: str | None = None
+    order_id: str | int | UUID,
+    *,
+    business: str | None = None,
+    similar: list[str] | None = None,
 ) -> list[str]:
-    """As `explain`, but a list with one text for each business; at most two queries."""
+    """As `explain`, but a list with one text for each business.
+
+    At most two queries if the order is recorded, and four if it is not; two if the
+    order numbers that may be meant are given (``similar``).
+    """
     rows = _of(Conversion, order_id, business).filter(
         event_name=EventName.PURCHASE, order_id=safe_id(order_id)
     )
     found = list(rows.order_by("id"))
     if not found:
-        return [_unrecorded(order_id, business)]
+        return [_unrecorded(order_id, business, similar)]
     paused = _paused(found)
     several = len(found) > 1
     return [_recorded(row, paused.get(row.business), several) for row in found]
@@ -189,7 +197,9 @@ def _count(span: timedelta, unit: timedelta) -> str:
     return str(_UNITS[unit] % {"count": span // unit})
 
 
-def _unrecorded(order_id: object, business: str | None) -> str:
+def _unrecorded(
+    order_id: object, business: str | None, similar: list[str] | None
+) -> str:
     order = {"order": safe_id(order_id) or "-"}
     bindings = _of(OrderAttribution, order_id, business).select_related("attribution")
     # A binding has no click if the customer refused consent.
@@ -206,6 +216,11 @@ def _unrecorded(order_id: object, business: str | None) -> str:
         said += _click(click.captured_at, click.sendout_id, click.ad_id)
         return " ".join([*said, why])
     never = _("Order %(order)s was never recorded.")
+    if similar is None:
+        similar = similar_orders(order_id, business=business)
+    if similar:
+        question = _("Did you mean %(orders)s?") % {"orders": ", ".join(similar)}
+        return f"{never % order} {question}"
     said = [never % order, _("Check the order number.")]
     try:
         if not conf.RECORD_UNATTRIBUTED:
@@ -235,4 +250,4 @@ def _click(at: datetime | None, sendout_id: str, ad_id: str) -> list[str]:
 
 
 def _time(at: datetime | None) -> str:
-    return f"{local_time(at):%Y-%m-%d %H:%M}" if at else "-"
+    return zoned_text(at) if at else "-"

@@ -182,7 +182,7 @@ function verdictOf(seen, state) {
 function consequence(seen, state) {
   if (state === "good") return "";
   if (seen.counted && seen.status >= 400)
-    return "Connectly has counted the event; Meta refused it. Sending it again would count it twice.";
+    return "Connectly has counted the event; Meta refused it. It is in Connectly's analytics, but not in Ads Manager.";
   if (seen.counted) return "Connectly has counted the event, but the shop cannot know that.";
   if (seen.status === 401)
     return "The key is wrong, not the event: every event would get this answer.";
