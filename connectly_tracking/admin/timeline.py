@@ -172,8 +172,8 @@ def _end(
     elif at is None and conversion.state == State.REJECTED and attempts:
         at = attempts[0].finished_at
     if at is not None:  # it comes last; the database's clock may be coarser
-        last = [attempts[0].finished_at or attempts[0].started_at] if attempts else []
-        at = max(at, conversion.recorded_at, *last)
+        tried = [attempt.finished_at or attempt.started_at for attempt in attempts]
+        at = max(at, conversion.recorded_at, *tried)
     is_bad = conversion.state != State.SKIPPED
     yield TimelineEntry(
         at=at,
