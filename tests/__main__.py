@@ -50,13 +50,19 @@ ONCE: Final = [
         "test_backfill_memory.py",
         "test_body.py",
         "tools",
+        "test_debug_page.py",
         "test_demo.py",
         "test_doctor_broker.py",
+        "test_exploration.py",
         "test_landing.py",
+        "test_page.py",
         "test_payload.py",
         "test_pools.py",
+        "test_secret.py",
+        "test_settings_junk.py",
         "test_testing.py",
         "test_values.py",
+        "test_wakeup.py",
     )
 ]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]

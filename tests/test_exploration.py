@@ -59,7 +59,9 @@ def _held_by_anybody(rows: ConversionQuerySet, token: UUID) -> ConversionQuerySe
     return rows.all()
 
 
-def _ends_by_its_own_clock(row: Claimed, greatest_age: timedelta) -> State | None:
+def _ends_by_its_own_clock(
+    row: Claimed, greatest_age: timedelta, age_field: str
+) -> State | None:
     is_old = (
         row.event_time is not None and timezone.now() - row.event_time > greatest_age
     )

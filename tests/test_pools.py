@@ -7,16 +7,14 @@ import re
 import subprocess
 import sys
 import threading
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.models import Circuit, Conversion, State
+from connectly_tracking.models import Conversion, State
 from example_project.demo.supervisor import Supervisor
 
 from .conftest import broker_at, make_click, make_purchase
@@ -172,20 +170,6 @@ def test_a_worker_runs_on_the_documented_settings(
     sandbox.wait_for(partial(has_counted, 3), timeout=60)
     until_quiet()
     assert ended(worker) == "exit status 0"
-
-
-def test_what_is_to_be_watched_is_found_as_documented(db: None) -> None:
-    with broker_at(None):
-        record(2)
-    hour = timezone.now() - timedelta(hours=1)
-    Conversion.objects.filter(order_id="ORD-1").update(due_at=hour)
-    Circuit.objects.create(business="default", paused_until=hour, changed_at=hour)
-    shown: dict[str, Any] = {}
-    exec(DOCUMENTED[-1], shown)  # noqa: S102
-    assert list(shown["late"]) == [
-        {"business": "default", "count": 1, "oldest": hour},
-    ]
-    assert [circuit.business for circuit in shown["paused"]] == ["default"]
 
 
 def with_settings(text: str, directory: Path) -> dict[str, str]:

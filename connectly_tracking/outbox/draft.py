@@ -148,13 +148,13 @@ def _invalid(
     with suppress(Exception):  # it may be any object of the shop's
         given = event.order_id  # type: ignore[attr-defined]
     order_id = plain_id(given)
-    try:
-        business = known_business(source.business)
-    except InvalidEvent:
-        business = resolver()
+    business = None
+    if problem.field != "business":  # else it has been looked at
+        with suppress(InvalidEvent):
+            business = known_business(source.business)
     return Conversion(
         event_name=EventName.PURCHASE,
-        business=business,
+        business=business or resolver(),
         # An order without an id is unlike any other.
         key=key_of((id_text(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,

@@ -68,13 +68,14 @@ def test_a_marketer_finds_an_order_and_understands_what_became_of_it(
     page.get_by_text("Order ORD-2 was sent, but Connectly or Meta refused").wait_for()
     page.get_by_role("link", name="ORD-2").click()
     page.get_by_text("Meta does not know the click ID").wait_for()
-    assert page.get_by_text(WORDS).is_visible()
+    assert page.get_by_label("Full answer").get_by_text(WORDS).is_visible()
     titles = page.locator(".connectly-entry strong").all_inner_texts()
     assert titles == [
         "Ad clicked",
         "Order placed",
         "Recorded",
         "Sent to Connectly",
+        "Rejected",
     ]
 
 
@@ -102,7 +103,8 @@ def test_an_operator_sees_a_pause_with_its_remedy_and_when_it_is_over(
     Circuit.objects.update(paused_until=DbNow(-1))
     deliver()
     page.reload()
-    page.get_by_text("All is well.").wait_for()
+    page.get_by_text("Orders were rejected in the last 24 hours.").wait_for()
+    assert page.get_by_text("Paused:").count() == 0
 
 
 def test_an_operator_sends_again_by_the_keyboard_alone(
