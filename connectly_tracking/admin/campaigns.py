@@ -124,7 +124,11 @@ class Question:
     """What the page is asked for, read from its address. What is wrong is ignored."""
 
     def __init__(self, request: HttpRequest) -> None:
-        self.given = request.GET
+        # PostgreSQL takes no NUL, not even to compare.
+        self.given = {
+            name: str(text).replace("\0", "\ufffd")
+            for name, text in request.GET.items()
+        }
         by = self.given.get("by", "")
         self.by = by if by in GROUPS else "campaign"
         self.today = timezone.localdate(timezone=timezone.get_default_timezone())
