@@ -22,6 +22,8 @@ from django.core.management import BaseCommand, get_commands, load_command_class
 from django.dispatch import Signal
 from django.urls import get_resolver
 
+import connectly_tracking
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
 STORED: Final = Path(__file__).with_name("public_api.txt")
-ROOT: Final = Path(__file__).parent.parent
 
 #: Module → names; None: all that it exports or defines, with their members.
 IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
@@ -141,7 +142,7 @@ def settings_and_checks() -> Iterator[str]:
 
     yield from (f"setting {name}" for name in NAMES)
     yield from (f"check connectly_tracking.{each}" for each in SETTING_IDS.values())
-    for path in (ROOT / "connectly_tracking").rglob("*.py"):
+    for path in Path(connectly_tracking.__file__).parent.rglob("*.py"):
         for line in path.read_text().splitlines():
             if 'id="connectly_tracking.' in line:
                 yield "check " + line.split('"')[1]
