@@ -218,6 +218,9 @@ def test_a_monitor_gets_json_and_a_status(rf: RequestFactory) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+# Django 6.1 wants the setting MAILERS, which Django 5.2 does not know.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 def test_the_beginning_and_the_end_are_told_once(
     configure: Any, mailoutbox: list[Any], settings: Any
 ) -> None:
