@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.db.models import Count, Min
-from django.db.models.functions import TruncDate
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
@@ -27,6 +26,7 @@ from ..models import (
     State,
     age_field,
     greatest_age,
+    local_time,
 )
 from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
 from ..reports.delivery import given_up
@@ -274,12 +274,14 @@ def _durations() -> list[dict[str, str]]:
     rows = Conversion.objects.filter(
         state=State.DELIVERED, recorded_at__gte=timezone.now() - WEEK
     )
-    timed = rows.annotate(day=TruncDate("recorded_at")).order_by("-recorded_at")
+    timed = rows.order_by("-recorded_at")
     by_day: dict[date, list[float]] = defaultdict(list)
-    columns = timed.values_list("day", "recorded_at", "replayed_at", "delivered_at")
-    for day, recorded_at, replayed_at, delivered_at in columns[:MAX_TIMED]:
+    columns = timed.values_list("recorded_at", "replayed_at", "delivered_at")
+    for recorded_at, replayed_at, delivered_at in columns[:MAX_TIMED]:
         if delivered_at is not None:
             took = delivered_at - (replayed_at or recorded_at)
+            # Not by the database: MariaDB may know no time zones.
+            day = local_time(recorded_at).date()
             by_day[day].append(max(took.total_seconds(), 0.0))
     return [
         {

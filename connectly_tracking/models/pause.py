@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from django.db import models, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from .clock import DbNow
 from .conversion import Conversion
+from .transitions import read_committed
 
 if TYPE_CHECKING:
     from typing import Self
@@ -27,10 +28,11 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
         self, business: str, *, reason: str, detail: str = "", **fields: object
     ) -> int:
         """flowing → paused. Returns 0 if the business is paused already."""
-        with transaction.atomic(using=self.db):
-            # There is no row before the first trouble; two may find that at once.
-            blank = Circuit(business=business, changed_at=DbNow())
-            self.bulk_create([blank], ignore_conflicts=True)
+        # No row is there before the first trouble; two may find that at once. Alone:
+        # MySQL locks a row that is there already, and two of us would deadlock.
+        blank = Circuit(business=business, changed_at=DbNow())
+        self.bulk_create([blank], ignore_conflicts=True)
+        with read_committed(self.db):
             began = self.filter(pk=business, paused_until=None).update(
                 reason=reason, detail=detail, changed_at=DbNow(), **fields
             )
@@ -43,7 +45,7 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
 
     def resume(self, business: str, *, by: str) -> int:
         """paused → flowing, for the rows of ``self``. ``by``: who or what ended it."""
-        with transaction.atomic(using=self.db):
+        with read_committed(self.db):
             ended = (
                 self.paused()
                 .filter(pk=business)

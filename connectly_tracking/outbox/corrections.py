@@ -102,7 +102,7 @@ def resume(business: str, *, by: str) -> bool:
     """End a pause that a person began. ``by``: who ends it. False if there is none."""
     using = router.db_for_write(Circuit)
     by_hand = Circuit.objects.using(using).filter(reason=Circuit.Reason.BY_HAND)
-    with transaction.atomic(using=using):
+    with read_committed(using):
         ended = by_hand.resume(business, by=by)
         if ended:
             rows = Conversion.objects.using(using).retrying(business)
