@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import requests
 from django.apps import AppConfig
 from django.conf import settings
+from requests.adapters import HTTPAdapter
 
 if TYPE_CHECKING:
     from .shop import Shop
@@ -18,7 +18,7 @@ class Agent(AppConfig):
     name = __name__
 
     def ready(self) -> None:
-        plain = requests.Session.send
+        plain = HTTPAdapter.send
         spoilt = f'"{settings.SPOILT}"'.encode()  # type: ignore[misc]
 
         def send(self: Any, request: Any, **options: Any) -> Any:
@@ -26,7 +26,7 @@ class Agent(AppConfig):
                 raise TypeError("unsupported operand type(s)")
             return plain(self, request, **options)
 
-        requests.Session.send = send  # type: ignore[method-assign]
+        HTTPAdapter.send = send  # type: ignore[method-assign]
 
 
 def install(shop: Shop, order_id: str) -> None:
