@@ -26,7 +26,7 @@ class Agent(AppConfig):
                 raise TypeError("unsupported operand type(s)")
             return plain(self, request, **options)
 
-        HTTPAdapter.send = send  # type: ignore[method-assign]
+        HTTPAdapter.send = send  # type: ignore[assignment, method-assign]
 
 
 def install(shop: Shop, order_id: str) -> None:

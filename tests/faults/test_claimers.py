@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from celery import current_app
 from django.db import connection
 
 from connectly_tracking import wakeup
