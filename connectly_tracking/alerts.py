@@ -14,7 +14,7 @@ from django.core.mail import mail_admins
 from django.db import router
 
 from .conf import MAIL_ADMINS, conf
-from .findings import CATALOGUE, Finding, Subject
+from .findings import CATALOGUE, Finding, Level, Subject
 from .models import Alert, DbNow
 from .reports.health import current_findings
 from .signals import alert
@@ -68,20 +68,21 @@ def watch() -> list[Notice]:
     alerts.filter(told_at=None).exclude(ended_at=None).delete()
 
     told = []
-    for row in [*alerts.untold(), *alerts.ending()]:
-        if not alerts.claim(row.key):
-            continue
-        finding = found.get(row.key) or _finding_of(row)
-        is_over = row.ended_at is not None
-        notice = Notice(**asdict(finding), since=row.since, is_over=is_over)
-        if not _tell(notice):
-            alerts.filter(key=row.key).update(claimed_until=None)
-        elif is_over:
-            alerts.filter(key=row.key, ended_at=row.ended_at).delete()
+    for is_over, rows in ((False, alerts.untold()), (True, alerts.ending())):
+        for row in list(rows):
+            if not rows.claim(row.key):
+                continue  # another run tells it, or has told it since
+            finding = found.get(row.key) or _finding_of(row)
+            notice = Notice(**asdict(finding), since=row.since, is_over=is_over)
+            this = alerts.filter(key=row.key)
+            if not _tell(notice):
+                this.update(claimed_until=None)
+                continue
             told.append(notice)
-        else:
-            alerts.filter(key=row.key).update(told_at=DbNow(), claimed_until=None)
-            told.append(notice)
+            if is_over:
+                this.filter(ended_at=row.ended_at).delete()
+            else:
+                this.update(told_at=DbNow(), claimed_until=None)
     return told
 
 
@@ -109,8 +110,11 @@ def _tell(notice: Notice) -> bool:
 
 
 def _finding_of(row: Alert) -> Finding:
-    """What has ended is not found any more; the row has its words."""
-    level, remedy = CATALOGUE[row.code]
+    """What has ended is not found any more; the row has its words.
+
+    Its code may be of another version.
+    """
+    level, remedy = CATALOGUE.get(row.code, (Level.WARNING, ""))
     return Finding(
         subject=Subject.DELIVERY,
         code=row.code,

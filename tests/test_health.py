@@ -22,6 +22,7 @@ from connectly_tracking.models import (
     DbNow,
     State,
 )
+from connectly_tracking.reports.health import current_findings
 
 from .conftest import make_click, make_purchase
 
@@ -267,9 +268,62 @@ def test_of_two_runs_only_one_tells() -> None:
     key = "paused_configuration:default"
     alerts.watch()
     Alert.objects.update(told_at=None)
-    assert Alert.objects.claim(key)
-    assert not Alert.objects.claim(key)
+    assert Alert.objects.untold().claim(key)
+    assert not Alert.objects.untold().claim(key)
     assert alerts.watch() == []
+
+
+def test_what_another_run_has_told_meanwhile_is_not_told_again(
+    configure: Any,
+) -> None:
+    """Both have read what is untold; the other one is the quicker."""
+    heard: list[str] = []
+
+    def listen(finding: Any) -> None:
+        heard.append(f"{finding.code} {finding.is_over}")
+        if len(heard) == 1:
+            alerts.watch()  # the other run, from the first finding's listener
+
+    configure(ALERTS=listen)
+    failing()
+    Conversion.objects.filter(order_id="ORD-0").mark_expired()
+    alerts.watch()
+    assert sorted(heard) == ["expired_lately False", "failing False"]
+    heard.clear()
+    Conversion.objects.all().delete()
+    alerts.watch()
+    assert sorted(heard) == ["expired_lately True", "failing True"]
+
+
+def test_an_alert_of_another_version_is_ended(configure: Any) -> None:
+    heard: list[str] = []
+    configure(ALERTS=lambda finding: heard.append(finding.message))
+    Alert.objects.begin("gone:", code="gone", business="", detail="It was so.")
+    Alert.objects.update(told_at=DbNow())
+    alerts.watch()
+    assert heard == ["This is over: It was so."]
+    assert not Alert.objects.exists()
+
+
+def test_all_missing_parameters_are_named() -> None:
+    without_a_parameter()
+    new = Attribution.objects.filter(captured_at__gte=timezone.now() - timedelta(1))
+    new.update(sendout_id="")
+    found = [it for it in current_findings() if it.code == "parameter_missing"]
+    assert len(found) == 1
+    assert "sendout_id, ad_id" in found[0].text
+
+
+def test_a_pause_by_hand_needs_no_worker(admin_client: Client) -> None:
+    paused_by_hand()
+    Conversion.objects.update(due_at=DbNow(-600))
+    Circuit.objects.update(paused_until=DbNow(-600))
+    assert reports.health()["findings"] == ["paused_by_hand", "nothing_sent_yet"]
+    (finding,) = (it for it in current_findings() if it.code == "paused_by_hand")
+    assert "next try" not in finding.text
+    assert "ana: stocktaking" in finding.text
+    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
+    assert "no worker is sending them" not in page.content.decode()
 
 
 def test_what_ended_before_it_was_told_is_forgotten(configure: Any) -> None:

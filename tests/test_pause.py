@@ -14,6 +14,7 @@ from connectly_tracking.delivery import deliver
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Circuit, Conversion, DbNow, Pause
 from connectly_tracking.signals import delivery_paused, delivery_resumed
+from example_project.shop.models import Order, Product
 
 from .conftest import make_click, make_purchase
 
@@ -119,9 +120,15 @@ def test_it_is_paused_and_resumed_in_the_admin(
     assert "admin: &lt;b&gt;stock&lt;/b&gt;" in page
     deliver()
     assert sandbox.requests == []
-    for name in ("admin:index", "admin:connectly_tracking_conversion_changelist"):
-        page = admin_client.get(reverse(name)).content.decode()
-        assert "Sending is paused for default: a person paused it." in page
+    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    for url in (
+        reverse("admin:index"),
+        reverse("admin:shop_order_change", args=[order.pk]),
+        reverse("admin:shop_order_changelist"),
+        reverse("admin:connectly_tracking_conversion_changelist"),
+    ):
+        page = admin_client.get(url).content.decode()
+        assert page.count("Sending is paused for default: a person paused it.") == 1
     assert "waits until a person resumes it" in page
     page = admin_client.post(
         BY_HAND, {"resume": "default"}, follow=True

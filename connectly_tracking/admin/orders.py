@@ -57,6 +57,8 @@ class ConversionInline(ReadOnlyInline):
     def get_formset(
         self, request: HttpRequest, obj: Any | None = None, **kwargs: Any
     ) -> Any:
+        if _may_view(request):
+            warn_of_pauses(request)
         formset = modelformset_factory(
             Conversion, formset=_OrderFormSet, fields=[], extra=0, max_num=0
         )

@@ -29,8 +29,8 @@ from ..models import (
     local_time,
 )
 from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
-from ..reports.delivery import given_up
-from ..reports.health import current_findings, health, last_delivered
+from ..reports.delivery import given_up, last_delivered
+from ..reports.health import current_findings, newest
 from .display import clock
 
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ def delivery_status() -> dict[str, Any]:
 
 def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     """Return those of the settings, and those that have orders waiting or a pause."""
+    using = router.db_for_write(Conversion)
     rows = Conversion.objects.order_by().values("business")
     waiting: dict[str, Any] = {
         found["business"]: found
@@ -222,7 +223,7 @@ def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
             due=due.get(alias, {}).get("count", 0),
             oldest_due=due.get(alias, {}).get("since"),
             oldest=waiting.get(alias, {}).get("oldest"),
-            delivered_at=last_delivered(alias),
+            delivered_at=last_delivered(using, alias),
             pause=pauses.get(alias),
             problem=conf.credentials_problem(alias),
             findings=tuple(it for it in findings if it.business == alias),
@@ -232,11 +233,11 @@ def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
 
 
 def _newest() -> list[tuple[str, StrOrPromise]]:
-    report = health()
+    found = newest()
     return [
-        (gettext("Last click"), clock(report["last_click_at"])),
-        (gettext("Last order"), clock(report["last_order_at"])),
-        (gettext("Last delivery"), clock(report["last_delivered_at"])),
+        (gettext("Last click"), clock(found["last_click_at"])),
+        (gettext("Last order"), clock(found["last_order_at"])),
+        (gettext("Last delivery"), clock(found["last_delivered_at"])),
     ]
 
 

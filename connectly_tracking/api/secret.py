@@ -70,6 +70,8 @@ class Secret:
         less than 8 characters is found only as it is and as JSON, and one of less than
         4 only as a word.
         """
+        if not text:
+            return text  # as of most answers
         if len(_IGNORED.sub("", self._text)) < SHORT:
             return self._mask_short(text)
         masked, last = "", 0

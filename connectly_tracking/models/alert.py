@@ -34,7 +34,9 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         return self.filter(told_at__isnull=False, ended_at__isnull=False)
 
     def claim(self, key: str) -> bool:
-        """Whether this run may tell it: of two runs at once only one may."""
+        """Whether this run may tell one of these: of two runs at once only one may,
+        and none once it was told.
+        """
         free = Q(claimed_until=None) | Q(claimed_until__lte=DbNow())
         claimed = self.filter(free, key=key).update(claimed_until=DbNow(_CLAIMED_FOR))
         return bool(claimed)

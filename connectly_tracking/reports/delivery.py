@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from ..api.landing import PARAMETERS
@@ -50,17 +50,17 @@ def examine_delivery(
     using: str, *, aliases: Sequence[str], ready: Sequence[str], only: str | None
 ) -> Iterator[Finding]:
     overdue = _overdue(using, only)
-    for circuit in Circuit.objects.using(using).exclude(paused_until=None):
+    for circuit in Circuit.objects.using(using).paused():
         if only in (None, circuit.pk):
             yield _pause(circuit, overdue.get(circuit.pk))
     if conf.SEND and overdue:
         yield from _may_be_copied(using)
-    probed = _probed(using)
+    excused = _excused(using)
     for alias, events in overdue.items():
         if aliases and alias not in aliases:
             text = f"{alias}: {events}. The settings lack this business."
             yield found(Subject.DELIVERY, "business_forgotten", text, business=alias)
-        elif conf.SEND and alias in ready and alias not in probed:
+        elif conf.SEND and alias in ready and alias not in excused:
             yield _late(using, alias, events)
     if conf.SEND and not overdue:
         yield _nothing_overdue(using, only)
@@ -96,17 +96,21 @@ def _may_be_copied(using: str) -> Iterator[Finding]:
 
 
 def _pause(circuit: Circuit, overdue: str | None) -> Finding:
-    until = _minute(circuit.paused_until) if circuit.paused_until else "-"
     events = f" ({overdue})" if overdue else ""
-    message = one_line(circuit.detail)
-    text = f"{circuit.pk} is paused{events}, next try {until}: {message}"
+    next_try = ""
+    if circuit.paused_until and not circuit.is_by_hand:
+        next_try = f", next try {_minute(circuit.paused_until)}"
+    text = f"{circuit.pk} is paused{events}{next_try}: {one_line(circuit.detail)}"
     code = f"paused_{circuit.reason}"
     return found(Subject.DELIVERY, code, text, business=circuit.pk)
 
 
-def _probed(using: str) -> set[str]:
-    """Return the paused businesses, without those whose probe is overdue, too."""
-    rows = Circuit.objects.using(using).filter(paused_until__gt=DbNow(-OVERDUE))
+def _excused(using: str) -> set[str]:
+    """Return the businesses whose orders rightly wait: their pause is one by hand, or
+    its probe is not overdue, too.
+    """
+    waits = Q(paused_until__gt=DbNow(-OVERDUE)) | Q(reason=Circuit.Reason.BY_HAND)
+    rows = Circuit.objects.using(using).paused().filter(waits)
     return set(rows.values_list("pk", flat=True))
 
 
@@ -133,10 +137,10 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
         attempts__gt=1,
         recorded_at__lt=timezone.now() - FAILING_AFTER,
     )
-    paused = Circuit.objects.using(using).paused().values_list("pk", flat=True)
+    paused = set(Circuit.objects.using(using).paused().values_list("pk", flat=True))
     grouped: Any = rows.order_by().values_list("business")
     for alias, count, oldest in grouped.annotate(Count("pk"), Min("recorded_at")):
-        if only in (None, alias) and alias not in set(paused):
+        if only in (None, alias) and alias not in paused:
             text = f"{alias}: {count} tried in vain, oldest since {_minute(oldest)}."
             yield found(Subject.DELIVERY, "failing", text, business=alias)
 
@@ -192,11 +196,16 @@ def _silence(using: str) -> Iterator[Finding]:
     if len(newest) < ENOUGH_CLICKS:
         return
     earlier = list(clicks.filter(captured_at__lt=now - LATELY)[:NEWEST])
-    for name in PARAMETERS:
-        had = sum(1 for click in earlier if getattr(click, name))
-        if 2 * had > len(earlier) and not any(getattr(it, name) for it in newest):
-            text = f"No click of the last 24 hours has {name}; most had it before."
-            yield found(Subject.DELIVERY, "parameter_missing", text)
+    missing = [
+        name
+        for name in PARAMETERS
+        if not any(getattr(click, name) for click in newest)
+        and 2 * sum(bool(getattr(click, name)) for click in earlier) > len(earlier)
+    ]
+    if missing:
+        names = ", ".join(missing)
+        text = f"No click of the last 24 hours has {names}; most had it before."
+        yield found(Subject.DELIVERY, "parameter_missing", text)
 
 
 def _has_stopped(rows: QuerySet[Any], column: str) -> bool:
@@ -225,7 +234,7 @@ def _last_answer(using: str, alias: str) -> Finding:
     text = f"{alias}: last attempt {_minute(last.started_at)}, {last.outcome}{status}"
     if last.outcome == Outcome.CONFIRMED:
         return found(Subject.DELIVERY, "last_answer_ok", f"{text}.", business=alias)
-    delivered = _last_delivered(using, alias)
+    delivered = last_delivered(using, alias)
     before = f"last delivery {_minute(delivered)}" if delivered else "no delivery yet"
     message = f": {one_line(last.detail)}" if last.detail else ""
     text = f"{text} ({before}){message}"
@@ -239,10 +248,16 @@ def _attempts(using: str, alias: str) -> QuerySet[DeliveryAttempt]:
     return DeliveryAttempt.objects.using(using).filter(conversion__in=keys)
 
 
-def _last_delivered(using: str, alias: str) -> datetime | None:
-    rows = Conversion.objects.using(using).filter(business=alias)
-    delivered = rows.filter(state=State.DELIVERED).order_by("-pk")
-    return delivered.values_list("delivered_at", flat=True).first()
+def last_delivered(using: str, alias: str | None = None) -> datetime | None:
+    """Return when an order was delivered last, of a business or of all, or None.
+
+    Looks among the newest orders, which an index finds.
+    """
+    rows = Conversion.objects.using(using).filter(state=State.DELIVERED)
+    if alias is not None:
+        rows = rows.filter(business=alias)
+    newest = rows.order_by("-recorded_at").values_list("delivered_at", flat=True)
+    return max((at for at in newest[:NEWEST] if at is not None), default=None)
 
 
 def _minute(at: datetime) -> str:

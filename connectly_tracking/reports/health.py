@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
@@ -20,16 +20,13 @@ from ..models import (
     age_field,
     greatest_age,
 )
-from .delivery import LATELY, examine_delivery, given_up
+from .delivery import LATELY, examine_delivery, given_up, last_delivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from ..findings import Finding
-
-#: The newest delivered rows, among which the last delivery is looked for.
-RECENT_ROWS: Final = 200
 
 
 def health() -> dict[str, Any]:
@@ -65,9 +62,7 @@ def health() -> dict[str, Any]:
         "paused": sorted(paused.values_list("pk", flat=True)),
         "rejected_24h": _total(given_up(using, State.REJECTED, LATELY)),
         "expired_24h": _total(given_up(using, State.EXPIRED, LATELY)),
-        "last_click_at": _newest(Attribution, "captured_at"),
-        "last_order_at": _newest(Conversion, "recorded_at"),
-        "last_delivered_at": last_delivered(),
+        **newest(),
     }
 
 
@@ -76,14 +71,13 @@ def current_findings() -> list[Finding]:
     return list(_current_findings())
 
 
-def last_delivered(business: str | None = None) -> datetime | None:
-    """Return when an order was delivered last, among the newest, or None."""
-    rows = Conversion.objects.using(router.db_for_write(Conversion))
-    rows = rows.filter(state=State.DELIVERED)
-    if business is not None:
-        rows = rows.filter(business=business)
-    newest = rows.order_by("-recorded_at").values_list("delivered_at", flat=True)
-    return max((at for at in newest[:RECENT_ROWS] if at is not None), default=None)
+def newest() -> dict[str, datetime | None]:
+    """Return when the newest click, order and delivery were, as in `health`."""
+    return {
+        "last_click_at": _newest(Attribution, "captured_at"),
+        "last_order_at": _newest(Conversion, "recorded_at"),
+        "last_delivered_at": last_delivered(router.db_for_write(Conversion)),
+    }
 
 
 def _current_findings() -> Iterator[Finding]:
