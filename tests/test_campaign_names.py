@@ -60,6 +60,8 @@ def test_a_name_alone_keeps_the_counts(tmp_path: Path) -> None:
         ("\ufeffid\tlabel\n1202\tMug\n", "campaign"),
         ("a,b\n\n1202,Mug\n,\n", "campaign"),
         ("name,ad_id\nMug,1202", "ad"),
+        ("name,number\nMug,1202\n", "campaign"),
+        ("Title;Id\nMug;1202\n", "campaign"),
     ],
 )
 def test_any_two_columns_are_names(tmp_path: Path, text: str, kind: str) -> None:

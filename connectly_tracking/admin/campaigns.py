@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django_stubs_ext import StrOrPromise
 
-    NamesAdmin = admin.ModelAdmin[CampaignName]
-else:
-    NamesAdmin = admin.ModelAdmin
-
 GROUPS: Final[dict[str, StrOrPromise]] = {
     "campaign": _("Campaign"),
     "ad": _("Ad"),

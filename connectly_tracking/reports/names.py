@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import router, transaction
@@ -51,10 +52,8 @@ class NamesFile:
         texts = self._texts(file)
         first = next(texts, "")
         # A spreadsheet separates by what its language uses for decimals.
-        self._separator = max(",;\t", key=first.count)
-        self._rows = csv.reader(
-            self._lines(first, texts), delimiter=self._separator, strict=True
-        )
+        separator = max(",;\t", key=first.count)
+        self._rows = csv.reader(chain([first], texts), delimiter=separator, strict=True)
         self._problems = list[str]()
         heads = [re.sub(r"\W+", "_", it.strip().lower()) for it in self._next() or ()]
         self._id, self._name = self._find(heads)
@@ -108,7 +107,8 @@ class NamesFile:
         key = next((heads.index(it) for it in _IDS if it in heads), None)
         name = next((heads.index(it) for it in _NAMES if it in heads), None)
         if (key is None or name is None) and len(heads) == 2:
-            key = 0 if key is None else key
+            if key is None:
+                key = 1 - name if name is not None else 0
             return key, 1 - key
         if key is None or name is None:
             raise InvalidNames(
@@ -141,10 +141,6 @@ class NamesFile:
                     f"line {number} is not UTF-8; save the file as “CSV UTF-8”"
                 ) from None
             yield text
-
-    def _lines(self, first: str, rest: Iterator[str]) -> Iterator[str]:
-        yield first
-        yield from rest
 
 
 def _count(column: str, text: str) -> int | None:
