@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import connection, transaction
 from django.urls import reverse
 
 from connectly_tracking import outbox
@@ -158,6 +159,18 @@ def test_without_a_reason_nothing_is_paused(admin_client: Client) -> None:
     for data in ({"business": "default"}, {"business": "typo", "why": "x"}):
         admin_client.post(BY_HAND, {**data, "pause": "Pause"})
     assert not Pause.objects.exists()
+
+
+def test_the_index_opens_before_our_tables_are_there(admin_client: Client) -> None:
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        table = "connectly_tracking_circuit"
+        return execute(sql.replace(table, "no_such_table"), params, many, context)
+
+    with transaction.atomic(), connection.execute_wrapper(refuse):
+        page = admin_client.get(reverse("admin:index"))
+        assert User.objects.exists()  # the transaction is whole
+    assert page.status_code == 200
+    assert "Sending is paused" not in page.content.decode()
 
 
 def test_the_next_try_on_the_list_is_that_of_the_pause(admin_client: Client) -> None:
