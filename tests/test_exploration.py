@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from connectly_tracking.delivery.claim import Claimed
 from connectly_tracking.delivery.send import Result
-from connectly_tracking.models import ConversionQuerySet, State
+from connectly_tracking.models import ConversionQuerySet, DbNow, State
 
 from .exploration.search import Bound, RuleBrokenError, explore
 from .statemachine.api import Behaviour
+from .statemachine.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,6 +48,21 @@ def test_every_state_of_a_small_world_keeps_the_rules(
     print(f"{bound}: {report}")  # noqa: T201 - the figures, shown with -s
     assert report.states > at_least
     assert report.quiet
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_ran_before_shows_the_clock_of_the_test() -> None:
+    def database_time() -> str:
+        sql, parameters = DbNow().as_sqlite(None, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {sql}", parameters)
+            return str(cursor.fetchone()[0])
+
+    connection.close()  # so that nothing was replaced on it yet
+    real = database_time()
+    with Clock().shown():
+        assert database_time().startswith("2020-01-01")
+    assert database_time()[:10] >= real[:10]
 
 
 def _due_without_lease(

@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Far enough back: no event may lie ahead of the real time.
 START: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ class Clock:
     def shown(self) -> Iterator[None]:
         """Show this time. Call it in a transaction that is rolled back afterwards."""
         if connection.vendor == "sqlite":
-            connection.connection.create_function("strftime", 3, self._strftime)
+            _replace_strftime(self._strftime)
         elif connection.vendor == "postgresql":
             _execute(_POSTGRESQL)
         self._show()
@@ -65,7 +65,7 @@ class Clock:
         finally:
             if connection.vendor == "sqlite":
                 # Not None: SQLite's own does not come back in its place.
-                connection.connection.create_function("strftime", 3, _real_strftime)
+                _replace_strftime(_real_strftime)
             elif connection.vendor == "mysql":
                 _execute("SET timestamp = DEFAULT")
 
@@ -87,6 +87,14 @@ class Clock:
 def _execute(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
+
+
+def _replace_strftime(function: Callable[[str, str, str], str]) -> None:
+    """Twice: statements that are prepared already keep SQLite's own function when ours
+    is added beside it, and are prepared anew only when a function is replaced.
+    """
+    for _ in range(2):
+        connection.connection.create_function("strftime", 3, function)
 
 
 def _real_strftime(_pattern: str, _now: str, shift: str) -> str:
