@@ -26,19 +26,30 @@ if TYPE_CHECKING:
 FETCHES: Final = 15
 MAX_STATEMENTS: Final = 3  # of a page of the list
 MAX_SLOWDOWN: Final = 2.0
-#: Pages of the list, then others.
+#: Pages of the list of orders, then others.
 LISTS: Final = {
-    "list": "",
-    "page 100": "?p=100",
-    "a state that is rare": "?state__exact=rejected",
-    "a day": "?when={day}",
-    "a reason that is rare": "?reason=refused",
-    "an order's number": "?q=ORD-77",
+    "list": "conversion/",
+    "page 100": "conversion/?p=100",
+    "a state that is rare": "conversion/?state__exact=rejected",
+    "a day": "conversion/?when={day}",
+    "a reason that is rare": "conversion/?reason=refused",
+    "an order's number": "conversion/?q=ORD-77",
 }
 OTHERS: Final = {
-    "a campaign": "?sendout_id=send-1",
-    "an unknown number": "?q=none",
-    "delivery status": "status/",
+    "a campaign": "conversion/?sendout_id=send-1",
+    "a campaign that is rare": "conversion/?sendout_id=send-77",
+    "an ad that is rare": "conversion/?ad_id=120277",
+    "search for a campaign": "conversion/?q=send-77",
+    "search for a tracking id": "conversion/?q=track-77",
+    "search for a click": "conversion/?q=clid-77",
+    "search for nobody's id": "conversion/?q=none",
+    "clicks": "attribution/",
+    "clicks of a campaign": "attribution/?sendout_id=send-1",
+    "clicks, a tracking id": "attribution/?q=track-77",
+    "clicks, a click's id": "attribution/?q=clid-77",
+    "clicks, an ad that is rare": "attribution/?q=120277",
+    "clicks, nobody's id": "attribution/?q=none",
+    "delivery status": "conversion/status/",
 }
 
 
@@ -72,7 +83,7 @@ def _measure(sizes: list[int]) -> int:
             times[-1][name] = milliseconds
             problems += _problems(name, statements) if name in LISTS else []
             print(f"{size:>9} {name:<28} {milliseconds:7.1f} ms, {len(statements)}")
-    for name in LISTS:
+    for name in LISTS | OTHERS:
         ratio = times[-1][name] / times[0][name]
         print(f"{name:<28} {ratio:.2f} times")
         problems += (
@@ -89,7 +100,7 @@ def _fetch(client: Client, query: str) -> tuple[float, list[str]]:
     from django.urls import reverse
     from django.utils import timezone
 
-    url = reverse("admin:connectly_tracking_conversion_changelist")
+    url = reverse("admin:app_list", args=["connectly_tracking"])
     url += query.format(day=(timezone.now().date() - timedelta(1)).isoformat())
     with CaptureQueriesContext(connection) as queries:
         assert client.get(url).status_code == 200
@@ -111,41 +122,53 @@ def _problems(name: str, statements: list[str]) -> list[str]:
 
 
 def _fill(first: int, last: int) -> None:
-    """Orders of the last 80 days, of which the first 60 were refused."""
+    """Clicks of the last 80 days with an order each. The first 60 orders were refused,
+    and one click is of a campaign and an ad of its own.
+    """
     from django.db import connection
 
-    sql = _SQLITE if connection.vendor == "sqlite" else _POSTGRES
+    made = _SQLITE if connection.vendor == "sqlite" else _POSTGRES
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(first=first + 1, last=last, columns=_COLUMNS))
+        cursor.execute(made.format(first=first + 1, last=last))
+        cursor.execute(_CLICKS)
+        cursor.execute(_ORDERS[connection.vendor])
+        cursor.execute("DROP TABLE made")
         cursor.execute("ANALYZE")
 
 
-_COLUMNS: Final = (
-    "event_name, business, key, order_id, event_time, recorded_at, delivered_at,"
-    " clicked_at, value, currency, state, reason, detail, sendout_id, ad_id, body,"
-    " payload, attempts, unconfirmed, crashes"
-)
-_VALUES: Final = (
-    " 49.99, 'USD', CASE WHEN n <= 60 THEN 'rejected' ELSE 'delivered' END,"
-    " CASE WHEN n <= 60 THEN 'refused' ELSE '' END, '', 'send-' || (n % 3),"
-    " '1202' || (n % 12), '', '', 1, 0, 0"
-)
+#: The numbers, ids and times of what is inserted next.
 _SQLITE: Final = (
-    "WITH RECURSIVE s(n, t) AS (SELECT {first}, '' UNION ALL SELECT n + 1,"
-    " strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (({last} - n - 1) * 6912000 / {last})"
-    " || ' seconds') FROM s WHERE n < {last})"
-    " INSERT INTO connectly_tracking_conversion ({columns})"
-    " SELECT 'Purchase', 'default', SHA256('ORD-' || n), 'ORD-' || n, t, t, t, t,"
-    f"{_VALUES} FROM s WHERE n > {{first}}"
+    "CREATE TEMPORARY TABLE made AS WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL"
+    " SELECT n + 1 FROM s WHERE n < {last}) SELECT n, printf('%032x', n) AS id,"
+    " strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (({last} - n) * 6912000 / {last})"
+    " || ' seconds') || '000' AS t FROM s"
 )
 _POSTGRES: Final = (
-    "WITH s AS (SELECT n, now() - ({last} - n) * 6912000.0 / {last}"
-    " * interval '1 second' AS t FROM generate_series({first}, {last}) AS n)"
-    " INSERT INTO connectly_tracking_conversion ({columns})"
-    " SELECT 'Purchase', 'default',"
-    " encode(sha256(('ORD-' || n)::bytea), 'hex'), 'ORD-' || n, t, t, t, t,"
-    f"{_VALUES} FROM s"
+    "CREATE TEMPORARY TABLE made AS SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id,"
+    " now() - ({last} - n) * 6912000.0 / {last} * interval '1 second' AS t"
+    " FROM generate_series({first}::bigint, {last}) AS n"
 )
+_CAMPAIGN: Final = "'send-' || CASE WHEN n = 77 THEN n ELSE n % 3 END"
+_AD: Final = "'1202' || CASE WHEN n = 77 THEN n ELSE n % 12 END"
+_CLICKS: Final = (
+    "INSERT INTO connectly_tracking_attribution (id, business, cnct_tracking_id,"
+    " sendout_id, ctwa_clid, ad_id, attribution_source, reportable, refused, page,"
+    f" captured_at) SELECT id, 'default', 'track-' || n, {_CAMPAIGN}, 'clid-' || n,"
+    f" {_AD}, 'meta_ctwa', true, '', '/', t FROM made"
+)
+_ORDER: Final = (
+    "INSERT INTO connectly_tracking_conversion (event_name, business, key, order_id,"
+    " event_time, recorded_at, delivered_at, clicked_at, attribution_id, value,"
+    " currency, state, reason, detail, sendout_id, ad_id, body, payload, attempts,"
+    " unconfirmed, crashes) SELECT 'Purchase', 'default', {key}, 'ORD-' || n, t, t, t,"
+    " t, id, 49.99, 'USD', CASE WHEN n <= 60 THEN 'rejected' ELSE 'delivered' END,"
+    f" CASE WHEN n <= 60 THEN 'refused' ELSE '' END, '', {_CAMPAIGN}, {_AD}, '', '', 1,"
+    " 0, 0 FROM made"
+)
+_ORDERS: Final = {
+    "sqlite": _ORDER.format(key="SHA256('ORD-' || n)"),
+    "postgresql": _ORDER.format(key="encode(sha256(('ORD-' || n)::bytea), 'hex')"),
+}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +16,7 @@ from .display import ad_id, badge, campaign_id, clock
 from .figures import AdFilter, CampaignFilter, ClickedFilter, LandingFilter
 from .filters import BusinessFilter, CapturedFilter, DateLinksMixin
 from .readonly import ReadOnlyAdmin, ReadOnlyInline
+from .search import CAMPAIGN_IDS, CLICK_IDS, any_of, ids
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -84,16 +84,15 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search by the click's own number first; the other ids have no index."""
+        """Search by the click's own number first, then by its ids."""
         if not (term := search_term.replace("\0", "").strip()):
             return queryset, False
         with suppress(ValueError):
             found = queryset.filter(pk=UUID(term))
             if found.exists():
                 return found, False
-        names = ("cnct_tracking_id", "sendout_id", "ctwa_clid", "ad_id")
-        ids = Q(*((name, term) for name in names), _connector=Q.OR)
-        return queryset.filter(ids), False
+        wanted = ids(term, (*CLICK_IDS, *CAMPAIGN_IDS))
+        return queryset.filter(any_of(Attribution, *wanted)), False
 
     @admin.display(description=_("captured"))
     def captured(self, click: Attribution) -> StrOrPromise:

@@ -39,6 +39,7 @@ from .listing import (
 )
 from .pauses import warn_of_pauses
 from .readonly import ReadOnlyAdmin
+from .search import CAMPAIGN_IDS, CLICK_IDS, any_of, ids
 from .status import delivery_status
 from .timeline import next_step, timeline
 
@@ -139,19 +140,22 @@ class ConversionAdmin(
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search by the order's number, then by the ids of its click, which have no
-        index. The key is compared, too, since a collation may ignore case.
+        """Search by the order's number, then by the ids of its click. The key is
+        compared, too, since a collation may ignore case.
         """
         if not (term := search_term.replace("\0", "").strip()):
             return queryset, False
         found = queryset.filter(order_id=safe_id(term), key=key_of(term))
         if found.exists():
             return found, False
-        clicks = Attribution.objects.filter(
-            Q(ctwa_clid=term) | Q(cnct_tracking_id=term)
-        )
-        ids = Q(sendout_id=term) | Q(ad_id=term) | Q(attribution__in=clicks)
-        return queryset.filter(ids), False
+        clicks = (Attribution.objects.filter(it) for it in ids(term, CLICK_IDS))
+        return queryset.filter(
+            any_of(
+                Conversion,
+                *ids(term, CAMPAIGN_IDS),
+                *(Q(attribution__in=found) for found in clicks),
+            )
+        ), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

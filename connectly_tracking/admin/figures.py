@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
-from ..models import CampaignName, moment
+from ..models import CampaignName, IsText, moment
 from ..reports.campaigns import FIGURES, clicked_late, repeated, with_click
 
 if TYPE_CHECKING:
@@ -158,8 +158,9 @@ class NamedFilter(LinkedFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        name = str(self.parameter_name)
-        return queryset if value is None else queryset.filter(**{name: value})
+        if value is None:
+            return queryset
+        return queryset.filter(IsText(str(self.parameter_name), value))
 
 
 class CampaignFilter(NamedFilter):

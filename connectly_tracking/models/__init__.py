@@ -21,6 +21,7 @@ from .clock import (
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
 from .pause import Circuit, Pause
+from .prefix import IsText
 from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet, read_committed
 
@@ -41,6 +42,7 @@ __all__ = [
     "DbNow",
     "DeliveryAttempt",
     "EventName",
+    "IsText",
     "OrderAttribution",
     "Pause",
     "Reason",

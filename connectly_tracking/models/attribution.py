@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..api.landing import MAX_VALUE, PARAMETERS, Landing
 from ..conf import DEFAULT_BUSINESS
+from .prefix import PrefixIndex
 
 if TYPE_CHECKING:
     from .clock import DbNow
@@ -79,6 +80,13 @@ class Attribution(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["captured_at"], name="connectly_click_captured"),
             models.Index(fields=["user", "captured_at"], name="connectly_click_user"),
+            # For the admin's search and the lists of a campaign and an ad.
+            PrefixIndex(fields=["ctwa_clid"], name="connectly_click_clid"),
+            PrefixIndex(fields=["cnct_tracking_id"], name="connectly_click_tracking"),
+            PrefixIndex(
+                fields=["sendout_id", "captured_at"], name="connectly_click_campaign"
+            ),
+            PrefixIndex(fields=["ad_id", "captured_at"], name="connectly_click_ad"),
         ]
 
     def __str__(self) -> str:

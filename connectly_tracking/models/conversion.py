@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
 from .clock import DbNow, age_field, ago, greatest_age
+from .prefix import PrefixIndex
 from .states import REPLACEABLE, EventName, Reason, State
 from .transitions import FINAL, ConversionQuerySet
 
@@ -134,6 +135,14 @@ class Conversion(models.Model):
             # For the campaign report: an order counts when it was placed.
             models.Index(
                 fields=["event_name", "event_time"], name="connectly_conversion_placed"
+            ),
+            # For the admin's search and the lists of a campaign and an ad.
+            PrefixIndex(
+                fields=["sendout_id", "recorded_at"],
+                name="connectly_conversion_sendout",
+            ),
+            PrefixIndex(
+                fields=["ad_id", "recorded_at"], name="connectly_conversion_ad"
             ),
         ]
 
