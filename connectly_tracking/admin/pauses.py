@@ -66,8 +66,8 @@ class PauseAdmin(ReadOnlyAdmin):
     def held_now(self, pause: Pause) -> int:
         if pause.ended is not None:
             return pause.held
-        waiting = Conversion.objects.filter(business=pause.business)
-        return waiting.filter(due_at__isnull=False).count()
+        waiting = Conversion.objects.waiting()
+        return waiting.filter(business=pause.business).count()
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -201,15 +201,13 @@ def delivery_status() -> dict[str, Any]:
 def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     """Return those of the settings, and those that have orders waiting or a pause."""
     using = router.db_for_write(Conversion)
-    rows = Conversion.objects.order_by().values("business")
+    rows = Conversion.objects.waiting().by_business()
     waiting: dict[str, Any] = {
-        found["business"]: found
-        for found in rows.filter(due_at__isnull=False).annotate(
-            count=Count("pk"), oldest=Min(age_field())
-        )
+        found["alias"]: found
+        for found in rows.annotate(count=Count("pk"), oldest=Min(age_field()))
     }
     due: dict[str, Any] = {
-        found["business"]: found
+        found["alias"]: found
         for found in rows.filter(due_at__lte=DbNow()).annotate(
             count=Count("pk"), since=Min("due_at")
         )

@@ -132,6 +132,8 @@ class Conversion(models.Model):
             models.Index(
                 fields=["state", "recorded_at"], name="connectly_conversion_state"
             ),
+            # What was given up lately, for the delivery page.
+            models.Index(fields=["ended_at"], name="connectly_conversion_ended"),
             # For the campaign report: an order counts when it was placed.
             models.Index(
                 fields=["event_name", "event_time"], name="connectly_conversion_placed"

@@ -58,12 +58,11 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
                 )
             )
             if ended:
-                waiting = Conversion.objects.using(self.db).filter(
-                    business=business, due_at__isnull=False
-                )
+                waiting = Conversion.objects.using(self.db).waiting()
+                held = waiting.filter(business=business).count()
                 pauses = Pause.objects.using(self.db)
                 pauses.filter(business=business, ended=None).update(
-                    ended=DbNow(), ended_by=by[:150], held=waiting.count()
+                    ended=DbNow(), ended_by=by[:150], held=held
                 )
         return ended
 

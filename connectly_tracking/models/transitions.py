@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections, models, transaction
 from django.db.models import Case, F, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from .clock import DbNow
@@ -67,6 +68,16 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         # business alone, or MariaDB walks through all final rows first.
         due = self.filter(business__in=[*businesses, ""], due_at__lte=DbNow())
         return due.order_by("business", "due_at")
+
+    def waiting(self) -> ConversionQuerySet:
+        """Rows that are not final. By their state, which has an index of its own."""
+        return self.filter(state__in=[State.PENDING, State.SENDING])
+
+    def by_business(self) -> Any:
+        """Group by ``alias``, the business. By an expression, since SQLite would read
+        the whole history in the order of an index that begins with the business.
+        """
+        return self.order_by().values(alias=Coalesce("business", Value("")))
 
     def locked(self, *, skip: bool) -> ConversionQuerySet:
         """Lock these rows for a change; ``skip`` leaves out rows that others hold."""

@@ -124,7 +124,7 @@ def _late(using: str, alias: str, overdue: str) -> Finding:
 
 
 def _nothing_overdue(using: str, only: str | None) -> Finding:
-    rows = Conversion.objects.using(using).filter(due_at__isnull=False)
+    rows = Conversion.objects.using(using).waiting()
     count = (rows.filter(business=only) if only else rows).count()
     text = f"Nothing is overdue. Events that are due later: {count}."
     return found(Subject.DELIVERY, "nothing_overdue", text)
@@ -132,14 +132,13 @@ def _nothing_overdue(using: str, only: str | None) -> Finding:
 
 def _failing(using: str, only: str | None) -> Iterator[Finding]:
     """Orders that were tried more than once, and are still not sent after an hour."""
-    rows = Conversion.objects.using(using).filter(
-        due_at__isnull=False,
-        attempts__gt=1,
-        recorded_at__lt=timezone.now() - FAILING_AFTER,
+    waiting = Conversion.objects.using(using).waiting()
+    rows = waiting.filter(
+        attempts__gt=1, recorded_at__lt=timezone.now() - FAILING_AFTER
     )
     paused = set(Circuit.objects.using(using).paused().values_list("pk", flat=True))
-    grouped: Any = rows.order_by().values_list("business")
-    for alias, count, oldest in grouped.annotate(Count("pk"), Min("recorded_at")):
+    counted = rows.by_business().annotate(count=Count("pk"), oldest=Min("recorded_at"))
+    for alias, count, oldest in counted.values_list("alias", "count", "oldest"):
         if only in (None, alias) and alias not in paused:
             text = f"{alias}: {count} tried in vain, oldest since {_minute(oldest)}."
             yield found(Subject.DELIVERY, "failing", text, business=alias)
@@ -148,11 +147,10 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
 def _expiring(using: str, only: str | None) -> Iterator[Finding]:
     age = greatest_age()
     limit = ago(age - min(LATELY, age / 4))
-    rows = Conversion.objects.using(using).filter(
-        due_at__isnull=False, replayed_at=None, **{f"{age_field()}__lt": limit}
-    )
-    grouped: Any = rows.order_by().values_list("business")
-    for alias, count in grouped.annotate(Count("pk")):
+    waiting = Conversion.objects.using(using).waiting()
+    rows = waiting.filter(replayed_at=None, **{f"{age_field()}__lt": limit})
+    counted = rows.by_business().annotate(count=Count("pk"))
+    for alias, count in counted.values_list("alias", "count"):
         if only in (None, alias):
             text = f"{alias}: {count} waiting will be too old within a day."
             yield found(Subject.DELIVERY, "expiring_soon", text, business=alias)
@@ -174,9 +172,10 @@ def given_up(using: str, state: State, age: timedelta) -> dict[str, dict[str, in
     rows = Conversion.objects.using(using).filter(
         state=state, ended_at__gte=timezone.now() - age
     )
-    grouped: Any = rows.order_by("reason").values_list("business", "reason")
+    counted = rows.by_business().values("alias", "reason").annotate(count=Count("pk"))
+    found = counted.order_by("reason").values_list("alias", "reason", "count")
     counts: dict[str, dict[str, int]] = {}
-    for alias, reason, count in grouped.annotate(Count("pk")):
+    for alias, reason, count in found:
         counts.setdefault(alias, {})[reason] = count
     return counts
 

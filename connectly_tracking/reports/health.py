@@ -45,11 +45,11 @@ def health() -> dict[str, Any]:
     using = router.db_for_write(Conversion)
     findings = current_findings()
     rows = Conversion.objects.using(using).order_by()
-    waiting = rows.filter(due_at__isnull=False).aggregate(
-        count=Count("pk"), oldest=Min(age_field())
-    )
-    due = rows.filter(due_at__lte=DbNow()).aggregate(
-        count=Count("pk"), since=Min("due_at")
+    waiting = rows.waiting().aggregate(count=Count("pk"), oldest=Min(age_field()))
+    due = (
+        rows.waiting()
+        .filter(due_at__lte=DbNow())
+        .aggregate(count=Count("pk"), since=Min("due_at"))
     )
     paused = Circuit.objects.using(using).paused()
     return {
