@@ -11,17 +11,25 @@ what is not an ``Exception``, such as KeyboardInterrupt, is never caught.
 from __future__ import annotations
 
 import logging
+import traceback
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.db import Error, connections, router, transaction
+from django.db import (
+    Error,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    router,
+    transaction,
+)
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
 from .conf import conf
-from .exceptions import InvalidEvent
+from .exceptions import InvalidEvent, causes
 from .models import Conversion
 
 if TYPE_CHECKING:
@@ -131,6 +139,19 @@ def refuse_async(function: str, instead: str) -> None:
     proceed()
 
 
+def traceback_of(exc: BaseException) -> str:
+    """Return the lines of a traceback without the messages in which values may be, such
+    as those of a database about a row.
+    """
+    lines = list[str]()
+    for error in reversed(causes(exc)):
+        lines += traceback.format_tb(error.__traceback__)
+        kind = type(error)
+        shown = issubclass(kind, (*_SAFE_TO_SHOW, ProgrammingError, OperationalError))
+        lines.append(f"{kind.__name__}: {error}\n" if shown else f"{kind.__name__}\n")
+    return "".join(lines).rstrip()
+
+
 def _alias(using: object) -> str:
     return str(using) if type(using) is str else router.db_for_write(Conversion)
 
@@ -166,7 +187,7 @@ def _note(
         logger.log(level, "%s %s", event, text)
     elif not any(trouble.exc is exc for trouble in noted):
         noted.append(_Trouble(event, text, level, exc))
-        logger.debug("%s", event, exc_info=exc)
+        logger.debug("%s\n%s", event, traceback_of(exc))
 
 
 @contextmanager

@@ -43,6 +43,7 @@ collect_ignore = [
 LANDING = Landing(
     cnct_tracking_id="track-1", sendout_id="send-1", ctwa_clid="clid-1", ad_id="120210"
 )
+PATIENT = 20.0  # seconds
 TAGGED = (
     "/?cnct_tracking_id=track-1&sendout_id=send-1&ctwa_clid=clid-1&ad_id=120210"
     "&attribution_source=meta_ctwa"
@@ -142,8 +143,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def celery_broker(redis_url: str) -> Iterator[Redis]:
-    """Celery's broker is that Redis, empty; yields a client of it."""
+def celery_broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    """Celery's broker is that Redis, empty; yields a client of it.
+
+    An order waits for its message, however crowded the machine is.
+    """
+    monkeypatch.setattr(wakeup, "MAX_DELAY", PATIENT)
+    monkeypatch.setattr(wakeup, "PUBLISH_TIMEOUT", PATIENT)
     with Redis.from_url(redis_url) as client:
         client.flushall()
         with broker_at(redis_url):

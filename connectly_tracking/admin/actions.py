@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, ngettext_lazy
 
 from ..conf import conf
+from ..guard import traceback_of
 from ..models import Conversion, ConversionQuerySet, EventName
 from ..outbox import cancel_rows, replay
 from ..remedies import MAY_HAVE_COUNTED
@@ -202,7 +203,9 @@ class ConfirmedActionsMixin:
         try:
             count = action.apply(rows, cast("int", request.user.pk))
         except DatabaseError as exc:
-            logger.exception("admin_action_failed action=%s", action.name)
+            logger.error(
+                "admin_action_failed action=%s\n%s", action.name, traceback_of(exc)
+            )
             text = _("Nothing was changed: the database reported an error (%(error)s).")
             error = text % {"error": type(exc).__name__}
             self.message_user(request, error, messages.ERROR)

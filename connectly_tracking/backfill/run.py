@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..exceptions import InvalidEvent
+from ..guard import traceback_of
 from ..models import Conversion, EventName, Reason
 from ..outbox import PaidOrder, record_order
 from ..outbox.databases import database_for
@@ -203,9 +204,11 @@ class _Run:
                 return False
         except ImproperlyConfigured:
             raise
-        except Exception as exc:  # one bad order must not stop the others
+        except Exception as exc:  # noqa: BLE001 - one must not stop the others
             self.counts.failed += 1
-            logger.debug("order_not_recorded order_id=%s", order.name, exc_info=True)
+            logger.debug(
+                "order_not_recorded order_id=%s\n%s", order.name, traceback_of(exc)
+            )
             self.on_failure(order.name, _kind(exc))
         return True
 

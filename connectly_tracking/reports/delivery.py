@@ -235,8 +235,7 @@ def _last_answer(using: str, alias: str) -> Finding:
         return found(Subject.DELIVERY, "last_answer_ok", f"{text}.", business=alias)
     delivered = last_delivered(using, alias)
     before = f"last delivery {_minute(delivered)}" if delivered else "no delivery yet"
-    message = f": {one_line(last.detail)}" if last.detail else ""
-    text = f"{text} ({before}){message}"
+    text = f"{text} ({before})."  # without its words, which may name the customer
     return found(Subject.DELIVERY, "last_answer_bad", text, business=alias)
 
 
