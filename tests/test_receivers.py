@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
@@ -10,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, transaction
 from django.db.models.signals import post_save
 
+from connectly_tracking.events import Item
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, Reason, State
 from connectly_tracking.signals import order_completed
@@ -18,6 +21,8 @@ from example_project.shop.models import Order, Product
 from .conftest import make_purchase, table_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import RequestFactory
 
 pytestmark = pytest.mark.django_db
@@ -241,3 +246,43 @@ def test_an_order_saved_without_a_transaction_is_recorded(
     order = place()
     order_completed.send(sender=Order, order=order)
     assert Conversion.objects.get().order_id == order.number
+
+
+BOMBS: Final[dict[str, Callable[[], dict[str, Any]]]] = {
+    "a value of a million digits": lambda: {"value": 10**1_000_000},
+    "a text of a million digits": lambda: {"value": "9" * 1_000_000},
+    "an id of a million digits": lambda: {"order_id": 10**1_000_000},
+    "a time of a million digits": lambda: {"event_time": 10**1_000_000},
+    "three million lines": lambda: {"contents": range(3_000_000)},
+    "lines without an end": lambda: {"contents": itertools.count()},
+    "ids without an end": lambda: {"content_ids": itertools.count()},
+    "a whole table": lambda: {"contents": Product.objects.all()},
+    "a line of a million digits": lambda: {"contents": [{"id": 10**1_000_000}]},
+    "a quantity of a million digits": lambda: {
+        "contents": [Item(id="a", quantity=10**1_000_000, item_price=1)]
+    },
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_is_too_much_is_refused_by_the_signal_at_once(
+    name: str,
+    click: Attribution,
+    configure: Any,
+    django_assert_max_num_queries: Any,
+) -> None:
+    configure(STRICT=False)
+    Product.objects.bulk_create(
+        Product(sku=f"sku-{number}", price=1) for number in range(200)
+    )
+    fields = {"order_id": "ORD-1", **BOMBS[name]()}
+    purchase = make_purchase(fields.pop("order_id"), **fields)
+    began = time.process_time()
+    with django_assert_max_num_queries(8) as statements:
+        order_completed.send(sender=Order, purchase=purchase, attribution=click)
+    assert time.process_time() - began < 0.3
+    assert not any("shop_product" in it["sql"] for it in statements)
+    row = Conversion.objects.get()
+    # A line that cannot be read never costs the order; a value that cannot does.
+    assert (row.state, row.reason) in {(State.PENDING, ""), (State.SKIPPED, "invalid")}
+    assert 0 < len(row.detail) < 500
