@@ -131,6 +131,8 @@ class Conversion(models.Model):
             models.Index(
                 fields=["state", "recorded_at"], name="connectly_conversion_state"
             ),
+            # What has ended lately, however much ended before.
+            models.Index(fields=["ended_at"], name="connectly_conversion_ended"),
             # For the campaign report: an order counts when it was placed.
             models.Index(
                 fields=["event_name", "event_time"], name="connectly_conversion_placed"
