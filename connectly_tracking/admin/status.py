@@ -41,7 +41,7 @@ REFRESH: Final = 30
 DAYS: Final = 7
 WEEK: Final = timedelta(days=DAYS)
 #: So many of a day's deliveries are timed.
-MAX_TIMED: Final = 2_000
+MAX_TIMED: Final = 1_000
 
 #: What is wrong, in words for people; the doctor has the details.
 _WRONG: Final[Mapping[str, StrOrPromise]] = {
