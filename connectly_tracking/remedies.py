@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .api.codes import Cause, code_of, is_from_meta
@@ -266,6 +267,17 @@ class Diagnosis(NamedTuple):
     def explain(self) -> str:
         """Return the meaning and the effect in the current language."""
         return f"{self.meaning} {self.effect}".rstrip()
+
+
+def pause_banner(circuit: Circuit) -> str:
+    """Return what the admin's pages say while a business is paused: why, and what to
+    do.
+    """
+    text = gettext("Sending is paused for %(business)s: %(why)s.") % {
+        "business": circuit.pk,
+        "why": circuit.get_reason_display(),
+    }
+    return f"{text} {FOR_PAUSE.get(circuit.reason, '')}".rstrip()
 
 
 def diagnose(

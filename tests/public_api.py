@@ -61,6 +61,7 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
         "ConversionInline",
         "ConversionInline.order_field",
     ),
+    "contrib.prometheus": ("ConnectlyCollector",),
     "testing.cases": None,
     "testing.plugin": None,
     "sandbox": None,
@@ -77,6 +78,7 @@ def public_api() -> Iterator[str]:
     for model in sorted(own_models(), key=lambda model: model.__name__):
         yield from described_model(model)
     yield from sorted(settings_and_checks())
+    yield from metrics()
     yield from sorted(tasks())
     yield from commands()
     yield from sorted(urls())
@@ -146,6 +148,13 @@ def settings_and_checks() -> Iterator[str]:
         for line in path.read_text().splitlines():
             if 'id="connectly_tracking.' in line:
                 yield "check " + line.split('"')[1]
+
+
+def metrics() -> Iterator[str]:
+    from connectly_tracking.contrib.prometheus import METRICS
+
+    for name, metric in METRICS.items():
+        yield f"metric {name}({', '.join(metric.labels)})"
 
 
 def tasks() -> Iterator[str]:

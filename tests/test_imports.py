@@ -35,7 +35,7 @@ def loaded(code: str, **environ: str) -> set[str]:
 def test_a_web_process_loads_no_http_client_and_nothing_of_the_workers_wing() -> None:
     modules = loaded(WEB)
     assert "connectly_tracking.outbox" in modules
-    foreign = {"requests", "urllib3"} | {
+    foreign = {"requests", "urllib3", "opentelemetry", "prometheus_client"} | {
         f"connectly_tracking.{name}"
         for name in (
             "api.client",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,12 +10,16 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
 from django.urls import reverse
+from django.utils.html import escape
 
 from connectly_tracking import outbox
+from connectly_tracking.admin.display import clock
 from connectly_tracking.delivery import deliver
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Circuit, Conversion, DbNow, Pause
+from connectly_tracking.remedies import FOR_PAUSE
 from connectly_tracking.signals import delivery_paused, delivery_resumed
+from example_project.shop.admin import OrderAdmin
 from example_project.shop.models import Order, Product
 
 from .conftest import make_click, make_purchase
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
+LIST = reverse("admin:connectly_tracking_conversion_changelist")
 BY_HAND = reverse("admin:connectly_tracking_pause_by_hand")
 
 
@@ -121,16 +127,13 @@ def test_it_is_paused_and_resumed_in_the_admin(
     assert "admin: &lt;b&gt;stock&lt;/b&gt;" in page
     deliver()
     assert sandbox.requests == []
-    order = Order.objects.place(Product.objects.all()[0], quantity=1)
-    for url in (
-        reverse("admin:index"),
-        reverse("admin:shop_order_change", args=[order.pk]),
-        reverse("admin:shop_order_changelist"),
-        reverse("admin:connectly_tracking_conversion_changelist"),
-    ):
+    for url in banner_pages():
         page = admin_client.get(url).content.decode()
-        assert page.count("Sending is paused for default: a person paused it.") == 1
-    assert "waits until a person resumes it" in page
+        banner = (
+            "Sending is paused for default: a person paused it. Nothing is sent until "
+            "a person resumes it."
+        )
+        assert page.count(banner) == 1, url
     page = admin_client.post(
         BY_HAND, {"resume": "default"}, follow=True
     ).content.decode()
@@ -173,10 +176,96 @@ def test_the_index_opens_before_our_tables_are_there(admin_client: Client) -> No
     assert "Sending is paused" not in page.content.decode()
 
 
-def test_the_next_try_on_the_list_is_that_of_the_pause(admin_client: Client) -> None:
+@pytest.mark.parametrize("reason", set(Circuit.Reason) - {Circuit.Reason.BY_HAND})
+def test_every_banner_says_what_to_do(admin_client: Client, reason: str) -> None:
     record("A-1")
+    Circuit.objects.pause("default", reason=reason, paused_until=DbNow(60))
+    remedy = escape(FOR_PAUSE[reason])
+    for url in banner_pages():
+        assert admin_client.get(url).content.decode().count(f". {remedy} <a") == 1, url
+
+
+def test_a_banner_does_not_wait_for_the_next_page(admin_client: Client) -> None:
+    record("A-1")
+    outbox.pause("default", detail="ana: stocktaking")
+    assert admin_client.get(LIST + "csv/").status_code == 200
+    gone = reverse("admin:connectly_tracking_conversion_change", args=[0])
+    assert admin_client.get(gone).status_code == 302
+    page = admin_client.get(LIST).content.decode()
+    assert page.count("Sending is paused for default") == 1
+
+
+def test_who_may_not_view_conversions_sees_no_banner(client: Client) -> None:
+    user = User.objects.create(username="staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_order"))
+    client.force_login(user)
+    outbox.pause("default", detail="ana: stocktaking")
+    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    for url in (
+        reverse("admin:index"),
+        reverse("admin:shop_order_changelist"),
+        reverse("admin:shop_order_change", args=[order.pk]),
+    ):
+        page = client.get(url)
+        assert page.status_code == 200
+        assert "Sending is paused" not in page.content.decode()
+
+
+def test_an_order_without_our_inline_has_the_banner_too(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OrderAdmin, "inlines", [])
+    outbox.pause("default", detail="ana: stocktaking")
+    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    page = admin_client.get(reverse("admin:shop_order_change", args=[order.pk]))
+    assert page.content.decode().count("Sending is paused for default") == 1
+
+
+def test_the_next_try_is_that_of_the_pause(admin_client: Client) -> None:
+    """On the list and on each order's own page, also if the order's own is sooner."""
+    record("A-1", "A-2")
+    Conversion.objects.filter(order_id="A-2").update(due_at=DbNow(5 * 3600))
     Circuit.objects.pause("default", reason="unavailable", paused_until=DbNow(7200))
     until = Circuit.objects.get().paused_until
-    assert until is not None
-    page = admin_client.get(reverse("admin:connectly_tracking_conversion_changelist"))
-    assert f"{until:%H:%M}" in page.content.decode()
+    own = Conversion.objects.get(order_id="A-2").due_at
+    page = admin_client.get(LIST).content.decode()
+    assert page.count(f"next try {clock(until)}") == 1
+    assert page.count(f"next try {clock(own)}") == 1
+    assert next_tries(admin_client) == {"A-1": clock(until), "A-2": clock(own)}
+
+
+def test_while_a_person_has_paused_it_no_next_try_is_named(
+    admin_client: Client,
+) -> None:
+    record("A-1")
+    outbox.pause("default", detail="ana: stocktaking")
+    page = admin_client.get(LIST).content.decode()
+    assert "next try <time" not in page
+    assert "waits until a person resumes it" in page
+    assert "time left: " in page
+    assert next_tries(admin_client) == {"A-1": "waits until a person resumes it"}
+    Conversion.objects.update(state="delivered", due_at=None)
+    assert next_tries(admin_client) == {"A-1": "-"}
+
+
+def banner_pages() -> list[str]:
+    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    row = Conversion.objects.all()[0]
+    return [
+        reverse("admin:index"),
+        reverse("admin:shop_order_changelist"),
+        reverse("admin:shop_order_change", args=[order.pk]),
+        LIST,
+        reverse("admin:connectly_tracking_conversion_change", args=[row.pk]),
+    ]
+
+
+def next_tries(client: Client) -> dict[str, str]:
+    found = {}
+    for row in Conversion.objects.all():
+        url = reverse("admin:connectly_tracking_conversion_change", args=[row.pk])
+        page = client.get(url).content.decode()
+        shown = re.search(r'field-next_try".*?readonly">(.*?)</div>', page, re.S)
+        assert shown is not None
+        found[row.order_id] = shown[1]
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -37,7 +37,7 @@ from .listing import (
     TriesFilter,
     time_left,
 )
-from .pauses import warn_of_pauses
+from .pauses import pauses_of, warn_of_pauses
 from .readonly import ReadOnlyAdmin
 from .search import CAMPAIGN_IDS, CLICK_IDS, any_of, ids
 from .status import delivery_status
@@ -45,12 +45,17 @@ from .timeline import next_step, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
     from django_stubs_ext import StrOrPromise
+
+
+#: Instead of the time of the next try.
+_LATER: Final = _("waits until a person resumes it")
 
 
 @admin.register(Conversion)
@@ -104,7 +109,7 @@ class ConversionAdmin(
                     "attempts",
                     "unconfirmed",
                     "crashes",
-                    "due_at",
+                    "next_try",
                     "delivered_at",
                     "cancelled_at",
                     "replayed_at",
@@ -132,7 +137,7 @@ class ConversionAdmin(
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """With the pause of each row's business, which decides on its next try."""
         changes = super().get_changelist_instance(request)
-        paused = warn_of_pauses(request)
+        paused = pauses_of(request)
         for row in changes.result_list:
             row.pause = paused.get(row.business)
         return changes
@@ -165,6 +170,8 @@ class ConversionAdmin(
         """
         response = super().changelist_view(request, extra_context)
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
+        if "cl" in context:
+            warn_of_pauses(request)
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
             if not orders or safe_id(term) in orders:
@@ -183,10 +190,11 @@ class ConversionAdmin(
         row = self.get_object(request, object_id)
         if row is not None and self.has_view_permission(request, row):
             extra_context = {**(extra_context or {}), **self._story(request, row)}
+            warn_of_pauses(request)
         return super().change_view(request, object_id, form_url, extra_context)
 
     def _story(self, request: HttpRequest, row: Conversion) -> dict[str, Any]:
-        pause = Circuit.objects.paused().filter(pk=row.business)
+        pause = pauses_of(request).get(row.business)
         click = Attribution.objects.filter(conversions=row).first()  # None if pruned
         entries, left_out = timeline(row, click)
         return {
@@ -194,7 +202,7 @@ class ConversionAdmin(
             "badge": badge(row),
             "timeline": entries,
             "left_out": left_out,
-            "next_step": next_step(row, pause.first()),
+            "next_step": next_step(row, pause),
             "curl": curl(row),
             "for_support": for_support(row),
             "confirmed_actions": [
@@ -232,6 +240,13 @@ class ConversionAdmin(
     def status(self, conversion: Conversion) -> SafeString:
         return format_html("{}{}", badge(conversion), _quiet(*_progress(conversion)))
 
+    @admin.display(description=_("next try"))
+    def next_try(self, conversion: Conversion) -> StrOrPromise:
+        pause = Circuit.objects.paused().filter(pk=conversion.business).first()
+        if conversion.due_at is None:
+            return "-"
+        return clock(at) if (at := _next_try(conversion, pause)) else _LATER
+
     @admin.display(description=_("value"))
     def amount(self, conversion: Conversion) -> str:
         return conversion.amount or "-"
@@ -251,6 +266,17 @@ class ConversionAdmin(
         return format_html("{}{}", clock(conversion.event_time), _quiet(text))
 
 
+def _next_try(conversion: Conversion, pause: Circuit | None) -> datetime | None:
+    """Return when it can be sent next; None while a person has paused the business.
+
+    While it is sent, this is the end of its lease.
+    """
+    due_at = conversion.due_at
+    if pause is None or due_at is None or conversion.state != State.PENDING:
+        return due_at
+    return None if pause.is_by_hand else max(due_at, pause.paused_until or due_at)
+
+
 def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
     """Say why it is in its state, how often it was tried, and when it is next."""
     yield conversion.explanation
@@ -260,12 +286,8 @@ def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
         }
     if conversion.state == State.PENDING and conversion.due_at is not None:
         pause: Circuit | None = getattr(conversion, "pause", None)
-        if pause is not None and pause.is_by_hand:
-            yield gettext("waits until a person resumes it")
-            return
-        until = pause.paused_until if pause is not None else None
-        next_try = max(conversion.due_at, until or conversion.due_at)
-        yield format_html(gettext("next try {}"), clock(next_try))
+        at = _next_try(conversion, pause)
+        yield format_html(gettext("next try {}"), clock(at)) if at else _LATER
         if (left := time_left(conversion)) is not None:
             yield gettext("time left: %(time)s") % {"time": age(left)}
 

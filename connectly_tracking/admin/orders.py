@@ -114,8 +114,6 @@ class AttributionAdminMixin(OrderModelAdmin):
         and collation in both tables.
         """
         changes = super().get_changelist_instance(request)
-        if _may_view(request):
-            warn_of_pauses(request)
         orders = [
             (id_text(getattr(it, self.order_field)), it) for it in changes.result_list
         ]
@@ -127,6 +125,19 @@ class AttributionAdminMixin(OrderModelAdmin):
         for order_id, order in orders:
             order.connectly_conversion = found.get(key_of(order_id or ""))
         return changes
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        if _may_view(request) and hasattr(response, "context_data"):
+            warn_of_pauses(request)
+        return response
+
+    def render_change_form(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> Any:
+        if _may_view(request):
+            warn_of_pauses(request)
+        return super().render_change_form(request, *args, **kwargs)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         shown = [*super().get_list_display(request)]

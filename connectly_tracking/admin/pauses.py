@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from .. import outbox
 from ..conf import conf
 from ..models import Circuit, Conversion, Pause
-from ..remedies import FOR_PAUSE
+from ..remedies import FOR_PAUSE, pause_banner
 from .readonly import ReadOnlyAdmin
 
 if TYPE_CHECKING:
@@ -129,19 +129,29 @@ class PauseAdmin(ReadOnlyAdmin):
         self.message_user(request, words)
 
 
-def warn_of_pauses(request: HttpRequest) -> dict[str, Circuit]:
-    """Show a message for each paused business. Returns these circuits by business."""
-    paused = Circuit.objects.paused().in_bulk()
-    for circuit in paused.values() if request.method == "GET" else ():
-        banner = format_html(
-            '{} <a href="{}">{}</a>',
-            gettext("Sending is paused for %(business)s: %(why)s.")
-            % {"business": circuit.pk, "why": circuit.get_reason_display()},
-            reverse("admin:connectly_tracking_conversion_status"),
-            gettext("What to do"),
-        )
+def pauses_of(request: HttpRequest) -> dict[str, Circuit]:
+    """Return the circuits of the paused businesses: one statement for a page."""
+    known = vars(request)
+    if "connectly_pauses" not in known:
+        known["connectly_pauses"] = Circuit.objects.paused().in_bulk()
+    found: dict[str, Circuit] = known["connectly_pauses"]
+    return found
+
+
+def warn_of_pauses(request: HttpRequest) -> None:
+    """Show a message for each paused business, once on a page.
+
+    Call it for a page that is shown, or the message would wait for the next one.
+    """
+    known = vars(request)
+    if request.method != "GET" or "connectly_has_warned" in known:
+        return
+    known["connectly_has_warned"] = True
+    url = reverse("admin:connectly_tracking_conversion_status")
+    for circuit in pauses_of(request).values():
+        link = format_html('<a href="{}">{}</a>', url, gettext("Delivery status"))
+        banner = format_html("{} {}", pause_banner(circuit), link)
         messages.warning(request, banner)
-    return paused
 
 
 # Any theme's index is extended by ours, which shows the banner.

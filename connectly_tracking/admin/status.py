@@ -8,9 +8,7 @@ from datetime import timedelta
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import router
-from django.db.models import Count, Min
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
@@ -21,21 +19,18 @@ from ..findings import Level
 from ..models import (
     Circuit,
     Conversion,
-    DbNow,
     Reason,
     State,
-    age_field,
-    greatest_age,
     local_time,
 )
 from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
-from ..reports.delivery import given_up, last_delivered
-from ..reports.health import current_findings, newest
+from ..reports.delivery import LATELY, Backlog, backlogs, given_up, last_delivered
+from ..reports.health import current_findings, newest, settings_problem
 from .display import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import date, datetime
+    from datetime import datetime
 
     from django_stubs_ext import StrOrPromise
 
@@ -43,9 +38,10 @@ if TYPE_CHECKING:
 
 #: Seconds after which the browser asks for the page again.
 REFRESH: Final = 30
-WEEK: Final = timedelta(days=7)
-#: So many of a day's deliveries show how long they take.
-MAX_TIMED: Final = 2_000
+DAYS: Final = 7
+WEEK: Final = timedelta(days=DAYS)
+#: So many of a day's deliveries are timed.
+MAX_TIMED: Final = 1_000
 
 #: What is wrong, in words for people; the doctor has the details.
 _WRONG: Final[Mapping[str, StrOrPromise]] = {
@@ -91,10 +87,7 @@ class BusinessStatus:
     """``problem``: why nothing can be sent for the business; empty if it can."""
 
     alias: str
-    waiting: int
-    due: int
-    oldest_due: datetime | None
-    oldest: datetime | None
+    backlog: Backlog
     delivered_at: datetime | None
     pause: Circuit | None
     problem: str
@@ -132,7 +125,9 @@ class BusinessStatus:
     @property
     def summary(self) -> StrOrPromise:
         """What can be said if nothing is wrong."""
-        if self.due:
+        if not conf.SEND:
+            return gettext("Nothing is sent.")
+        if self.backlog.due:
             return gettext("Orders are being sent.")
         if self.delivered_at is None:
             return gettext("Nothing has been sent yet.")
@@ -140,15 +135,16 @@ class BusinessStatus:
 
     @property
     def level(self) -> str:
-        return "good" if self.due or self.delivered_at else "wait"
+        is_good = conf.SEND and (self.backlog.due or self.delivered_at)
+        return "good" if is_good else "wait"
 
     @property
     def facts(self) -> list[tuple[str, StrOrPromise]]:
         """Names and values, as the page lists them."""
         found = [
-            (gettext("Waiting"), str(self.waiting)),
-            (gettext("Due now"), str(self.due)),
-            (gettext("Due since"), clock(self.oldest_due)),
+            (gettext("Waiting"), str(self.backlog.waiting)),
+            (gettext("Due now"), str(self.backlog.due)),
+            (gettext("Due since"), clock(self.backlog.due_since)),
             (gettext("Last delivered"), clock(self.delivered_at)),
         ]
         if self.pause is not None and not self.pause.is_by_hand:
@@ -159,9 +155,9 @@ class BusinessStatus:
 
     @property
     def time_left(self) -> str:
-        if self.oldest is None:
+        if self.backlog.expires_at is None:
             return ""
-        left = self.oldest + greatest_age() - timezone.now()
+        left = self.backlog.expires_at - timezone.now()
         days, hours = divmod(max(int(left.total_seconds() // 3600), 0), 24)
         parts = (
             ngettext("%(count)d day", "%(count)d days", days) % {"count": days},
@@ -179,48 +175,33 @@ def delivery_status() -> dict[str, Any]:
         "checked_at": clock(timezone.now()),
         "refresh": REFRESH,
     }
-    try:
-        conf.validate_for_delivery()
-        _read_too = conf.RETENTION, conf.RECORD_UNATTRIBUTED
-        shown["sends"] = conf.SEND
-        findings = current_findings()
-        shown["businesses"] = _businesses(findings)
-        shown["silences"] = [
+    if problem := settings_problem():
+        return shown | {"problem": problem}
+    findings = current_findings()
+    return shown | {
+        "sends": conf.SEND,
+        "businesses": _businesses(findings),
+        "silences": [
             Wrong(level="wait", what=_WRONG[it.code], remedy=_WHAT_TO_DO[it.code])
             for it in findings
             if it.is_problem and not it.business and it.code in _WRONG
-        ]
-        shown["newest"] = _newest()
-        shown["ended"] = _ended()
-        shown["durations"] = _durations()
-    except ImproperlyConfigured as exc:
-        shown |= {"businesses": [], "problem": str(exc)}
-    return shown
+        ],
+        "newest": _newest(),
+        "ended": _ended(),
+        "durations": _durations(),
+    }
 
 
 def _businesses(findings: list[Finding]) -> list[BusinessStatus]:
     """Return those of the settings, and those that have orders waiting or a pause."""
     using = router.db_for_write(Conversion)
-    rows = Conversion.objects.waiting().by_business()
-    waiting: dict[str, Any] = {
-        found["alias"]: found
-        for found in rows.annotate(count=Count("pk"), oldest=Min(age_field()))
-    }
-    due: dict[str, Any] = {
-        found["alias"]: found
-        for found in rows.filter(due_at__lte=DbNow()).annotate(
-            count=Count("pk"), since=Min("due_at")
-        )
-    }
+    waiting = backlogs(using)
     pauses = Circuit.objects.paused().in_bulk()
     known = list(conf.BUSINESSES)
     return [
         BusinessStatus(
             alias=alias,
-            waiting=waiting.get(alias, {}).get("count", 0),
-            due=due.get(alias, {}).get("count", 0),
-            oldest_due=due.get(alias, {}).get("since"),
-            oldest=waiting.get(alias, {}).get("oldest"),
+            backlog=waiting.get(alias, Backlog()),
             delivered_at=last_delivered(using, alias),
             pause=pauses.get(alias),
             problem=conf.credentials_problem(alias),
@@ -243,9 +224,10 @@ def _ended() -> list[dict[str, Any]]:
     """What was rejected or became too old, by reason: in a day and in a week."""
     using = router.db_for_write(Conversion)
     found = []
-    for state in (State.REJECTED, State.EXPIRED):
-        day = _by_reason(given_up(using, state, timedelta(days=1)))
-        for reason, in_week in _by_reason(given_up(using, state, WEEK)).items():
+    in_day = given_up(using, LATELY)
+    for state, counts in given_up(using, WEEK).items():
+        day = _by_reason(in_day[state])
+        for reason, in_week in _by_reason(counts).items():
             found.append(
                 {
                     "state": state,
@@ -269,33 +251,51 @@ def _by_reason(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def _durations() -> list[dict[str, str]]:
-    """How long the newest deliveries of each day took, from the order's record on."""
-    rows = Conversion.objects.filter(
-        state=State.DELIVERED, recorded_at__gte=timezone.now() - WEEK
+    """How long deliveries took, from the order's record on, by the day of the record.
+
+    Of a day with more than `MAX_TIMED` of them the newest ones are timed, and said so.
+    """
+    today = local_time(timezone.now()).replace(
+        hour=0, minute=0, second=0, microsecond=0
     )
-    timed = rows.order_by("-recorded_at")
-    by_day: dict[date, list[float]] = defaultdict(list)
-    columns = timed.values_list("recorded_at", "replayed_at", "delivered_at")
-    for recorded_at, replayed_at, delivered_at in columns[:MAX_TIMED]:
-        if delivered_at is not None:
-            took = delivered_at - (replayed_at or recorded_at)
-            # Not by the database: MariaDB may know no time zones.
-            day = local_time(recorded_at).date()
-            by_day[day].append(max(took.total_seconds(), 0.0))
-    return [
-        {
-            "day": date_format(day, "Y-m-d"),
-            "count": str(len(seconds)),
-            "half": _seconds(_quantile(seconds, 50)),
-            "most": _seconds(_quantile(seconds, 95)),
-        }
-        for day, seconds in by_day.items()
-    ]
+    found = []
+    for ago in range(DAYS):
+        # By the calendar, since a day may have 23 or 25 hours.
+        begins, ends = _midnight(today, ago), _midnight(today, ago - 1)
+        rows = Conversion.objects.filter(
+            state=State.DELIVERED, recorded_at__gte=begins, recorded_at__lt=ends
+        )
+        if not (count := rows.count()):
+            continue
+        columns = rows.order_by("-recorded_at").values_list(
+            "recorded_at", "replayed_at", "delivered_at"
+        )
+        seconds = [
+            max((delivered_at - (replayed_at or recorded_at)).total_seconds(), 0.0)
+            for recorded_at, replayed_at, delivered_at in columns[:MAX_TIMED]
+            if delivered_at is not None
+        ]
+        found.append(
+            {
+                "day": date_format(begins, "Y-m-d"),
+                "count": str(count),
+                "half": _seconds(_quantile(seconds, 50)),
+                "most": _seconds(_quantile(seconds, 95)),
+                "timed": str(MAX_TIMED) if count > MAX_TIMED else "",
+            }
+        )
+    return found
+
+
+def _midnight(today: datetime, ago: int) -> datetime:
+    """Return the beginning of the day so many days ago, in the current time zone."""
+    day = today.replace(tzinfo=None) - timedelta(days=ago)
+    return timezone.make_aware(day) if timezone.is_aware(today) else day
 
 
 def _quantile(values: list[float], percent: int) -> float:
-    if len(values) == 1:
-        return values[0]
+    if len(values) < 2:
+        return sum(values)
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 

@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from ..api.verdicts import Outcome, Verdict
 from .claim import Claimed
 from .memory import windows
+from .tracing import current_context, traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,6 +83,8 @@ class Sending:
         self._waiting = deque(batch.rows)
         self._given_back = list[Claimed]()
         self._under_way = 0
+        self._host = urlsplit(client.url).hostname or ""
+        self._trace = current_context()
 
     @property
     def unsent(self) -> tuple[Claimed, ...]:
@@ -150,7 +154,7 @@ class Sending:
             return
         started_at = self._time(row)
         try:
-            verdict = self._client.post(row.body)
+            verdict = self._send(row)
         except BaseException as exc:  # noqa: BLE001 - or the batch would wait forever
             verdict = Verdict(outcome=Outcome.INTERNAL, detail=type(exc).__name__)
         self._answers.put(
@@ -161,6 +165,24 @@ class Sending:
                 finished_at=self._time(row),
             )
         )
+
+    def _send(self, row: Claimed) -> Verdict:
+        attributes = {
+            "http.request.method": "POST",
+            "server.address": self._host,
+            "connectly.conversion": row.pk,
+            "connectly.attempts": row.attempts,
+        }
+        with traced("POST", attributes, parent=self._trace, is_request=True) as note:
+            verdict = self._client.post(row.body)
+            outcome = verdict.outcome.value
+            answered: dict[str, Any] = {"connectly.outcome": outcome}
+            if verdict.status_code is not None:
+                answered["http.response.status_code"] = verdict.status_code
+            note(
+                answered, error="" if verdict.outcome == Outcome.CONFIRMED else outcome
+            )
+        return verdict
 
     def _time(self, row: Claimed) -> datetime:
         """The database's time: that of the claim, and what has passed since."""

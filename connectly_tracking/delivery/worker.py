@@ -16,6 +16,7 @@ from .memory import fruitless_expiries, windows
 from .run import Run
 from .send import Sending
 from .settle import Settlement, Tally
+from .tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +54,7 @@ def deliver(
                 if not has_help and len(batch.rows) == run.settings.BATCH:
                     has_help = True
                     wake_another()
-                tally, flows = _work(batch, breaker, account.client, stop)
+                tally, flows = _traced_work(batch, breaker, account.client, stop)
                 total.update(tally)
                 report(tally)
                 if not flows:
@@ -114,6 +115,20 @@ def _expire(breaker: Breaker, rest: int) -> Iterator[tuple[Batch, Breaker]]:
         fruitless_expiries.note(breaker.business)
     else:
         yield batch, breaker
+
+
+def _traced_work(
+    batch: Batch, breaker: Breaker, client: Client, stop: Callable[[], bool]
+) -> tuple[Tally, bool]:
+    attributes = {
+        "connectly.business": batch.business,
+        "connectly.rows": len(batch.rows),
+        "connectly.is_probe": breaker.is_probe,
+    }
+    with traced("connectly.batch", attributes) as note:
+        tally, flows = _work(batch, breaker, client, stop)
+        note({f"connectly.{state}": count for state, count in tally.items()})
+    return tally, flows
 
 
 def _work(

@@ -132,7 +132,7 @@ class Conversion(models.Model):
             models.Index(
                 fields=["state", "recorded_at"], name="connectly_conversion_state"
             ),
-            # What was given up lately, for the delivery page.
+            # What has ended lately, however much ended before.
             models.Index(fields=["ended_at"], name="connectly_conversion_ended"),
             # For the campaign report: an order counts when it was placed.
             models.Index(

@@ -5,9 +5,11 @@ Beat has no heartbeat. If it does not run, events become overdue.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
@@ -44,6 +46,48 @@ FAILING_AFTER: Final = timedelta(hours=1)
 HABIT: Final = 7
 #: So many clicks of a day show whether a parameter is missing.
 ENOUGH_CLICKS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The orders of a business that are not final, and those of them that are due.
+
+    ``expires_at``: when the oldest of them is too old; None if a setting is wrong.
+    """
+
+    waiting: int = 0
+    due: int = 0
+    due_since: datetime | None = None
+    expires_at: datetime | None = None
+
+
+def backlogs(using: str) -> dict[str, Backlog]:
+    """Return what waits, by business."""
+    try:
+        field, age = age_field(), greatest_age()
+    except ImproperlyConfigured:
+        field, age = "event_time", None
+    is_due = Q(due_at__lte=DbNow())
+    rows: Any = Conversion.objects.using(using).filter(due_at__isnull=False)
+    grouped = (
+        rows.order_by()
+        .values_list("business")
+        .annotate(
+            waiting=Count("pk"),
+            due=Count("pk", filter=is_due),
+            since=Min("due_at", filter=is_due),
+            oldest=Min(field),
+        )
+    )
+    return {
+        alias: Backlog(
+            waiting=waiting,
+            due=due,
+            due_since=since,
+            expires_at=oldest + age if oldest and age is not None else None,
+        )
+        for alias, waiting, due, since, oldest in grouped
+    }
 
 
 def examine_delivery(
@@ -158,8 +202,8 @@ def _expiring(using: str, only: str | None) -> Iterator[Finding]:
 
 def _given_up(using: str, only: str | None) -> Iterator[Finding]:
     """What was rejected or has expired in the last 24 hours, by reason."""
-    for state in (State.REJECTED, State.EXPIRED):
-        for alias, reasons in given_up(using, state, LATELY).items():
+    for state, by_business in given_up(using, LATELY).items():
+        for alias, reasons in by_business.items():
             if only in (None, alias):
                 listed = ", ".join(f"{count} {why}" for why, count in reasons.items())
                 text = f"{alias}: {state} in the last 24 hours: {listed}."
@@ -167,16 +211,20 @@ def _given_up(using: str, only: str | None) -> Iterator[Finding]:
                 yield found(Subject.DELIVERY, code, text, business=alias)
 
 
-def given_up(using: str, state: State, age: timedelta) -> dict[str, dict[str, int]]:
-    """Count by business and reason what ended in this state within an age."""
-    rows = Conversion.objects.using(using).filter(
-        state=state, ended_at__gte=timezone.now() - age
-    )
-    counted = rows.by_business().values("alias", "reason").annotate(count=Count("pk"))
-    found = counted.order_by("reason").values_list("alias", "reason", "count")
-    counts: dict[str, dict[str, int]] = {}
-    for alias, reason, count in found:
-        counts.setdefault(alias, {})[reason] = count
+def given_up(using: str, age: timedelta) -> dict[State, dict[str, dict[str, int]]]:
+    """Count what was rejected or has expired within an age: by state, by business, and
+    by reason.
+    """
+    rows = Conversion.objects.using(using).filter(ended_at__gte=timezone.now() - age)
+    # By the state last: a database would read the index on it, with all of history.
+    grouped: Any = rows.order_by("reason").values_list("reason", "business", "state")
+    counts: dict[State, dict[str, dict[str, int]]] = {
+        State.REJECTED: {},
+        State.EXPIRED: {},
+    }
+    for reason, alias, state, count in grouped.annotate(Count("pk")):
+        if state in counts:
+            counts[State(state)].setdefault(alias, {})[reason] = count
     return counts
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
-from django.db.models import Count, Min
 from django.utils import timezone
 
 from ..conf import conf
@@ -15,15 +14,12 @@ from ..models import (
     Attribution,
     Circuit,
     Conversion,
-    DbNow,
     State,
-    age_field,
-    greatest_age,
 )
-from .delivery import LATELY, examine_delivery, given_up, last_delivered
+from .delivery import LATELY, backlogs, examine_delivery, given_up, last_delivered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from ..findings import Finding
@@ -44,26 +40,33 @@ def health() -> dict[str, Any]:
     """
     using = router.db_for_write(Conversion)
     findings = current_findings()
-    rows = Conversion.objects.using(using).order_by()
-    waiting = rows.waiting().aggregate(count=Count("pk"), oldest=Min(age_field()))
-    due = (
-        rows.waiting()
-        .filter(due_at__lte=DbNow())
-        .aggregate(count=Count("pk"), since=Min("due_at"))
-    )
+    waiting = backlogs(using).values()
+    ended = given_up(using, LATELY)
     paused = Circuit.objects.using(using).paused()
     return {
         "ok": not any(finding.is_problem for finding in findings),
         "findings": [finding.code for finding in findings if finding.level != "ok"],
-        "waiting": waiting["count"],
-        "due": due["count"],
-        "oldest_due_seconds": _seconds_since(due["since"]),
-        "seconds_to_expiry": _seconds_to_expiry(waiting["oldest"]),
+        "waiting": sum(it.waiting for it in waiting),
+        "due": sum(it.due for it in waiting),
+        "oldest_due_seconds": seconds_since(_first(it.due_since for it in waiting)),
+        "seconds_to_expiry": seconds_until(_first(it.expires_at for it in waiting)),
         "paused": sorted(paused.values_list("pk", flat=True)),
-        "rejected_24h": _total(given_up(using, State.REJECTED, LATELY)),
-        "expired_24h": _total(given_up(using, State.EXPIRED, LATELY)),
+        "rejected_24h": _total(ended[State.REJECTED]),
+        "expired_24h": _total(ended[State.EXPIRED]),
         **newest(),
     }
+
+
+def settings_problem() -> str:
+    """Return what is wrong in the settings with which orders are recorded, sent and
+    kept; an empty string if nothing is.
+    """
+    try:
+        conf.validate_for_delivery()
+        _read_too = conf.SEND, conf.BUSINESSES, conf.RETENTION, conf.RECORD_UNATTRIBUTED
+    except ImproperlyConfigured as exc:
+        return str(exc)
+    return ""
 
 
 def current_findings() -> list[Finding]:
@@ -81,16 +84,13 @@ def newest() -> dict[str, datetime | None]:
 
 
 def _current_findings() -> Iterator[Finding]:
-    try:
-        conf.validate_for_delivery()
-        sends, aliases = conf.SEND, list(conf.BUSINESSES)
-    except ImproperlyConfigured as exc:
-        yield found(Subject.SETTINGS, "settings_wrong", str(exc))
+    if problem := settings_problem():
+        yield found(Subject.SETTINGS, "settings_wrong", problem)
         return
-    if not sends:
+    if not conf.SEND:
         text = "SEND is False: orders are recorded as skipped, and nothing is sent."
         yield found(Subject.SETTINGS, "sending_off", text)
-    ready = []
+    ready, aliases = [], list(conf.BUSINESSES)
     for alias in aliases:
         if problem := conf.credentials_problem(alias):
             text = f"Nothing is sent for {alias}: {problem}"
@@ -101,16 +101,20 @@ def _current_findings() -> Iterator[Finding]:
     yield from examine_delivery(using, aliases=aliases, ready=ready, only=None)
 
 
-def _seconds_since(at: datetime | None) -> float | None:
+def seconds_since(at: datetime | None) -> float | None:
     if at is None:
         return None
     return max((timezone.now() - at).total_seconds(), 0.0)
 
 
-def _seconds_to_expiry(oldest: datetime | None) -> float | None:
-    if oldest is None:
+def seconds_until(at: datetime | None) -> float | None:
+    if at is None:
         return None
-    return max((oldest + greatest_age() - timezone.now()).total_seconds(), 0.0)
+    return max((at - timezone.now()).total_seconds(), 0.0)
+
+
+def _first(times: Iterable[datetime | None]) -> datetime | None:
+    return min((at for at in times if at is not None), default=None)
 
 
 def _total(counts: dict[str, dict[str, int]]) -> int:

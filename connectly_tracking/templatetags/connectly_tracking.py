@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from ..guard import guarded
 from ..models import Circuit
+from ..remedies import pause_banner
 
 if TYPE_CHECKING:
     from django.template import Context
@@ -52,13 +53,13 @@ def _script(context: Context, endpoint: str) -> SafeString:
 
 
 @register.simple_tag
-def connectly_paused() -> list[Circuit]:
-    """Return the businesses that are paused, for the banner of the admin's index.
+def connectly_paused() -> list[str]:
+    """Return a sentence for each business that is paused, for the admin's index.
 
     None before our tables are there: the index is the whole project's.
     """
     paused = guarded("pauses_not_read", lambda: list(Circuit.objects.paused()))
-    return paused or []
+    return [pause_banner(circuit) for circuit in paused or []]
 
 
 def _nonce(context: Context) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectly_tracking import outbox
+from connectly_tracking.admin import status
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Circuit, Conversion, DbNow
 
@@ -193,3 +194,50 @@ def test_a_setting_that_is_wrong_is_said_and_breaks_no_page(
     assert next(iter(wrong)) in page
     for url in (change, changelist, f"{changelist}?q=nobody", clicks):
         assert admin_client.get(url).status_code == 200
+
+
+def durations(client: Client) -> list[tuple[str, ...]]:
+    page = unescape(client.get(STATUS).content.decode())
+    table = page.partition("connectly-durations")[2].partition("</table>")[0]
+    cells = [re.findall(r"<td>(.*?)</td>", it) for it in table.split("<tr>")[2:]]
+    return [tuple(re.sub("<[^>]*>", "", it) for it in row) for row in cells]
+
+
+def took(day: datetime, *seconds: float) -> None:
+    """Orders recorded at that time that were delivered so many seconds later."""
+    for number, it in enumerate(seconds):
+        outbox.record(
+            make_purchase(f"{day:%Y-%m-%d %H}-{number}"), attribution=make_click()
+        )
+        Conversion.objects.filter(state="pending").update(
+            state="delivered",
+            due_at=None,
+            recorded_at=day + timedelta(milliseconds=number),
+            delivered_at=day + timedelta(milliseconds=number, seconds=it),
+        )
+
+
+def test_how_long_it_took_is_exact_by_day(admin_client: Client, settings: Any) -> None:
+    settings.TIME_ZONE = "America/Bogota"
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    took(midnight - timedelta(days=1), *range(10, 1020, 10))
+    took(midnight - timedelta(minutes=1), 70)
+    took(midnight - timedelta(days=2), 3)
+    took(midnight - timedelta(days=20), 9)
+    assert durations(admin_client) == [
+        (f"{midnight - timedelta(days=1):%Y-%m-%d}", "102", "505.0 s", "959.5 s"),
+        (f"{midnight - timedelta(days=2):%Y-%m-%d}", "1", "3.0 s", "3.0 s"),
+    ]
+
+
+def test_a_day_that_is_timed_in_part_says_so(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "MAX_TIMED", 2)
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    took(midnight - timedelta(days=1), 90, 2, 4)
+    took(midnight - timedelta(days=2), 8, 8)
+    assert [row[1:] for row in durations(admin_client)] == [
+        ("3 (timed: the newest 2)", "3.0 s", "3.9 s"),
+        ("2", "8.0 s", "8.0 s"),
+    ]

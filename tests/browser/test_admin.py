@@ -94,7 +94,7 @@ def test_an_operator_sees_a_pause_with_its_remedy_and_when_it_is_over(
     sandbox.behave("401")
     deliver()
     log_in(page, shop).goto(shop.url + CONVERSIONS)
-    page.get_by_role("link", name="Delivery status").click()
+    page.get_by_role("link", name="Delivery status").first.click()
     page.get_by_text(
         "Paused: the key, the business or the address is wrong."
     ).wait_for()
