@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
+from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import django
 import pytest
@@ -14,17 +18,20 @@ from django.utils import timezone
 
 from connectly_tracking import alerts, outbox, reports, tasks, views
 from connectly_tracking.delivery import deliver
+from connectly_tracking.findings import CATALOGUE, Level
 from connectly_tracking.models import (
     Alert,
     Attribution,
     Circuit,
     Conversion,
     DbNow,
+    DeliveryAttempt,
     State,
 )
 from connectly_tracking.reports.health import current_findings
 
 from .conftest import make_click, make_purchase
+from .test_prometheus import samples, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,8 +88,7 @@ def expiring() -> None:
 
 
 def paused() -> None:
-    record()
-    Circuit.objects.pause("default", reason="configuration", paused_until=DbNow(60))
+    pausing("configuration")()
 
 
 def paused_by_hand() -> None:
@@ -113,56 +119,167 @@ def without_a_parameter() -> None:
             Attribution.objects.filter(pk=click.pk).update(ad_id="")
 
 
-STATES = [
-    (overdue, "nobody_looks", "no worker is sending them"),
-    (failing, "failing", "tried in vain for more than an hour"),
-    (rejected, "rejected_lately", "rejected in the last 24 hours"),
-    (expired, "expired_lately", "became too old in the last 24 hours"),
-    (expiring, "expiring_soon", "too old within a day"),
-    (paused, "paused_configuration", "Paused: the key, the business"),
-    (paused_by_hand, "paused_by_hand", "Paused: a person paused it"),
-    (without_clicks, "clicks_stopped", "No click for 24 hours"),
-    (without_orders, "orders_stopped", "No order for 24 hours"),
-    (without_a_parameter, "parameter_missing", "A parameter that the ads"),
+def attempted(outcome: str, **fields: Any) -> None:
+    now = timezone.now()
+    record(attempts=1, **fields)
+    DeliveryAttempt.objects.create(
+        id=uuid4(),
+        conversion=Conversion.objects.get(),
+        started_at=now,
+        finished_at=now,
+        outcome=outcome,
+    )
+
+
+def behind() -> None:
+    attempted("confirmed", due_at=DbNow(-600))
+
+
+def answered_badly() -> None:
+    attempted("unavailable", due_at=DbNow(600))
+
+
+def forgotten() -> None:
+    record(due_at=DbNow(-600), business="gone")
+
+
+def copied() -> None:
+    record(due_at=DbNow(-600), recorded_at=timezone.now() - timedelta(days=2))
+
+
+def pausing(reason: str) -> Callable[[], None]:
+    def begin() -> None:
+        record()
+        Circuit.objects.pause("default", reason=reason, paused_until=DbNow(60))
+
+    return begin
+
+
+#: How it begins, the settings that are changed, and the finding.
+STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
+    (overdue, {}, "nobody_looks"),
+    (behind, {}, "behind"),
+    (answered_badly, {}, "last_answer_bad"),
+    (forgotten, {}, "business_forgotten"),
+    (copied, {}, "database_may_be_copied"),
+    (failing, {}, "failing"),
+    (rejected, {}, "rejected_lately"),
+    (expired, {}, "expired_lately"),
+    (expiring, {}, "expiring_soon"),
+    (paused_by_hand, {}, "paused_by_hand"),
+    *(
+        (pausing(reason), {}, f"paused_{reason}")
+        for reason in Circuit.Reason.values
+        if reason != Circuit.Reason.BY_HAND
+    ),
+    (without_clicks, {}, "clicks_stopped"),
+    (without_orders, {}, "orders_stopped"),
+    (without_a_parameter, {}, "parameter_missing"),
+    (record, {"API_KEY": None}, "business_not_ready"),
+    (record, {"BATCH": "many"}, "settings_wrong"),
+    (record, {"MAX_EVENT_AGE": "soon"}, "settings_wrong"),
+    (record, {"RETENTION": -1}, "settings_wrong"),
 ]
+DOCS = (Path(__file__).parent.parent / "docs/monitoring.md").read_text()
+#: By the finding: whether there is a banner, what the delivery page says, and whether
+#: `watch` tells it, as documented.
+DOCUMENTED = {
+    code: (banner == "yes", words, told == "yes")
+    for code, words, banner, told in re.findall(
+        r"^\| `(\w+)` \| (.*?) \| (yes|no) \| (yes|no) \|$", DOCS, re.M
+    )
+}
 
 
-@pytest.mark.parametrize(("begin", "code", "words"), STATES)
-def test_health_page_and_watch_say_the_same(
-    begin: Callable[[], None], code: str, words: str, admin_client: Client
+@pytest.mark.parametrize(("begin", "changes", "code"), STATES)
+def test_of_what_is_wrong_everything_says_the_same(
+    begin: Callable[[], None],
+    changes: dict[str, Any],
+    code: str,
+    admin_client: Client,
+    configure: Any,
+    rf: RequestFactory,
 ) -> None:
     begin()
+    configure(**changes)
+    banner, words, told = DOCUMENTED[code]
     report = reports.health()
     assert set(report) == KEYS
     assert report["ok"] is False
     assert code in report["findings"]
-    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
-    assert words in page.content.decode()
-    assert "All is well" not in page.content.decode()
-    assert code in {notice.code for notice in alerts.watch()}
+    assert views.monitor(rf.get("/")).status_code == 503
+    problems = {it.code for it in current_findings() if it.is_problem}
+    assert problems <= set(report["findings"])
+    metrics = samples(scrape())
+    assert metrics["connectly_ok"] == 0
+    assert found_in(metrics) == problems
+    page = text_of(admin_client, "connectly_tracking_conversion_status")
+    assert words in page
+    assert "All is well" not in page
+    assert all(DOCUMENTED[it][1] in page for it in problems)
+    index = text_of(admin_client, "index")
+    assert ("Sending is paused" in index) is banner
+    notices = {notice.code for notice in alerts.watch()}
+    assert (code in notices) is told
+    assert notices == problems - alerts.UNTOLD
     assert alerts.watch() == []
 
 
-def test_a_new_shop_is_not_told_that_all_is_well(admin_client: Client) -> None:
+def test_every_finding_that_can_be_is_tried_and_documented() -> None:
+    source = Path(reports.__file__).parent
+    text = "".join((source / name).read_text() for name in ("health.py", "delivery.py"))
+    named = set(re.findall(r'"(\w+)"', text)) & CATALOGUE.keys()
+    named |= {f"paused_{reason}" for reason in Circuit.Reason.values}
+    named |= {"rejected_lately", "expired_lately"}
+    problems = {it for it in named if CATALOGUE[it][0] in (Level.WARNING, Level.ERROR)}
+    assert problems == DOCUMENTED.keys() == {code for *_, code in STATES}
+
+
+@pytest.mark.parametrize(
+    ("orders", "changes", "delivered", "words", "findings"),
+    [
+        (0, {}, False, "Nothing has been sent yet.", ["nothing_sent_yet"]),
+        (1, {}, False, "Orders are being sent.", ["nothing_sent_yet"]),
+        (1, {}, True, "All is well.", []),
+        (1, {"SEND": False}, True, "Sending is switched off", ["sending_off"]),
+    ],
+)
+def test_of_what_is_well_everything_says_the_same(
+    sandbox: Sandbox,
+    admin_client: Client,
+    configure: Any,
+    rf: RequestFactory,
+    orders: int,
+    changes: dict[str, Any],
+    delivered: bool,
+    words: str,
+    findings: list[str],
+) -> None:
+    record(orders)
+    if delivered:
+        deliver()
+    configure(**changes)
     report = reports.health()
-    assert report["ok"] is True
-    assert report["findings"] == ["nothing_sent_yet"]
-    assert report["last_click_at"] is report["last_delivered_at"] is None
-    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
-    assert "Nothing has been sent yet." in page.content.decode()
+    assert (report["ok"], report["findings"]) == (True, findings)
+    assert (report["last_delivered_at"] is not None) is delivered
+    assert views.monitor(rf.get("/")).status_code == 200
+    metrics = samples(scrape())
+    assert metrics["connectly_ok"] == 1
+    assert found_in(metrics) == set()
+    page = text_of(admin_client, "connectly_tracking_conversion_status")
+    assert words in page
+    assert ("All is well." in page) is (words == "All is well.")
+    assert "Sending is paused" not in text_of(admin_client, "index")
     assert alerts.watch() == []
 
 
-def test_after_a_delivery_all_is_well(sandbox: Sandbox, admin_client: Client) -> None:
-    record()
-    deliver()
-    report = reports.health()
-    assert report["ok"] is True
-    assert report["findings"] == []
-    assert (report["waiting"], report["due"]) == (0, 0)
-    assert report["last_delivered_at"] is not None
-    page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
-    assert "All is well." in page.content.decode()
+def text_of(client: Client, page: str) -> str:
+    return unescape(client.get(reverse(f"admin:{page}")).content.decode())
+
+
+def found_in(metrics: dict[str, float]) -> set[str]:
+    lines = "\n".join(line for line, value in metrics.items() if value == 1)
+    return set(re.findall(r"^connectly_finding .*?code=(\w+)", lines, re.M))
 
 
 def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(

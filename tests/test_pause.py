@@ -54,7 +54,7 @@ def test_a_pause_is_kept_with_its_reason_its_end_and_what_it_held(
     pause.refresh_from_db()
     assert pause.ended is not None
     assert pause.ended > pause.began
-    assert (pause.ended_by, pause.held) == ("probe", 2)
+    assert (pause.ended_by, pause.held) == ("probe", 3)
     assert set(Conversion.objects.values_list("state", flat=True)) == {"delivered"}
 
 

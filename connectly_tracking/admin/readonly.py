@@ -77,16 +77,23 @@ class StrictAdmin(ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show times as the rest of the page does."""
-        times: dict[Any, Any] = {
-            field.name: _time_of(field)
-            for field in self.opts.fields
-            if isinstance(field, DateTimeField)
-        }
+        times = self._times()
         found = []
         for name, options in super().get_fieldsets(request, obj):
             shown = [times.get(it, it) for it in options["fields"]]
             found.append((name, {**options, "fields": shown}))
         return found
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        times = self._times()
+        return [times.get(it, it) for it in super().get_list_display(request)]
+
+    def _times(self) -> dict[Any, Any]:
+        return {
+            field.name: _time_of(field)
+            for field in self.opts.fields
+            if isinstance(field, DateTimeField)
+        }
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -160,7 +167,7 @@ class ReadOnlyAdmin(_ReadOnly, StrictAdmin):
 def _time_of(field: DateTimeField[Any, Any]) -> Callable[[Any], StrOrPromise]:
     """Return a column for a time, with the label and the help text of its field."""
 
-    @admin.display(description=field.verbose_name)
+    @admin.display(description=field.verbose_name, ordering=field.name)
     def shown(row: Any) -> StrOrPromise:
         return clock(getattr(row, field.name))
 

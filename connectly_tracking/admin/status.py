@@ -46,6 +46,7 @@ MAX_TIMED: Final = 1_000
 #: What is wrong, in words for people; the doctor has the details.
 _WRONG: Final[Mapping[str, StrOrPromise]] = {
     "business_forgotten": _("Orders wait for a business that the settings lack."),
+    "database_may_be_copied": _("Orders wait, and none was recorded for 24 hours."),
     "behind": _("Orders come in faster than they are sent."),
     "nobody_looks": NO_WORKER,
     "failing": _("Orders have been tried in vain for more than an hour."),
@@ -59,6 +60,10 @@ _WRONG: Final[Mapping[str, StrOrPromise]] = {
 }
 _WHAT_TO_DO: Final[Mapping[str, StrOrPromise]] = {
     "business_forgotten": _("Put the business back into the setting BUSINESSES."),
+    "database_may_be_copied": _(
+        "If this database is a copy or was restored, set SEND to False before a worker "
+        "sends these orders once more."
+    ),
     "behind": _("If this lasts, raise THREADS or start another worker."),
     "nobody_looks": FOR_NO_WORKER,
     "failing": _("Read the last attempts of these orders."),
@@ -104,7 +109,6 @@ class BusinessStatus:
             yield Wrong(
                 level="bad", what=gettext("Nothing is sent."), remedy=self.problem
             )
-            return
         if self.pause is not None:
             why = self.pause.get_reason_display()
             by_itself = {Circuit.Reason.UNAVAILABLE, Circuit.Reason.THROTTLED}

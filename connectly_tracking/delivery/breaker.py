@@ -189,7 +189,8 @@ class Breaker:
 
     def _resume(self) -> None:
         """After a probe was answered: all rows flow again, those that wait, too."""
-        if self._paused.resume(self.business, by="probe"):
+        # The probe itself was held, too.
+        if self._paused.resume(self.business, by="probe", tried=1):
             self._bring_forward(DbNow())
             logger.info("delivery_resumed business=%s", self.business)
             self._news.append((delivery_resumed, {}))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .clock import DbNow
+from .clock import DbNow, zoned_text
 from .conversion import Conversion
 from .transitions import read_committed
 
@@ -43,8 +43,10 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
                 Pause.objects.using(self.db).bulk_create([pause])
         return began
 
-    def resume(self, business: str, *, by: str) -> int:
-        """paused → flowing, for the rows of ``self``. ``by``: who or what ended it."""
+    def resume(self, business: str, *, by: str, tried: int = 0) -> int:
+        """paused → flowing, for the rows of ``self``. ``by``: who or what ended it;
+        ``tried``: how many orders were held that do not wait any more.
+        """
         with read_committed(self.db):
             ended = (
                 self.paused()
@@ -62,7 +64,7 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
                 held = waiting.filter(business=business).count()
                 pauses = Pause.objects.using(self.db)
                 pauses.filter(business=business, ended=None).update(
-                    ended=DbNow(), ended_by=by[:150], held=held
+                    ended=DbNow(), ended_by=by[:150], held=held + tried
                 )
         return ended
 
@@ -147,4 +149,4 @@ class Pause(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.business} {self.began:%Y-%m-%d %H:%M}"
+        return f"{self.business} {zoned_text(self.began)}"

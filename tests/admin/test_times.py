@@ -14,7 +14,7 @@ from django.urls import reverse
 import connectly_tracking
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
-from connectly_tracking.models import zoned_text
+from connectly_tracking.models import Pause, zoned_text
 from connectly_tracking.reports import explain
 
 from ..conftest import make_click, make_purchase
@@ -43,16 +43,26 @@ def test_a_time_names_its_zone(settings: Any, zone: str, text: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("page", ["change", "changelist", "status"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "conversion_change",
+        "conversion_changelist",
+        "conversion_status",
+        "pause_change",
+        "pause_changelist",
+    ],
+)
 def test_a_page_has_one_format_and_machines_can_read_it(
     admin_client: Client, sandbox: Sandbox, settings: Any, page: str
 ) -> None:
     settings.TIME_ZONE = "America/Bogota"
     row = outbox.record(make_purchase(), attribution=make_click(age=3600))
     deliver()
-    row.refresh_from_db()
-    arguments = [row.pk] if page == "change" else []
-    url = reverse(f"admin:connectly_tracking_conversion_{page}", args=arguments)
+    outbox.pause("default", detail="ana: stocktaking")
+    pk = Pause.objects.get().pk if "pause" in page else row.pk
+    arguments = [pk] if page.endswith("_change") else []
+    url = reverse(f"admin:connectly_tracking_{page}", args=arguments)
     html = unescape(admin_client.get(url, {"q": "ORD-7821"}).content.decode())
     text = re.sub(r'<script.*?</script>|datetime="[^"]*"', "", html, flags=re.S)
     times = re.findall(

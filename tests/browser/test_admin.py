@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.conf.global_settings import PASSWORD_HASHERS
-from django.contrib.auth.models import User
 
 from connectly_tracking import outbox
 from connectly_tracking.api.landing import Landing
@@ -15,6 +13,7 @@ from connectly_tracking.models import Circuit, Conversion, DbNow, State
 
 from ..conftest import make_click, make_purchase
 from .accessibility import assert_accessible
+from .staff import log_in, make_ada
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,18 +44,7 @@ def orders(transactional_db: None, sandbox: Sandbox) -> dict[str, Conversion]:
 
 @pytest.fixture(autouse=True)
 def _ada(transactional_db: None, settings: Any) -> None:
-    # The shop's process does not know the quick hashes of the tests.
-    settings.PASSWORD_HASHERS = PASSWORD_HASHERS
-    User.objects.create_superuser("ada", password="pass")
-
-
-def log_in(page: Page, shop: Shop) -> Page:
-    page.goto(f"{shop.url}/admin/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill("pass")
-    page.keyboard.press("Enter")
-    page.get_by_role("link", name="Conversions").first.wait_for()
-    return page
+    make_ada(settings)
 
 
 def test_a_marketer_finds_an_order_and_understands_what_became_of_it(
