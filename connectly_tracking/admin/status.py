@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.db.models import Count, Min
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +32,7 @@ from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
 from ..reports.delivery import given_up, last_delivered
 from ..reports.health import current_findings, newest
 from .display import clock
+from .earnings import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -146,8 +147,8 @@ class BusinessStatus:
     def facts(self) -> list[tuple[str, StrOrPromise]]:
         """Names and values, as the page lists them."""
         found = [
-            (gettext("Waiting"), str(self.waiting)),
-            (gettext("Due now"), str(self.due)),
+            (gettext("Waiting"), count(self.waiting)),
+            (gettext("Due now"), count(self.due)),
             (gettext("Due since"), clock(self.oldest_due)),
             (gettext("Last delivered"), clock(self.delivered_at)),
         ]
@@ -265,8 +266,8 @@ def _ended() -> list[dict[str, Any]]:
 def _by_reason(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = defaultdict(int)
     for reasons in counts.values():
-        for reason, count in reasons.items():
-            total[reason] += count
+        for reason, number in reasons.items():
+            total[reason] += number
     return dict(total)
 
 
@@ -286,8 +287,8 @@ def _durations() -> list[dict[str, str]]:
             by_day[day].append(max(took.total_seconds(), 0.0))
     return [
         {
-            "day": date_format(day, "Y-m-d"),
-            "count": str(len(seconds)),
+            "day": date_format(day),
+            "count": count(len(seconds)),
             "half": _seconds(_quantile(seconds, 50)),
             "most": _seconds(_quantile(seconds, 95)),
         }
@@ -302,4 +303,4 @@ def _quantile(values: list[float], percent: int) -> float:
 
 
 def _seconds(value: float) -> str:
-    return gettext("%(seconds).1f s") % {"seconds": value}
+    return gettext("%(seconds)s s") % {"seconds": number_format(value, 1)}

@@ -28,7 +28,9 @@ class Amount(NamedTuple):
     currency: str
 
     def __str__(self) -> str:
-        return Conversion(value=self.value, currency=self.currency).amount
+        """The same in every language, since it is stored."""
+        whole, _point, places = f"{self.value:f}".partition(".")
+        return f"{whole}.{places.rstrip('0').ljust(2, '0')} {self.currency}"
 
     def differs(self, other: Amount | None) -> bool:
         """Whether both are known, and not the same."""
