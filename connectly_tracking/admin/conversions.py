@@ -151,6 +151,11 @@ class ConversionAdmin(
             Q(ctwa_clid=term) | Q(cnct_tracking_id=term)
         )
         ids = Q(sendout_id=term) | Q(ad_id=term) | Q(attribution__in=clicks)
+        similar = similar_orders(term)
+        request.similar_orders = similar  # type: ignore[attr-defined]
+        # If only one order can be meant, it is shown at once.
+        if len(similar) == 1:
+            ids |= Q(order_id=similar[0])
         return queryset.filter(ids), False
 
     def changelist_view(
@@ -163,10 +168,15 @@ class ConversionAdmin(
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
+            similar: list[str] = getattr(request, "similar_orders", [])
             if not orders or safe_id(term) in orders:
-                similar = [] if orders else similar_orders(term)
                 context["explanations"] = explanations(term, similar=similar)
                 context["similar"] = similar
+            elif orders == {*similar}:
+                context["explanations"] = [
+                    *explanations(term, similar=similar),
+                    *explanations(similar[0]),
+                ]
         return response
 
     def change_view(

@@ -75,14 +75,21 @@ class StrictAdmin(ModelAdmin):
     #: Fields that links filter by, besides those of ``list_filter``.
     linked_fields: tuple[str, ...] = ()
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show times as the rest of the page does."""
-        times: dict[Any, Any] = {
+    def get_list_display(self, request: HttpRequest) -> Any:
+        times = self._times()
+        return [times.get(it, it) for it in super().get_list_display(request)]
+
+    def _times(self) -> dict[Any, Any]:
+        """Return a column for each field that is a time."""
+        return {
             field.name: _time_of(field)
             for field in self.opts.fields
             if isinstance(field, DateTimeField)
         }
-        found = []
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show times as the rest of the page does."""
+        times, found = self._times(), []
         for name, options in super().get_fieldsets(request, obj):
             shown = [times.get(it, it) for it in options["fields"]]
             found.append((name, {**options, "fields": shown}))
@@ -160,7 +167,7 @@ class ReadOnlyAdmin(_ReadOnly, StrictAdmin):
 def _time_of(field: DateTimeField[Any, Any]) -> Callable[[Any], StrOrPromise]:
     """Return a column for a time, with the label and the help text of its field."""
 
-    @admin.display(description=field.verbose_name)
+    @admin.display(description=field.verbose_name, ordering=field.name)
     def shown(row: Any) -> StrOrPromise:
         return clock(getattr(row, field.name))
 

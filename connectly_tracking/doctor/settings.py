@@ -87,7 +87,10 @@ def _short_sessions() -> Iterator[Finding]:
     if window is None or age < window.total_seconds():
         text, seconds = (
             (
-                _("Sessions end after %(age)s days, but a click counts for %(days)d days."),
+                _(
+                    "Sessions end after %(age)s days, but a click counts for %(days)d "
+                    "days."
+                ),
                 str(int(window.total_seconds())),
             )
             if window

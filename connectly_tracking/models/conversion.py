@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
@@ -139,7 +140,7 @@ class Conversion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_name} {self.order_id}"
+        return f"{capfirst(self.get_event_name_display())} {self.order_id}"
 
     def credit(self, click: Attribution) -> None:
         """Copy what outlives the click, and the window by which it is judged."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .clock import DbNow
+from .clock import DbNow, zoned_text
 from .conversion import Conversion
 from .transitions import read_committed
 
@@ -148,4 +148,4 @@ class Pause(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.business} {self.began:%Y-%m-%d %H:%M}"
+        return f"{self.business} {zoned_text(self.began)}"

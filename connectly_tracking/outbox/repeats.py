@@ -10,10 +10,8 @@ import logging
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..models import Conversion
-
 if TYPE_CHECKING:
-    from ..models import ConversionQuerySet
+    from ..models import Conversion, ConversionQuerySet
     from .draft import Draft
 
 #: SQLite keeps so many digits of a decimal; a difference after them is no difference.

@@ -23,9 +23,7 @@ PICTURED = (
     ),
     (
         "mug-white",
-        _(
-            "Thrown in stoneware, glazed inside, raw outside. Keeps its warmth. 300 ml."
-        ),
+        _("Thrown in stoneware, glazed inside, raw outside. Keeps its warmth. 300 ml."),
     ),
     (
         "grinder-01",
