@@ -151,12 +151,13 @@ class ConversionAdmin(
             Q(ctwa_clid=term) | Q(cnct_tracking_id=term)
         )
         ids = Q(sendout_id=term) | Q(ad_id=term) | Q(attribution__in=clicks)
-        similar = similar_orders(term)
+        similar, rows = similar_orders(term), queryset.filter(ids)
+        if len(similar) == 1 and rows.exists():
+            similar = []
+        elif len(similar) == 1:  # no other order can be meant
+            rows = queryset.filter(order_id=similar[0])
         request.similar_orders = similar  # type: ignore[attr-defined]
-        # If only one order can be meant, it is shown at once.
-        if len(similar) == 1:
-            ids |= Q(order_id=similar[0])
-        return queryset.filter(ids), False
+        return rows, False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -172,7 +173,7 @@ class ConversionAdmin(
             if not orders or safe_id(term) in orders:
                 context["explanations"] = explanations(term, similar=similar)
                 context["similar"] = similar
-            elif orders == {*similar}:
+            elif len(similar) == 1:
                 context["explanations"] = [
                     *explanations(term, similar=similar),
                     *explanations(similar[0]),
