@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.core.mail import mail_admins
 from django.db import router
+from django.utils.translation import gettext as _
 
 from .conf import MAIL_ADMINS, conf
 from .findings import CATALOGUE, Finding, Level, Subject
@@ -38,15 +39,16 @@ class Notice(Finding):
     @property
     def subject_line(self) -> str:
         """As the subject of a mail."""
-        return f"Connectly: {'over: ' if self.is_over else ''}{self.code}" + (
-            f" ({self.business})" if self.business else ""
-        )
+        name = f"{self.code} ({self.business})" if self.business else self.code
+        if self.is_over:
+            return _("Connectly: over: %(finding)s") % {"finding": name}
+        return f"Connectly: {name}"
 
     @property
     def message(self) -> str:
         """As the text of a mail."""
         if self.is_over:
-            return f"This is over: {self.text}"
+            return _("This is over: %(finding)s") % {"finding": self.text}
         return f"{self.text}\n\n{self.remedy}".strip()
 
 

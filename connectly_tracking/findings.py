@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from .remedies import FOR_ANSWER, FOR_NO_WORKER, FOR_PAUSE
 
@@ -25,7 +26,7 @@ MAX_WORDS: Final = 300  # characters of a message that is not ours
 
 
 class Level(StrEnum):
-    """From good to bad."""
+    """From good to bad. The values are the same in every language."""
 
     OK = "ok"
     NOTE = "note"
@@ -34,7 +35,9 @@ class Level(StrEnum):
 
 
 class Subject(StrEnum):
-    """What a finding is about, in the order of the report."""
+    """What a finding is about, in the order of the report. The values are the same in
+    every language.
+    """
 
     SETTINGS = "settings"
     PROJECT = "project"
@@ -62,106 +65,116 @@ _OK: Final = (
     "api_test_ok",
 )
 
-_BIND: Final = (
+
+def _and(first: StrOrPromise, second: StrOrPromise) -> StrOrPromise:
+    """Return two sentences, one after the other."""
+    return format_lazy("{} {}", first, second)
+
+
+_BIND: Final = _(
     "Bind the click to the order (bind_order or make_token), or let customers log in: "
     "a user's clicks are found without the session."
 )
-_NTP: Final = "Synchronize both clocks with NTP."
-_MEANWHILE: Final = "Until then, `connectly_deliver` sends orders without the broker."
+_NTP: Final = _("Synchronize both clocks with NTP.")
+_MEANWHILE: Final = _(
+    "Until then, `connectly_deliver` sends orders without the broker."
+)
 
 _NOTES: Final[dict[str, StrOrPromise]] = {
-    "sending_off": "Set SEND to True to report orders.",
-    "session_short": f"{_BIND} Or set SESSION_COOKIE_AGE to {{seconds}}.",
+    "sending_off": _("Set SEND to True to report orders."),
+    "session_short": _and(_BIND, _("Or set SESSION_COOKIE_AGE to {seconds}.")),
     "session_ends_with_browser": _BIND,
-    "session_in_cache": f"{_BIND} Or use the session engine cached_db.",
-    "session_per_host": (
+    "session_in_cache": _and(_BIND, _("Or use the session engine cached_db.")),
+    "session_per_host": _(
         "If customers can land on one host and buy on another, set "
         "SESSION_COOKIE_DOMAIN to {domain}, or keep the query string in every redirect "
         "between the hosts."
     ),
-    "schedule_elsewhere": (
+    "schedule_elsewhere": _(
         "Check there that connectly_tracking.deliver_due runs every 30 seconds and "
         "connectly_tracking.prune once a day."
     ),
-    "broker_none": (
+    "broker_none": _(
         "Run `connectly_deliver --loop`, or set CELERY_BROKER_URL and start a worker."
     ),
-    "nothing_sent_yet": "Run `connectly_doctor --probe` to test key and business.",
+    "nothing_sent_yet": _("Run `connectly_doctor --probe` to test key and business."),
 }
 
 _WARNINGS: Final[dict[str, StrOrPromise]] = {
-    "database_charset": (
+    "database_charset": _(
         "Convert the table to utf8mb4 (PostgreSQL: use a database in UTF8). Until "
         "then, answers are stored with escapes, and order ids with such characters "
         "are refused."
     ),
     "database_clock_apart": _NTP,
-    "database_isolation": (
+    "database_isolation": _(
         "Set the level to read committed for the shop's database user, or repeat a "
         "transaction of yours that the database ends: two requests that report one "
         "order at the same time may end one of them."
     ),
-    "schedule_lacks": "Add an enabled periodic task for it in the admin.",
-    "queue_long": (
+    "schedule_lacks": _("Add an enabled periodic task for it in the admin."),
+    "queue_long": _(
         "Start more workers that read this queue. A task of yours may be blocking them."
     ),
-    "worker_none": (
+    "worker_none": _(
         "Start one: `celery -A … worker`. A worker with the pool solo does not answer "
         "while it works. If `connectly_deliver` runs instead, all is well."
     ),
-    "worker_not_reading": (
+    "worker_not_reading": _(
         "Start a worker with -Q {queue}, or change CONNECTLY_TRACKING['QUEUE'] and the "
         "options of the beat schedule."
     ),
-    "behind": (
+    "behind": _(
         "If this lasts, raise THREADS or start another worker. The attempts in the "
         "admin show how long the API takes."
     ),
-    "database_may_be_copied": (
+    "database_may_be_copied": _(
         "If this database is a copy or was restored from a backup, set SEND to False "
         "before a worker sends these orders from here, too (docs/staging.md)."
     ),
-    "business_forgotten": (
+    "business_forgotten": _(
         "Put the business back into CONNECTLY_TRACKING['BUSINESSES']. Without it, "
         "nothing is sent for the business."
     ),
-    "failing": (
+    "failing": _(
         "Read the last attempts of these orders in the admin. They are tried again "
         "until they are too old."
     ),
-    "expiring_soon": (
+    "expiring_soon": _(
         "Correct what keeps it waiting. An order that becomes too old is not sent."
     ),
-    "rejected_lately": (
+    "rejected_lately": _(
         "Look at the rejected orders in the admin: each says what to do. "
         "`connectly_replay --state rejected` sends them again."
     ),
-    "expired_lately": (
+    "expired_lately": _(
         "Find out why they waited. `connectly_replay --state expired` sends them "
         "again, but Meta refuses what is more than seven days old."
     ),
-    "clicks_stopped": (
+    "clicks_stopped": _(
         "Open an ad's link yourself. If no click appears, look for a change of the "
         "site, of a redirect or of the campaign's option that adds the parameters."
     ),
-    "orders_stopped": (
+    "orders_stopped": _(
         "Place a test order. If it does not appear, look for a change in the checkout "
         "or in the payment webhook."
     ),
-    "parameter_missing": (
+    "parameter_missing": _(
         "Compare an ad's link with the five parameters. Something on the way removes "
         "this one, or the campaign no longer adds it."
     ),
     "paused_by_hand": FOR_PAUSE["by_hand"],
     "paused_unavailable": FOR_PAUSE["unavailable"],
     "paused_throttled": FOR_PAUSE["throttled"],
-    "last_answer_bad": (
+    "last_answer_bad": _(
         "Read the attempts in the admin. `connectly_doctor --probe` asks the API now."
     ),
-    "api_event_refused": format_lazy(
-        "{} Meta refuses made-up click ids: pass a real link with --click. A refused "
-        "event may have been counted.",
+    "api_event_refused": _and(
         FOR_ANSWER["api_event_refused"],
+        _(
+            "Meta refuses made-up click ids: pass a real link with --click. A refused "
+            "event may have been counted."
+        ),
     ),
     "api_throttles": FOR_ANSWER["api_throttles"],
     "api_unavailable": FOR_ANSWER["api_unavailable"],
@@ -170,66 +183,72 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
 
 _ERRORS: Final[dict[str, StrOrPromise]] = {
     **{code: it for code, it in FOR_ANSWER.items() if code not in _WARNINGS},
-    "check_failed": (
+    "check_failed": _(
         "The rest of the report is valid. `manage.py check` or the log may say more."
     ),
-    "business_not_ready": (
+    "business_not_ready": _(
         "Set BUSINESS_ID and API_KEY where the shop runs. Connectly shows both under "
         "Settings, General, API Key."
     ),
-    "database_unreachable": (
+    "database_unreachable": _(
         "Check DATABASES: is the server running, and are host, name and password right?"
     ),
-    "database_mute": (
+    "database_mute": _(
         "Check the network and the server's load. A firewall that drops packets has "
         "the same effect."
     ),
-    "migrations_missing": "Run `manage.py migrate connectly_tracking`.",
-    "database_read_only": "Point DATABASES (or the router) at the primary.",
-    "database_locked": "Look for an open transaction, a migration or a backup.",
-    "database_refuses": (
+    "migrations_missing": _("Run `manage.py migrate connectly_tracking`."),
+    "database_read_only": _("Point DATABASES (or the router) at the primary."),
+    "database_locked": _("Look for an open transaction, a migration or a backup."),
+    "database_refuses": _(
         "Grant the shop's database user SELECT, INSERT, UPDATE and DELETE on the "
         "tables of connectly_tracking, and run `manage.py migrate`."
     ),
-    "database_clock_far_apart": (
-        f"{_NTP} Until then, orders may seem to be placed before their click, or in "
-        "the future."
+    "database_clock_far_apart": _and(
+        _NTP,
+        _(
+            "Until then, orders may seem to be placed before their click, or in the "
+            "future."
+        ),
     ),
-    "broker_refused": (
-        f"Start the broker, or correct the port in CELERY_BROKER_URL. {_MEANWHILE}"
+    "broker_refused": _and(
+        _("Start the broker, or correct the port in CELERY_BROKER_URL."), _MEANWHILE
     ),
-    "broker_mute": (
-        "Check the broker's load and the firewalls on the way to it. rediss:// with a "
-        f"Redis that does not use TLS has the same effect. {_MEANWHILE}"
+    "broker_mute": _and(
+        _(
+            "Check the broker's load and the firewalls on the way to it. rediss:// "
+            "with a Redis that does not use TLS has the same effect."
+        ),
+        _MEANWHILE,
     ),
-    "broker_unknown_host": "Check CELERY_BROKER_URL and this machine's name server.",
-    "broker_auth": "Correct user, password and virtual host in CELERY_BROKER_URL.",
-    "broker_tls": (
+    "broker_unknown_host": _("Check CELERY_BROKER_URL and this machine's name server."),
+    "broker_auth": _("Correct user, password and virtual host in CELERY_BROKER_URL."),
+    "broker_tls": _(
         "Check whether the broker uses TLS (then write rediss:// or amqps://), and "
         "whether this machine trusts its certificate."
     ),
-    "broker_read_only": "Set CELERY_BROKER_URL to the (new) primary.",
-    "broker_failed": "Run `celery -A … inspect ping` to see more.",
-    "worker_lacks_task": (
+    "broker_read_only": _("Set CELERY_BROKER_URL to the (new) primary."),
+    "broker_failed": _("Run `celery -A … inspect ping` to see more."),
+    "worker_lacks_task": _(
         "Call `app.autodiscover_tasks()` in celery.py, add connectly_tracking to "
         "INSTALLED_APPS, and restart the worker."
     ),
-    "settings_wrong": "Run `manage.py check`: it names each wrong value.",
+    "settings_wrong": _("Run `manage.py check`: it names each wrong value."),
     "nobody_looks": FOR_NO_WORKER,
-    "paused_configuration": format_lazy(
-        "{} Run `connectly_doctor --probe` to see which one is wrong.",
+    "paused_configuration": _and(
         FOR_PAUSE["configuration"],
+        _("Run `connectly_doctor --probe` to see which one is wrong."),
     ),
     "paused_meta_link": FOR_PAUSE["meta_link"],
-    "paused_refusals": format_lazy(
-        "{} `connectly_replay` sends rejected orders again.", FOR_PAUSE["refusals"]
+    "paused_refusals": _and(
+        FOR_PAUSE["refusals"], _("`connectly_replay` sends rejected orders again.")
     ),
-    "api_accepts_anything": format_lazy(
-        "Connectly must refuse such an event, so something else answers. {}",
+    "api_accepts_anything": _and(
+        _("Connectly must refuse such an event, so something else answers."),
         FOR_ANSWER["api_not_connectly"],
     ),
-    "api_clock_far_apart": (
-        f"{_NTP} Meta refuses events that are too old or in the future."
+    "api_clock_far_apart": _and(
+        _NTP, _("Meta refuses events that are too old or in the future.")
     ),
 }
 
@@ -243,8 +262,9 @@ CATALOGUE: Final[dict[str, tuple[Level, StrOrPromise]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """``code`` does not change between versions. ``remedy`` is empty if all is well;
-    ``business`` is empty if the finding concerns all of them.
+    """``code`` does not change between versions, nor with the language; the texts are
+    in the language that was active when it was found. ``remedy`` is empty if all is
+    well; ``business`` is empty if the finding concerns all of them.
     """
 
     subject: Subject

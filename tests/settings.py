@@ -11,7 +11,10 @@ if "DATABASE_URL" not in os.environ:
     os.environ["DATABASE_URL"] = f"sqlite:///{_directory.name}/db"
 
 from example_project.settings import *  # noqa: F403
-from example_project.settings import DATABASES
+from example_project.settings import DATABASES, MIDDLEWARE
+
+# Pages are compared with those of a shop that speaks one language.
+MIDDLEWARE.remove("django.middleware.locale.LocaleMiddleware")
 
 DATABASES["default"]["TEST"] = {
     "NAME": f"{DATABASES['default']['NAME']}_test",

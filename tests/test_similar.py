@@ -110,9 +110,9 @@ def test_a_recorded_order_is_explained_without_a_question() -> None:
 
 
 def test_the_admin_links_to_the_order(admin_client: Client) -> None:
-    recorded("ORD/14 97&", "ORD/12 31&")
+    recorded("ORD/14 97&", "ORD/12 31&", "ord/14 97&")
     page = admin_client.get(
-        "/admin/connectly_tracking/conversion/", {"q": "ord 14-97"}
+        "/admin/connectly_tracking/conversion/", {"q": "#ORD 14-97"}
     ).content.decode()
-    assert "Did you mean ORD/14 97&amp;?" in page
+    assert "Did you mean " in page
     assert '<a href="?q=ORD%2F14%2097%26">ORD/14 97&amp;</a>' in page

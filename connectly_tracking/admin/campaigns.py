@@ -20,13 +20,13 @@ from ..conf import conf
 from ..models import UPSTREAM, Campaign, CampaignName
 from ..reports.campaigns import CampaignReport
 from .chart import Chart
-from .earnings import Earnings
+from .earnings import Earnings, count
 from .export import csv_response
 from .figures import Days
 from .readonly import ReadOnlyAdmin, StrictAdmin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
     from django.urls import URLPattern
@@ -45,14 +45,32 @@ DEFAULT_LENGTH: Final = 30
 MAX_ROWS: Final = 500  # more would make the page too long; the CSV has them all
 
 
+def _counted(name: str) -> Callable[[CampaignName], str]:
+    """Return a column of what Connectly counted, as the language writes numbers."""
+    field: Any = CampaignName._meta.get_field(name)
+
+    @admin.display(description=field.verbose_name, ordering=name)
+    def shown(named: CampaignName) -> str:
+        return count(getattr(named, name))
+
+    shown.__name__ = name
+    return shown
+
+
 @admin.register(CampaignName)
 class CampaignNameAdmin(StrictAdmin):
-    list_display = ["id", "kind", "name", *UPSTREAM]
+    list_display = ["id", "kind", "name", *map(_counted, UPSTREAM)]
     list_editable = ["name"]
     list_filter = ["kind"]
     search_fields = ["id__exact", "name"]
     fields = ["id", "kind", "name", *UPSTREAM]
     Media = ReadOnlyAdmin.Media
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def formfield_for_dbfield(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
@@ -148,8 +166,8 @@ class Question:
             return text, Days(days.first, following - timedelta(days=1))
         return str(DEFAULT_LENGTH), self._last(DEFAULT_LENGTH)
 
-    def _last(self, count: int) -> Days:
-        return Days(self.today - timedelta(days=count - 1), self.today)
+    def _last(self, length: int) -> Days:
+        return Days(self.today - timedelta(days=length - 1), self.today)
 
     @property
     def group(self) -> StrOrPromise:
@@ -190,8 +208,8 @@ class Question:
     def periods(self) -> Iterator[tuple[StrOrPromise, str, bool]]:
         """Name, address, and whether it is chosen."""
         names: dict[str, StrOrPromise] = {"today": _("Today")}
-        for count in LENGTHS:
-            names[str(count)] = gettext("%(count)d days") % {"count": count}
+        for length in LENGTHS:
+            names[str(length)] = gettext("%(count)d days") % {"count": length}
         month = self.today.replace(day=1)
         for first in ((month - timedelta(days=1)).replace(day=1), month):
             names[f"{first:%Y-%m}"] = date_format(first, "YEAR_MONTH_FORMAT")

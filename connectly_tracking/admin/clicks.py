@@ -91,8 +91,8 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
             found = queryset.filter(pk=UUID(term))
             if found.exists():
                 return found, False
-        wanted = ids(term, (*CLICK_IDS, *CAMPAIGN_IDS))
-        return queryset.filter(any_of(Attribution, *wanted)), False
+        wanted = any_of(Attribution, *ids(term, (*CLICK_IDS, *CAMPAIGN_IDS)))
+        return (queryset.none() if wanted is None else queryset.filter(wanted)), False
 
     @admin.display(description=_("captured"))
     def captured(self, click: Attribution) -> StrOrPromise:

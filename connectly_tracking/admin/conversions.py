@@ -154,13 +154,21 @@ class ConversionAdmin(
         if found.exists():
             return found, False
         clicks = (Attribution.objects.filter(it) for it in ids(term, CLICK_IDS))
-        return queryset.filter(
-            any_of(
-                Conversion,
-                *ids(term, CAMPAIGN_IDS),
-                *(Q(attribution__in=found) for found in clicks),
-            )
-        ), False
+        wanted = any_of(
+            Conversion,
+            *ids(term, CAMPAIGN_IDS),
+            *(Q(attribution__in=click) for click in clicks),
+        )
+        similar = similar_orders(term)
+        if wanted is not None:
+            rows = queryset.filter(wanted)
+            similar = [] if len(similar) == 1 else similar
+        elif len(similar) == 1:  # no other order can be meant
+            rows = queryset.filter(order_id=similar[0])
+        else:
+            rows = queryset.none()
+        request.similar_orders = similar  # type: ignore[attr-defined]
+        return rows, False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -174,10 +182,15 @@ class ConversionAdmin(
             warn_of_pauses(request)
         if "cl" in context and (term := context["cl"].query.strip()):
             orders = {row.order_id for row in context["cl"].result_list}
+            similar: list[str] = getattr(request, "similar_orders", [])
             if not orders or safe_id(term) in orders:
-                similar = [] if orders else similar_orders(term)
                 context["explanations"] = explanations(term, similar=similar)
                 context["similar"] = similar
+            elif len(similar) == 1:
+                context["explanations"] = [
+                    *explanations(term, similar=similar),
+                    *explanations(similar[0]),
+                ]
         return response
 
     def change_view(

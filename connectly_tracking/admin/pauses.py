@@ -30,9 +30,9 @@ PERMISSION = "connectly_tracking.pause_business"
 
 
 class _PauseForm(forms.Form):
-    business = forms.ChoiceField(label=_("business"))
+    business = forms.ChoiceField(label=_("Business"))
     why = forms.CharField(
-        label=_("reason"),
+        label=_("Reason"),
         max_length=200,
         help_text=_("For your colleagues, and for the history."),
     )

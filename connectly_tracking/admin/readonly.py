@@ -75,25 +75,25 @@ class StrictAdmin(ModelAdmin):
     #: Fields that links filter by, besides those of ``list_filter``.
     linked_fields: tuple[str, ...] = ()
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show times as the rest of the page does."""
-        times = self._times()
-        found = []
-        for name, options in super().get_fieldsets(request, obj):
-            shown = [times.get(it, it) for it in options["fields"]]
-            found.append((name, {**options, "fields": shown}))
-        return found
-
     def get_list_display(self, request: HttpRequest) -> Any:
         times = self._times()
         return [times.get(it, it) for it in super().get_list_display(request)]
 
     def _times(self) -> dict[Any, Any]:
+        """Return a column for each field that is a time."""
         return {
             field.name: _time_of(field)
             for field in self.opts.fields
             if isinstance(field, DateTimeField)
         }
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show times as the rest of the page does."""
+        times, found = self._times(), []
+        for name, options in super().get_fieldsets(request, obj):
+            shown = [times.get(it, it) for it in options["fields"]]
+            found.append((name, {**options, "fields": shown}))
+        return found
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

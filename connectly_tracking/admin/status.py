@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import router
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -27,6 +27,7 @@ from ..remedies import FOR_NO_WORKER, FOR_PAUSE, FOR_REASON, NO_WORKER
 from ..reports.delivery import LATELY, Backlog, backlogs, given_up, last_delivered
 from ..reports.health import current_findings, newest, settings_problem
 from .display import clock
+from .earnings import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -146,8 +147,8 @@ class BusinessStatus:
     def facts(self) -> list[tuple[str, StrOrPromise]]:
         """Names and values, as the page lists them."""
         found = [
-            (gettext("Waiting"), str(self.backlog.waiting)),
-            (gettext("Due now"), str(self.backlog.due)),
+            (gettext("Waiting"), count(self.backlog.waiting)),
+            (gettext("Due now"), count(self.backlog.due)),
             (gettext("Due since"), clock(self.backlog.due_since)),
             (gettext("Last delivered"), clock(self.delivered_at)),
         ]
@@ -249,8 +250,8 @@ def _ended() -> list[dict[str, Any]]:
 def _by_reason(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = defaultdict(int)
     for reasons in counts.values():
-        for reason, count in reasons.items():
-            total[reason] += count
+        for reason, number in reasons.items():
+            total[reason] += number
     return dict(total)
 
 
@@ -269,7 +270,7 @@ def _durations() -> list[dict[str, str]]:
         rows = Conversion.objects.filter(
             state=State.DELIVERED, recorded_at__gte=begins, recorded_at__lt=ends
         )
-        if not (count := rows.count()):
+        if not (delivered := rows.count()):
             continue
         columns = rows.order_by("-recorded_at").values_list(
             "recorded_at", "replayed_at", "delivered_at"
@@ -281,11 +282,11 @@ def _durations() -> list[dict[str, str]]:
         ]
         found.append(
             {
-                "day": date_format(begins, "Y-m-d"),
-                "count": str(count),
+                "day": date_format(begins),
+                "count": count(delivered),
                 "half": _seconds(_quantile(seconds, 50)),
                 "most": _seconds(_quantile(seconds, 95)),
-                "timed": str(MAX_TIMED) if count > MAX_TIMED else "",
+                "timed": count(MAX_TIMED) if delivered > MAX_TIMED else "",
             }
         )
     return found
@@ -304,4 +305,4 @@ def _quantile(values: list[float], percent: int) -> float:
 
 
 def _seconds(value: float) -> str:
-    return gettext("%(seconds).1f s") % {"seconds": value}
+    return gettext("%(seconds)s s") % {"seconds": number_format(value, 1)}

@@ -10,6 +10,7 @@ from celery.loaders.default import Loader
 from django.apps import apps
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
 
 from ..conf import conf
 from ..wakeup import PRUNE, TASK, queue_of
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
 GUIDE: Final = "https://docs.celeryq.dev/en/stable/django/first-steps-with-django.html"
-INSTEAD: Final = "or run `connectly_deliver --loop` instead and silence this check."
 
 
-def check_celery(**_: Any) -> list[CheckMessage]:
+def check_celery(**_kwargs: Any) -> list[CheckMessage]:
     """Check that the project's app has a broker and that beat schedules our tasks."""
     try:
         return list(_problems(_project_app())) if conf.SEND else []
@@ -32,9 +32,12 @@ def check_celery(**_: Any) -> list[CheckMessage]:
     except Exception as exc:  # noqa: BLE001 - an error of Celery's must not stop `migrate`
         return [
             checks.Warning(
-                f"Celery's settings cannot be read: {type(exc).__name__}.",
-                hint="Run `celery -A … report` to see more. Workers are not told about "
-                "orders.",
+                _("Celery's settings cannot be read: %(error)s.")
+                % {"error": type(exc).__name__},
+                hint=_(
+                    "Run `celery -A … report` to see more. Workers are not told about "
+                    "orders."
+                ),
                 id="connectly_tracking.W013",
             )
         ]
@@ -44,22 +47,35 @@ def _problems(app: Any) -> Iterator[CheckMessage]:
     has_broker = bool(app.conf.broker_url or app.conf.broker_write_url)
     if not has_broker and isinstance(app.loader, Loader):
         yield checks.Warning(
-            "Requests use Celery's default app, not the project's: workers are not "
-            "told about orders.",
-            hint="Write `from .celery import app as celery_app` in the __init__.py "
-            f"next to celery.py ({GUIDE}), {INSTEAD}",
+            _(
+                "Requests use Celery's default app, not the project's: workers are not "
+                "told about orders."
+            ),
+            hint=_(
+                "Write `from .celery import app as celery_app` in the __init__.py next "
+                "to celery.py (%(guide)s), or run `connectly_deliver --loop` instead "
+                "and silence this check."
+            )
+            % {"guide": GUIDE},
             id="connectly_tracking.W007",
         )
     elif app.conf.task_always_eager:
         yield checks.Warning(
-            "Celery runs in eager mode: workers are not told about orders.",
-            hint=f"Set task_always_eager only in tests, {INSTEAD}",
+            _("Celery runs in eager mode: workers are not told about orders."),
+            hint=_(
+                "Set task_always_eager only in tests, or run `connectly_deliver "
+                "--loop` instead and silence this check."
+            ),
             id="connectly_tracking.W009",
         )
     elif not has_broker:
         yield checks.Warning(
-            "Celery has no broker: workers are not told about orders.",
-            hint=f"Set CELERY_BROKER_URL ({GUIDE}), {INSTEAD}",
+            _("Celery has no broker: workers are not told about orders."),
+            hint=_(
+                "Set CELERY_BROKER_URL (%(guide)s), or run `connectly_deliver --loop` "
+                "instead and silence this check."
+            )
+            % {"guide": GUIDE},
             id="connectly_tracking.W008",
         )
     else:
@@ -85,18 +101,29 @@ def _schedule(app: Any) -> list[dict[str, Any]] | None:
 def _unscheduled(scheduled: set[str]) -> Iterator[CheckMessage]:
     if TASK not in scheduled:
         yield checks.Warning(
-            f"The beat schedule lacks {TASK}: an order is never sent if its wake-up "
-            "message is lost or the API is unavailable.",
-            hint=f'Add {{"task": "{TASK}", "schedule": 30}} to CELERY_BEAT_SCHEDULE, '
-            f"{INSTEAD}",
+            _(
+                "The beat schedule lacks %(task)s: an order is never sent if its "
+                "wake-up message is lost or the API is unavailable."
+            )
+            % {"task": TASK},
+            hint=_(
+                "Add %(entry)s to CELERY_BEAT_SCHEDULE, or run `connectly_deliver "
+                "--loop` instead and silence this check."
+            )
+            % {"entry": f'{{"task": "{TASK}", "schedule": 30}}'},
             id="connectly_tracking.W010",
         )
     if PRUNE not in scheduled:
         yield checks.Warning(
-            f"The beat schedule lacks {PRUNE}: clicks and orders are kept forever.",
-            hint=f'Add {{"task": "{PRUNE}", "schedule": crontab(hour=4, minute=0)}} to '
-            "CELERY_BEAT_SCHEDULE, or run `connectly_prune` once a day and silence "
-            "this check.",
+            _("The beat schedule lacks %(task)s: clicks and orders are kept forever.")
+            % {"task": PRUNE},
+            hint=_(
+                "Add %(entry)s to CELERY_BEAT_SCHEDULE, or run `connectly_prune` once "
+                "a day and silence this check."
+            )
+            % {
+                "entry": f'{{"task": "{PRUNE}", "schedule": crontab(hour=4, minute=0)}}'
+            },
             id="connectly_tracking.W011",
         )
 
@@ -108,11 +135,17 @@ def _unread(app: Any, queues: list[Any]) -> Iterator[CheckMessage]:
     for name in {queue_of(app, queue) for queue in queues} - {None, *declared}:
         if app.conf.task_queues or is_strict:
             yield checks.Warning(
-                f"Our tasks are sent to the queue {name!r}, which is not in "
-                "task_queues.",
-                hint=f"Set CONNECTLY_TRACKING['QUEUE'] and the options of the beat "
-                f"schedule to one of {', '.join(declared)}. Or start a worker with "
-                f"-Q {name} and silence this check.",
+                _(
+                    "Our tasks are sent to the queue '%(queue)s', which is not in "
+                    "task_queues."
+                )
+                % {"queue": name},
+                hint=_(
+                    "Set CONNECTLY_TRACKING['QUEUE'] and the options of the beat "
+                    "schedule to one of %(queues)s. Or start a worker with -Q "
+                    "%(queue)s and silence this check."
+                )
+                % {"queue": name, "queues": ", ".join(declared)},
                 id="connectly_tracking.W012",
             )
 

@@ -14,6 +14,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 
 from ..conf import conf
 from ..middleware import AttributionMiddleware
@@ -29,15 +30,17 @@ if TYPE_CHECKING:
 _POSTGRESQL_READ_COMMITTED: Final = 2
 
 
-def check_middleware(**_: Any) -> list[CheckMessage]:
+def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
     """Check that AttributionMiddleware is installed, and what comes before it."""
     position = _position(AttributionMiddleware)
     if position is None:
         return [
             checks.Warning(
-                "AttributionMiddleware is not in MIDDLEWARE: no click is captured.",
-                hint="Add 'connectly_tracking.middleware.AttributionMiddleware' after "
-                "SessionMiddleware, or call attribution.capture() yourself.",
+                _("AttributionMiddleware is not in MIDDLEWARE: no click is captured."),
+                hint=_(
+                    "Add 'connectly_tracking.middleware.AttributionMiddleware' after "
+                    "SessionMiddleware, or call attribution.capture() yourself."
+                ),
                 id="connectly_tracking.W003",
             )
         ]
@@ -45,18 +48,24 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
     if session is None or session > position:
         return [
             checks.Error(
-                "AttributionMiddleware must come after SessionMiddleware.",
-                hint="Put it below SessionMiddleware in MIDDLEWARE. Without a session, "
-                "an order is matched to its click only if the customer is logged in.",
+                _("AttributionMiddleware must come after SessionMiddleware."),
+                hint=_(
+                    "Put it below SessionMiddleware in MIDDLEWARE. Without a session, "
+                    "an order is matched to its click only if the customer is logged "
+                    "in."
+                ),
                 id="connectly_tracking.E031",
             )
         ]
     return [
         checks.Warning(
-            f"A page cache comes before AttributionMiddleware: {path}.",
-            hint="Put it below AttributionMiddleware, as the last one in MIDDLEWARE. "
-            "UpdateCacheMiddleware may stay the first. Otherwise no click is captured "
-            "on a page that is served from the cache.",
+            _("A page cache comes before AttributionMiddleware: %(path)s.")
+            % {"path": path},
+            hint=_(
+                "Put it below AttributionMiddleware, as the last one in MIDDLEWARE. "
+                "UpdateCacheMiddleware may stay the first. Otherwise no click is "
+                "captured on a page that is served from the cache."
+            ),
             id="connectly_tracking.W017",
         )
         for path, loaded in _loaded(settings.MIDDLEWARE[:position])
@@ -80,7 +89,7 @@ def _loaded(middleware: Sequence[str]) -> Iterator[tuple[str, type]]:
                 yield path, loaded
 
 
-def check_databases(**_: Any) -> list[CheckMessage]:
+def check_databases(**_kwargs: Any) -> list[CheckMessage]:
     """Check that a conversion commits with its order, also on SQLite."""
     return list(_database_problems())
 
@@ -115,12 +124,21 @@ def _database_problems() -> Iterator[CheckMessage]:
     if databases and using not in databases:
         names = ", ".join(sorted(model._meta.label for model in models))
         yield checks.Warning(
-            f"Orders ({names}) are written to the database "
-            f"{' or '.join(map(repr, databases))}, but conversions to {using!r}.",
-            hint="In DATABASE_ROUTERS, route the app connectly_tracking to the "
-            "database of the orders. Otherwise one of the two may be committed without "
-            "the other: an order that is never reported, or a report of an order that "
-            "does not exist.",
+            _(
+                "Orders (%(names)s) are written to the database %(databases)s, but "
+                "conversions to '%(ours)s'."
+            )
+            % {
+                "names": names,
+                "databases": " / ".join(map(repr, databases)),
+                "ours": using,
+            },
+            hint=_(
+                "In DATABASE_ROUTERS, route the app connectly_tracking to the database "
+                "of the orders. Otherwise one of the two may be committed without the "
+                "other: an order that is never reported, or a report of an order that "
+                "does not exist."
+            ),
             id="connectly_tracking.W005",
         )
     ours = {
@@ -131,10 +149,16 @@ def _database_problems() -> Iterator[CheckMessage]:
     places = {*ours.values()}
     if len(places) > 1:
         yield checks.Error(
-            "The tables of connectly_tracking are in several databases: "
-            f"{', '.join(f'{name} in {alias!r}' for name, alias in ours.items())}.",
-            hint="In DATABASE_ROUTERS, route the whole app to one database, that of "
-            "the orders: its queries join these tables.",
+            _("The tables of connectly_tracking are in several databases: %(places)s.")
+            % {
+                "places": ", ".join(
+                    f"{name}: {alias!r}" for name, alias in ours.items()
+                )
+            },
+            hint=_(
+                "In DATABASE_ROUTERS, route the whole app to one database, that of the "
+                "orders: its queries join these tables."
+            ),
             id="connectly_tracking.E033",
         )
     for alias in sorted(places & set(connections)):
@@ -143,10 +167,14 @@ def _database_problems() -> Iterator[CheckMessage]:
         mode = options.get("transaction_mode") or "DEFERRED"
         if connection.vendor == "sqlite" and mode.upper() == "DEFERRED":
             yield checks.Warning(
-                f"The SQLite database {alias!r} uses deferred transactions.",
-                hint=f"Set DATABASES[{alias!r}]['OPTIONS']['transaction_mode'] to "
-                "'IMMEDIATE', or orders that are placed at the same time fail with "
-                "'database is locked'.",
+                _("The SQLite database '%(alias)s' uses deferred transactions.")
+                % {"alias": alias},
+                hint=_(
+                    "Set DATABASES['%(alias)s']['OPTIONS']['transaction_mode'] to "
+                    "'IMMEDIATE', or orders that are placed at the same time fail with "
+                    "'database is locked'."
+                )
+                % {"alias": alias},
                 id="connectly_tracking.W004",
             )
         yield from _isolation_problems(alias, connection.vendor, options)
@@ -161,14 +189,20 @@ def _isolation_problems(
         "postgresql": level in ("read committed", _POSTGRESQL_READ_COMMITTED),
     }
     if not is_read_committed.get(vendor, True):
-        chosen = "the server's isolation level" if level is None else f"{level!r}"
+        chosen = _("the server's isolation level") if level is None else repr(level)
         yield checks.Warning(
-            f"Transactions in the database {alias!r} run at {chosen}, and not at read "
-            "committed.",
-            hint=f"Remove isolation_level from DATABASES[{alias!r}]['OPTIONS'], since "
-            "Django's default is read committed. Otherwise repeat a transaction of "
-            "yours that the database ends: two requests that report one order at the "
-            "same time may end one of them. Our workers use read committed in any "
-            "case.",
+            _(
+                "Transactions in the database '%(alias)s' run at %(level)s, and not at "
+                "read committed."
+            )
+            % {"alias": alias, "level": chosen},
+            hint=_(
+                "Remove isolation_level from DATABASES['%(alias)s']['OPTIONS'], since "
+                "Django's default is read committed. Otherwise repeat a transaction of "
+                "yours that the database ends: two requests that report one order at "
+                "the same time may end one of them. Our workers use read committed in "
+                "any case."
+            )
+            % {"alias": alias},
             id="connectly_tracking.W014",
         )

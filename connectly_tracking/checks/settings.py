@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
 
 from ..conf import DEFAULT_BUSINESS, NAMES, VALIDATORS, conf, setting_path
 from ..models import greatest_age
@@ -51,7 +52,7 @@ SETTING_IDS: Final = {
 }
 
 
-def check_settings(**_: Any) -> list[CheckMessage]:
+def check_settings(**_kwargs: Any) -> list[CheckMessage]:
     """Check each setting by itself, then those that depend on each other."""
     try:
         raw = conf.raw
@@ -59,7 +60,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         return [
             checks.Error(
                 str(exc),
-                hint='Write CONNECTLY_TRACKING = {"BUSINESS_ID": …, "API_KEY": …}.',
+                hint=_("Write %(example)s.")
+                % {"example": 'CONNECTLY_TRACKING = {"BUSINESS_ID": …, "API_KEY": …}'},
                 id="connectly_tracking.E000",
             )
         ]
@@ -71,10 +73,10 @@ def _unknown(raw: Mapping[str, Any]) -> Iterator[CheckMessage]:
         if name not in NAMES:
             near = difflib.get_close_matches(str(name).upper(), NAMES, n=1)
             yield checks.Warning(
-                f"CONNECTLY_TRACKING has no setting {name!r}.",
-                hint=f"Did you mean {near[0]!r}?"
+                _("CONNECTLY_TRACKING has no setting %(name)s.") % {"name": repr(name)},
+                hint=_("Did you mean '%(name)s'?") % {"name": near[0]}
                 if near
-                else "It has no effect. Remove it.",
+                else _("It has no effect. Remove it."),
                 id="connectly_tracking.W002",
             )
 
@@ -88,8 +90,10 @@ def _invalid() -> Iterator[CheckMessage]:
         except ImproperlyConfigured as exc:
             yield checks.Error(
                 str(exc),
-                hint="Correct it, or remove it to use the default. Each setting is "
-                "described in docs/settings.md.",
+                hint=_(
+                    "Correct it, or remove it to use the default. Each setting is "
+                    "described in docs/settings.md."
+                ),
                 id=f"connectly_tracking.{code}",
             )
 
@@ -97,39 +101,62 @@ def _invalid() -> Iterator[CheckMessage]:
 def _contradictory() -> Iterator[CheckMessage]:
     if DEFAULT_BUSINESS not in conf.BUSINESSES and conf.BUSINESS_RESOLVER is None:
         yield checks.Warning(
-            "There is neither a default business nor a BUSINESS_RESOLVER.",
-            hint="Set BUSINESS_RESOLVER to a function (request, order) -> alias, or "
-            "pass business=… with each order. Other orders are refused.",
+            _("There is neither a default business nor a BUSINESS_RESOLVER."),
+            hint=_(
+                "Set BUSINESS_RESOLVER to a function (request, order) -> alias, or "
+                "pass business=… with each order. Other orders are refused."
+            ),
             id="connectly_tracking.W006",
         )
     if conf.LEASE < 2 * conf.DEADLINE:
         yield checks.Error(
-            f"CONNECTLY_TRACKING['LEASE'] ({conf.LEASE:g} s) is less than twice "
-            f"DEADLINE ({conf.DEADLINE:g} s).",
-            hint=f"Set LEASE to {2 * conf.DEADLINE:g} or more. If a lease ends before "
-            "its request, another worker sends the event again.",
+            _(
+                "CONNECTLY_TRACKING['LEASE'] (%(lease)s s) is less than twice DEADLINE "
+                "(%(deadline)s s)."
+            )
+            % {"lease": f"{conf.LEASE:g}", "deadline": f"{conf.DEADLINE:g}"},
+            hint=_(
+                "Set LEASE to %(least)s or more. If a lease ends before its request, "
+                "another worker sends the event again."
+            )
+            % {"least": f"{2 * conf.DEADLINE:g}"},
             id="connectly_tracking.E030",
         )
     age = greatest_age().total_seconds()
     if age <= conf.HOLD:
-        limit = "MAX_EVENT_AGE" if conf.MAX_EVENT_AGE else "the 30 days of an order"
+        text = (
+            _(
+                "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than "
+                "MAX_EVENT_AGE (%(age)s s)."
+            )
+            if conf.MAX_EVENT_AGE
+            else _(
+                "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than the 30 days "
+                "of an order (%(age)s s)."
+            )
+        )
         yield checks.Error(
-            f"CONNECTLY_TRACKING['HOLD'] ({conf.HOLD:g} s) is not less than "
-            f"{limit} ({age:g} s).",
-            hint=f"Set HOLD to less than {age:g}. Otherwise every "
-            "order expires before it may be sent.",
+            text % {"hold": f"{conf.HOLD:g}", "age": f"{age:g}"},
+            hint=_(
+                "Set HOLD to less than %(age)s. Otherwise every order expires before "
+                "it may be sent."
+            )
+            % {"age": f"{age:g}"},
             id="connectly_tracking.E032",
         )
 
 
-def check_credentials(**_: Any) -> list[CheckMessage]:
+def check_credentials(**_kwargs: Any) -> list[CheckMessage]:
     """Check the credentials that are given. Missing ones only stop the sending."""
     return [
         checks.Warning(
-            f"{setting_path(name)} is missing: orders are recorded, but not sent.",
-            hint="Read it from the environment, for example "
-            f'os.environ["CONNECTLY_{name.rpartition(".")[2]}"]. Never write the key '
-            "into the code.",
+            _("%(name)s is missing: orders are recorded, but not sent.")
+            % {"name": setting_path(name)},
+            hint=_(
+                "Read it from the environment, for example %(example)s. Never write "
+                "the key into the code."
+            )
+            % {"example": f'os.environ["CONNECTLY_{name.rpartition(".")[2]}"]'},
             id="connectly_tracking.W001",
         )
         for name, value in _credentials()
@@ -137,13 +164,15 @@ def check_credentials(**_: Any) -> list[CheckMessage]:
     ] + list(_wrong_credentials())
 
 
-def check_credentials_deployed(**_: Any) -> list[CheckMessage]:
+def check_credentials_deployed(**_kwargs: Any) -> list[CheckMessage]:
     """With ``check --deploy``, missing credentials are errors."""
     return [
         checks.Error(
-            f"{setting_path(name)} is missing.",
-            hint="Set it in the environment of the deployed shop. Connectly shows it "
-            "under Settings, General, API Key.",
+            _("%(name)s is missing.") % {"name": setting_path(name)},
+            hint=_(
+                "Set it in the environment of the deployed shop. Connectly shows it "
+                "under Settings, General, API Key."
+            ),
             id="connectly_tracking.E022",
         )
         for name, value in _credentials()
@@ -162,7 +191,7 @@ def _wrong_credentials() -> Iterator[CheckMessage]:
         except ImproperlyConfigured as exc:
             yield checks.Error(
                 str(exc),
-                hint="Copy it unchanged from Connectly: Settings, General, API Key.",
+                hint=_("Copy it unchanged from Connectly: Settings, General, API Key."),
                 id=f"connectly_tracking.{SETTING_IDS[key]}",
             )
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 
 from ..api.host import is_link_local, is_plain_host
 from ..api.secret import Secret
@@ -20,6 +21,8 @@ from .reader import SettingsReader, improper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from django_stubs_ext import StrOrPromise
 
 DEFAULT_BUSINESS: Final = "default"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -92,31 +95,31 @@ class BusinessSettings(SettingsReader):
     def _credential(self, alias: str, name: str) -> tuple[str, object]:
         """Return a business's setting: its name in messages, and its value."""
         if alias not in self.BUSINESSES:
-            raise improper("BUSINESSES", f"has no business {alias!r}")
+            raise improper("BUSINESSES", _("has no business '{alias}'"), alias=alias)
         prefix = "" if alias == DEFAULT_BUSINESS else f"BUSINESSES.{alias}."
         return f"{prefix}{name}", self.BUSINESSES[alias].get(name)
 
 
-def _problem_of(named: object) -> str:
+def _problem_of(named: object) -> StrOrPromise:
     """Return what is wrong with BUSINESSES, or an empty string."""
     if not isinstance(named, dict) or not all(
         isinstance(alias, str) and _ALIAS.fullmatch(alias) and isinstance(entry, dict)
         for alias, entry in named.items()
     ):
-        return 'must look like {"br": {"BUSINESS_ID": …, …}}'
+        return _('must look like {"br": {"BUSINESS_ID": …, …}}')
     if DEFAULT_BUSINESS in named:
-        return "must not contain 'default'; use BUSINESS_ID and API_KEY for it"
+        return _("must not contain 'default'; use BUSINESS_ID and API_KEY for it")
     return ""
 
 
 def valid_business_id(name: str, value: object) -> str:
     if not value:
-        raise improper(name, "is missing; Connectly shows it next to the API key")
+        raise improper(name, _("is missing; Connectly shows it next to the API key"))
     try:
         return str(UUID(str(value)))
     except ValueError:
         del value  # it may be the key, in the wrong place
-        raise improper(name, "must be a UUID") from None
+        raise improper(name, _("must be a UUID")) from None
 
 
 def valid_api_key(name: str, value: object) -> Secret:
@@ -126,7 +129,9 @@ def valid_api_key(name: str, value: object) -> Secret:
             value = value()
         except Exception as exc:
             raise improper(
-                name, f"could not be read: its callable raised {type(exc).__name__}"
+                name,
+                _("could not be read: its callable raised {error}"),
+                error=type(exc).__name__,
             ) from exc
     if problem := _problem_of_key(value):
         del value
@@ -134,37 +139,37 @@ def valid_api_key(name: str, value: object) -> Secret:
     return Secret(str(value))
 
 
-def _problem_of_key(value: object) -> str:
+def _problem_of_key(value: object) -> StrOrPromise:
     if not value:
-        return "is missing; create one in Connectly under Settings, General"
+        return _("is missing; create one in Connectly under Settings, General")
     if not isinstance(value, str):
-        return "must be a string"
+        return _("must be a string")
     if value != value.strip():
-        return "must not begin or end with white space"
+        return _("must not begin or end with white space")
     if not (value.isascii() and value.isprintable()):
-        return "must contain only printable ASCII characters"
+        return _("must contain only printable ASCII characters")
     return ""
 
 
 def valid_base_url(name: str, value: object) -> str:
     if not isinstance(value, str) or not _URL_SIGNS.fullmatch(value):
-        problem = "must be a URL of printable ASCII characters, without spaces"
+        problem = _("must be a URL of printable ASCII characters, without spaces")
         raise improper(name, problem)
     try:
         url = urlsplit(value)
         host, port = url.hostname or "", url.port
     except ValueError:
-        raise improper(name, "must be a valid URL") from None
+        raise improper(name, _("must be a valid URL")) from None
     if url.scheme not in {"https", "http"} or not host:
-        raise improper(name, "must begin with https:// and contain a host name")
+        raise improper(name, _("must begin with https:// and contain a host name"))
     if url.scheme == "http" and host not in LOOPBACK:
-        raise improper(name, "must use https; http would expose the API key")
+        raise improper(name, _("must use https; http would expose the API key"))
     if url.username is not None or "?" in value or "#" in value:
-        raise improper(name, "must not contain a user, a query or a fragment")
+        raise improper(name, _("must not contain a user, a query or a fragment"))
     if is_link_local(host):
-        raise improper(name, "must not be a link-local address")
+        raise improper(name, _("must not be a link-local address"))
     if not is_plain_host(host) or port == 0:
-        raise improper(name, "must contain a valid host name, address and port")
+        raise improper(name, _("must contain a valid host name, address and port"))
     return value.rstrip("/")
 
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from django_stubs_ext import StrOrPromise
 
 MAX_SECONDS: Final = 100 * 365 * 86400
 MIN_SECONDS: Final = 1e-6  # the resolution of a timedelta
@@ -33,7 +37,7 @@ class SettingsReader:
         raw = getattr(settings, "CONNECTLY_TRACKING", {})
         if not isinstance(raw, dict):
             del raw  # a debug page shows the variables, and it may be the key
-            raise ImproperlyConfigured("CONNECTLY_TRACKING must be a dictionary.")
+            raise ImproperlyConfigured(_("CONNECTLY_TRACKING must be a dictionary."))
         return raw
 
     def snapshot(self) -> Self:
@@ -48,7 +52,7 @@ class SettingsReader:
     def _bool(self, name: str, *, default: bool) -> bool:
         value = self.raw.get(name, default)
         if not isinstance(value, bool):
-            raise improper(name, "must be True or False")
+            raise improper(name, _("must be True or False"))
         return value
 
     def _int(self, name: str, *, default: int, maximum: int) -> int:
@@ -58,7 +62,9 @@ class SettingsReader:
             or isinstance(value, bool)
             or not 1 <= value <= maximum
         ):
-            raise improper(name, f"must be a whole number from 1 to {maximum}")
+            raise improper(
+                name, _("must be a whole number from 1 to {maximum}"), maximum=maximum
+            )
         return value
 
     def _seconds(self, name: str, *, default: float, allow_zero: bool = False) -> float:
@@ -67,7 +73,7 @@ class SettingsReader:
     def _clock(self, name: str, *, default: float) -> float:
         seconds = self._seconds(name, default=default)
         if seconds > MAX_CLOCK:
-            raise improper(name, "must be at most a day")
+            raise improper(name, _("must be at most a day"))
         return seconds
 
     def _duration(self, name: str, *, default: timedelta) -> timedelta:
@@ -80,10 +86,12 @@ class SettingsReader:
     def _schedule(self, name: str, *, default: tuple[float, ...]) -> tuple[float, ...]:
         waits = self.raw.get(name, default)
         if not isinstance(waits, (list, tuple)) or not waits:
-            raise improper(name, "must be a list of durations, such as [30, 60, 300]")
+            raise improper(
+                name, _("must be a list of durations, such as [30, 60, 300]")
+            )
         schedule = tuple(_to_seconds(name, wait) for wait in waits)
         if list(schedule) != sorted(schedule):
-            raise improper(name, "must be in ascending order")
+            raise improper(name, _("must be in ascending order"))
         return schedule
 
     def _callable(self, name: str) -> Callable[..., Any] | None:
@@ -92,12 +100,14 @@ class SettingsReader:
             try:
                 value = import_string(value)
             except ImportError as exc:
-                raise improper(name, f"cannot be imported: {exc}") from exc
+                raise improper(
+                    name, _("cannot be imported: {error}"), error=exc
+                ) from exc
             except Exception as exc:
-                problem = f"cannot be imported: its module raised {type(exc).__name__}"
-                raise improper(name, problem) from exc
+                problem = _("cannot be imported: its module raised {error}")
+                raise improper(name, problem, error=type(exc).__name__) from exc
         if value is not None and not callable(value):
-            raise improper(name, "must be a callable or its dotted path")
+            raise improper(name, _("must be a callable or its dotted path"))
         return value
 
 
@@ -106,9 +116,15 @@ def setting_path(name: str) -> str:
     return "CONNECTLY_TRACKING" + "".join(f"[{key!r}]" for key in name.split("."))
 
 
-def improper(name: str, problem: str) -> ImproperlyConfigured:
-    """Return the exception to raise. Its text begins with the setting's name."""
-    return ImproperlyConfigured(f"{setting_path(name)} {problem}.")
+def improper(
+    name: str, problem: StrOrPromise, **details: object
+) -> ImproperlyConfigured:
+    """Return the exception to raise. Its text begins with the setting's name, and is in
+    the reader's language: settings may be read before there are translations.
+    """
+    known = {key: str(value) for key, value in details.items()}
+    problem = format_lazy(problem, **known) if known else problem
+    return ImproperlyConfigured(format_lazy("{} {}.", setting_path(name), problem))
 
 
 def _to_seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
@@ -120,7 +136,16 @@ def _to_seconds(name: str, value: object, *, allow_zero: bool = False) -> float:
         or not 0 <= value <= MAX_SECONDS
         or (value < MIN_SECONDS and not (value == 0 and allow_zero))
     ):
-        least = "0 or greater" if allow_zero else "greater than 0"
-        wanted = f"a timedelta or a number of seconds, {least}, and at most 100 years"
-        raise improper(name, f"must be {wanted}")
+        raise improper(
+            name,
+            _(
+                "must be a timedelta or a number of seconds, 0 or greater, and at most "
+                "100 years"
+            )
+            if allow_zero
+            else _(
+                "must be a timedelta or a number of seconds, greater than 0, and at "
+                "most 100 years"
+            ),
+        )
     return float(value)

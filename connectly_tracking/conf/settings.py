@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 
 from .businesses import BusinessSettings, valid_base_url
 from .reader import improper
@@ -80,7 +81,7 @@ class Conf(BusinessSettings):
         """Which of a customer's clicks is credited: ``"last"`` or ``"first"``."""
         touch = self.raw.get("ATTRIBUTION_TOUCH", "last")
         if touch not in TOUCHES:
-            raise improper("ATTRIBUTION_TOUCH", 'must be "last" or "first"')
+            raise improper("ATTRIBUTION_TOUCH", _('must be "last" or "first"'))
         return str(touch)
 
     @property
@@ -90,10 +91,12 @@ class Conf(BusinessSettings):
         if name is not None and not (
             isinstance(name, str) and _COOKIE_NAME.fullmatch(name)
         ):
-            raise improper("CLICK_COOKIE", 'must be a cookie name ("my_click") or None')
+            raise improper(
+                "CLICK_COOKIE", _('must be a cookie name ("my_click") or None')
+            )
         if name in {getattr(settings, f"{whose}_COOKIE_NAME") for whose in _COOKIES}:
             raise improper(
-                "CLICK_COOKIE", "must not be the name of Django's own cookie"
+                "CLICK_COOKIE", _("must not be the name of Django's own cookie")
             )
         return name
 
@@ -171,7 +174,9 @@ class Conf(BusinessSettings):
         if proxies is None:
             return None
         if not isinstance(proxies, dict) or not all(map(_is_proxy, proxies.items())):
-            raise improper("PROXIES", 'must look like {"https": "http://proxy:3128"}')
+            raise improper(
+                "PROXIES", _('must look like {"https": "http://proxy:3128"}')
+            )
         return dict(proxies)
 
     @property
@@ -181,7 +186,7 @@ class Conf(BusinessSettings):
         if bundle is None:
             return None
         if not isinstance(bundle, (str, Path)) or not _exists(bundle):
-            raise improper("CA_BUNDLE", "must be the path of an existing file")
+            raise improper("CA_BUNDLE", _("must be the path of an existing file"))
         return str(bundle)
 
     @property
@@ -201,7 +206,7 @@ class Conf(BusinessSettings):
         """The Celery queue of this app's tasks; None: the project's default."""
         queue = self.raw.get("QUEUE")
         if queue is not None and not _is_name(queue):
-            raise improper("QUEUE", "must be the name of a queue")
+            raise improper("QUEUE", _("must be the name of a queue"))
         return queue
 
     @property
@@ -209,7 +214,7 @@ class Conf(BusinessSettings):
         """The status at which Oscar's orders are reported; None: when placed."""
         status = self.raw.get("OSCAR_PURCHASE_STATUS")
         if status is not None and not _is_name(status):
-            raise improper("OSCAR_PURCHASE_STATUS", "must be the name of a status")
+            raise improper("OSCAR_PURCHASE_STATUS", _("must be the name of a status"))
         return status
 
     @property
@@ -217,7 +222,9 @@ class Conf(BusinessSettings):
         """The statuses that cancel an order of Oscar's."""
         statuses = self.raw.get("OSCAR_CANCEL_STATUSES", ("Cancelled",))
         if not isinstance(statuses, (list, tuple)) or not all(map(_is_name, statuses)):
-            raise improper("OSCAR_CANCEL_STATUSES", 'must look like ["Cancelled", …]')
+            raise improper(
+                "OSCAR_CANCEL_STATUSES", _('must look like ["Cancelled", …]')
+            )
         return tuple(statuses)
 
     def is_strict(self) -> bool:

@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext as _
+
 from ..api.body import body_json, encode, payload_json
 from ..api.landing import Landing
 from ..api.payload import PurchasePayload
@@ -103,18 +105,21 @@ def _meaning(
 ) -> tuple[str, str]:
     """Return the finding's code, and a sentence."""
     if must_be_refused and verdict.outcome == Outcome.CONFIRMED:
-        return "api_accepts_anything", "The API confirmed an invalid event."
+        return "api_accepts_anything", _("The API confirmed an invalid event.")
     is_refused = verdict.outcome == Outcome.REFUSED and verdict.status_code == 400
     if must_be_refused and is_refused:
         return (
             "api_ok",
-            "The key and the business are right: only the invalid event was refused.",
+            _(
+                "The key and the business are right: only the invalid event was "
+                "refused."
+            ),
         )
     diagnosis = diagnose(
         verdict.outcome, verdict.status_code, verdict.detail, has_proxy=has_proxy
     )
     if diagnosis is None:
-        return "api_test_ok", "The test purchase was confirmed."
+        return "api_test_ok", _("The test purchase was confirmed.")
     return diagnosis.code, str(diagnosis.meaning)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery import current_app
 from django.apps import apps
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from kombu.exceptions import ChannelError
 
 from ..conf import conf
@@ -29,13 +31,19 @@ LONG_QUEUE: Final = 1000  # messages
 UNREADABLE: Final = "connectly_tracking.W013"
 
 _BROKER_TEXTS: Final = {
-    "broker_refused": "{address} refuses the connection.",
-    "broker_mute": f"{{address}} does not answer within {BROKER_PATIENCE:g} s.",
-    "broker_unknown_host": "The host name of {address} cannot be resolved.",
-    "broker_auth": "{address} refuses the user, the password or the virtual host.",
-    "broker_tls": "The TLS connection to {address} failed: {error}.",
-    "broker_read_only": "{address} is a replica that accepts no messages.",
-    "broker_failed": "{address} failed: {error}.",
+    "broker_refused": gettext_lazy("%(address)s refuses the connection."),
+    "broker_mute": gettext_lazy("%(address)s does not answer within %(seconds)s s."),
+    "broker_unknown_host": gettext_lazy(
+        "The host name of %(address)s cannot be resolved."
+    ),
+    "broker_auth": gettext_lazy(
+        "%(address)s refuses the user, the password or the virtual host."
+    ),
+    "broker_tls": gettext_lazy("The TLS connection to %(address)s failed: %(error)s."),
+    "broker_read_only": gettext_lazy(
+        "%(address)s is a replica that accepts no messages."
+    ),
+    "broker_failed": gettext_lazy("%(address)s failed: %(error)s."),
 }
 
 
@@ -60,7 +68,7 @@ _BY_WORDS: Final = ("noauth", "wrongpass", "invalid password", "access_refused")
 
 def examine_celery() -> list[Finding]:
     app = project_app()
-    text = "The system checks find no problem with Celery."
+    text = _("The system checks find no problem with Celery.")
     findings = system_checks(Subject.CELERY, "celery_ok", text)
     if any(finding.code == UNREADABLE for finding in findings):
         return findings
@@ -82,16 +90,20 @@ def examine_schedule(app: Any) -> Iterator[Finding]:
         rows = models.get_model("PeriodicTask")._default_manager
         enabled = rows.filter(task__in=[TASK, PRUNE], enabled=True)
         for task in sorted({TASK, PRUNE} - {*enabled.values_list("task", flat=True)}):
-            text = f"The schedule of django-celery-beat lacks {task}."
+            text = _("The schedule of django-celery-beat lacks %(task)s.")
+            text %= {"task": task}
             yield found(Subject.CELERY, "schedule_lacks", text)
     elif not str(app.conf.beat_scheduler).startswith("celery.beat"):
-        text = f"The schedule is kept by {app.conf.beat_scheduler}."
+        text = _("The schedule is kept by %(scheduler)s.")
+        text %= {"scheduler": app.conf.beat_scheduler}
         yield found(Subject.CELERY, "schedule_elsewhere", text)
 
 
 def examine_broker(app: Any) -> Iterator[Finding]:
     if not has_broker(app):
-        text = "Celery has no broker or is in eager mode: no worker is told of orders."
+        text = _(
+            "Celery has no broker or is in eager mode: no worker is told of orders."
+        )
         yield found(Subject.BROKER, "broker_none", text)
         return
     queue = queue_of(app, conf.QUEUE)
@@ -102,13 +114,19 @@ def examine_broker(app: Any) -> Iterator[Finding]:
     except Exception as exc:  # noqa: BLE001 - every transport has errors of its own
         code = broker_problem(exc)
         error = type(causes(exc)[-1]).__name__
-        text = _BROKER_TEXTS[code].format(address=address, error=error)
+        text = _BROKER_TEXTS[code] % {
+            "address": address,
+            "error": error,
+            "seconds": f"{BROKER_PATIENCE:g}",
+        }
         yield found(Subject.BROKER, code, text)
         return
-    text = f"{address} answers; messages in the queue {queue or '-'}: {length}."
+    text = _("%(address)s answers; messages in the queue %(queue)s: %(count)d.")
+    text %= {"address": address, "queue": queue or "-", "count": length}
     yield found(Subject.BROKER, "broker_ok", text)
     if length > LONG_QUEUE:
-        text = f"The queue {queue} holds {length} messages."
+        text = _("The queue %(queue)s holds %(count)d messages.")
+        text %= {"queue": queue, "count": length}
         yield found(Subject.BROKER, "queue_long", text)
 
 
@@ -155,23 +173,27 @@ def examine_workers(app: Any) -> Iterator[Finding]:
     """Find out which workers run, read our queue and know our tasks."""
     queues, tasks = with_timeout(WORKER_LIMIT, partial(_ask_workers, app))
     if not queues:
-        text = f"No worker answers within {WORKER_PATIENCE:g} s."
+        text = _("No worker answers within %(seconds)s s.")
+        text %= {"seconds": f"{WORKER_PATIENCE:g}"}
         yield found(Subject.WORKERS, "worker_none", text)
         return
     queue = queue_of(app, conf.QUEUE)
     readers = [name for name, read in queues.items() if queue in read or queue is None]
     lacking = [name for name in readers if name in tasks and TASK not in tasks[name]]
     for name in lacking:
-        text = f"{name} reads the queue {queue}, but does not know {TASK}."
+        text = _("%(worker)s reads the queue %(queue)s, but does not know %(task)s.")
+        text %= {"worker": name, "queue": queue, "task": TASK}
         yield found(Subject.WORKERS, "worker_lacks_task", text)
     if not readers:
-        text = (
-            f"Our tasks are sent to the queue {queue}, which is not read by "
-            f"{_first_three(queues)}."
+        text = _(
+            "Our tasks are sent to the queue %(queue)s, which is not read by "
+            "%(workers)s."
         )
+        text %= {"queue": queue, "workers": _first_three(queues)}
         yield found(Subject.WORKERS, "worker_not_reading", text, queue=queue)
     elif not lacking:
-        text = f"{_first_three(readers)}: reads the queue {queue} and knows our tasks."
+        text = _("%(workers)s: reads the queue %(queue)s and knows our tasks.")
+        text %= {"workers": _first_three(readers), "queue": queue}
         yield found(Subject.WORKERS, "worker_ok", text)
 
 
@@ -198,5 +220,8 @@ def _ask_workers(app: Any) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
 
 def _first_three(names: Any) -> str:
     names = sorted(names)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    found, more = ", ".join(names[:3]), len(names) - 3
+    if more <= 0:
+        return found
+    text = ngettext("%(names)s and %(n)d more", "%(names)s and %(n)d more", more)
+    return text % {"names": found, "n": more}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import DatabaseError, Error, connections, router, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext as _
 
 from ..models import Conversion, DbNow, EventName, Reason, State, moment
 from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
@@ -68,7 +69,8 @@ def examine_database(*checks: _Check) -> list[Finding]:
         with _rolled_back(using):
             return _examine(using, checks)
     except TimeoutError:
-        text = f"The database {using!r} does not answer within {CONNECT_LIMIT:g} s."
+        text = _("The database '%(name)s' does not answer within %(seconds)s s.")
+        text %= {"name": using, "seconds": f"{CONNECT_LIMIT:g}"}
         return [found(Subject.DATABASE, "database_mute", text)]
     except Error as exc:
         return [_problem(using, exc, "database_unreachable")]
@@ -90,8 +92,10 @@ def _examine(using: str, checks: Iterable[_Check]) -> list[Finding]:
         *_run_checks(using, [_charset, _isolation]),
     ]
     if not findings:
-        vendor = connections[using].vendor
-        text = f"{using} ({vendor}) accepts rows, and its clock agrees with this one."
+        text = _(
+            "%(name)s (%(vendor)s) accepts rows, and its clock agrees with this one."
+        )
+        text %= {"name": using, "vendor": connections[using].vendor}
         findings = [found(Subject.DATABASE, "database_ok", text)]
     return findings + _run_checks(using, checks)
 
@@ -151,9 +155,10 @@ def _missing_migrations(using: str) -> Iterator[Finding]:
     executor, label = MigrationExecutor(connections[using]), Conversion._meta.app_label
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == label]
     plan = executor.migration_plan(targets)
-    names = [step.name for step, _ in plan if step.app_label == label]
+    names = [step.name for step, _back in plan if step.app_label == label]
     if names:
-        text = f"{using} lacks migrations of {label}: {', '.join(names)}."
+        text = _("%(name)s lacks migrations of %(app)s: %(migrations)s.")
+        text %= {"name": using, "app": label, "migrations": ", ".join(names)}
         yield found(Subject.DATABASE, "migrations_missing", text)
 
 
@@ -162,7 +167,8 @@ def _charset(using: str) -> Iterator[Finding]:
     if charset is None:
         return
     if charset.lower() not in {"utf8", "utf8mb4"}:
-        text = f"Our tables store text as {charset}, which lacks most characters."
+        text = _("Our tables store text as %(charset)s, which lacks most characters.")
+        text %= {"charset": charset}
         yield found(Subject.DATABASE, "database_charset", text)
 
 
@@ -171,7 +177,8 @@ def _isolation(using: str) -> Iterator[Finding]:
         return  # a system check reports it
     level = (_ask(using, _ISOLATION) or "read committed").replace("-", " ").lower()
     if level not in {"read committed", "read uncommitted"}:
-        text = f"{using}: transactions run at {level}, and not at read committed."
+        text = _("%(name)s: transactions run at %(level)s, and not at read committed.")
+        text %= {"name": using, "level": level}
         yield found(Subject.DATABASE, "database_isolation", text)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..findings import Finding, Level, Subject, found, one_line
 
@@ -29,6 +31,21 @@ _T = TypeVar("_T")
 
 APART: Final = 5.0  # seconds between two clocks
 FAR_APART: Final = 60.0
+#: By the subject, and whether the clock is ahead of this machine's.
+_SKEWS: Final = {
+    (Subject.DATABASE, True): gettext_lazy(
+        "The database's clock is %(seconds)s s ahead of this machine's."
+    ),
+    (Subject.DATABASE, False): gettext_lazy(
+        "The database's clock is %(seconds)s s behind this machine's."
+    ),
+    (Subject.API, True): gettext_lazy(
+        "The API's clock is %(seconds)s s ahead of this machine's."
+    ),
+    (Subject.API, False): gettext_lazy(
+        "The API's clock is %(seconds)s s behind this machine's."
+    ),
+}
 
 
 def found_skew(subject: Subject, seconds: float) -> list[Finding]:
@@ -36,9 +53,7 @@ def found_skew(subject: Subject, seconds: float) -> list[Finding]:
     if abs(seconds) <= APART:
         return []
     far = "far_" if abs(seconds) > FAR_APART else ""
-    whose = {Subject.DATABASE: "database", Subject.API: "API"}[subject]
-    relation = "ahead of" if seconds > 0 else "behind"
-    text = f"The {whose}'s clock is {abs(seconds):.0f} s {relation} this machine's."
+    text = _SKEWS[subject, seconds > 0] % {"seconds": f"{abs(seconds):.0f}"}
     return [found(subject, f"{subject}_clock_{far}apart", text)]
 
 
@@ -53,7 +68,8 @@ def run_check(
         is_ours = str(exc).startswith("CONNECTLY_TRACKING")
         if isinstance(exc, ImproperlyConfigured) and is_ours:
             return findings  # the check of the settings reports it, once
-        text = f"This check failed: {one_line(f'{type(exc).__name__}: {exc}')}"
+        error = one_line(f"{type(exc).__name__}: {exc}")
+        text = _("This check failed: %(error)s") % {"error": error}
         findings.append(found(subject, "check_failed", text))
     return findings
 
@@ -76,5 +92,6 @@ def with_timeout(seconds: float, function: Callable[[], _T]) -> _T:
 
     threading.Thread(target=run, daemon=True).start()
     if not wait([future], seconds).done:
-        raise TimeoutError(f"no answer within {seconds:g} s")
+        text = _("no answer within %(seconds)s s") % {"seconds": f"{seconds:g}"}
+        raise TimeoutError(text)
     return future.result()

@@ -9,6 +9,9 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
 from ..reports.delivery import examine_delivery
 from .celery import examine_celery
 from .database import examine_database
@@ -30,6 +33,28 @@ if TYPE_CHECKING:
 
     Paint = Callable[[str], str]
 
+_LEVELS: Final = {
+    Level.OK: gettext_lazy("ok"),
+    Level.NOTE: gettext_lazy("note"),
+    Level.WARNING: gettext_lazy("warning"),
+    Level.ERROR: gettext_lazy("error"),
+}
+_SUBJECTS: Final = {
+    Subject.SETTINGS: gettext_lazy("settings"),
+    Subject.PROJECT: gettext_lazy("project"),
+    Subject.SESSIONS: gettext_lazy("sessions"),
+    Subject.DATABASE: gettext_lazy("database"),
+    Subject.CELERY: "celery",
+    Subject.BROKER: gettext_lazy("broker"),
+    Subject.WORKERS: gettext_lazy("workers"),
+    Subject.DELIVERY: gettext_lazy("delivery"),
+    Subject.API: "api",
+}
+_COUNTS: Final = {
+    Level.NOTE: ngettext_lazy("%(count)d note", "%(count)d notes", "count"),
+    Level.WARNING: ngettext_lazy("%(count)d warning", "%(count)d warnings", "count"),
+    Level.ERROR: ngettext_lazy("%(count)d error", "%(count)d errors", "count"),
+}
 #: Notes ask for nothing.
 EXIT_STATUS: Final = {Level.OK: 0, Level.NOTE: 0, Level.WARNING: 1, Level.ERROR: 2}
 
@@ -66,6 +91,7 @@ def exit_status(findings: Sequence[Finding]) -> int:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
+    """Return it for a machine: all but the texts is the same in every language."""
     report = {
         "level": str(_worst(findings)),
         "findings": [asdict(finding) for finding in findings],
@@ -78,25 +104,28 @@ def as_lines(
 ) -> Iterator[str]:
     """Yield a line for each finding, by subject, with its remedy below."""
     paint = paint or {}
+    width = max(len(str(name)) for name in _LEVELS.values())
     for subject, group in groupby(findings, lambda finding: finding.subject):
-        yield str(subject)
+        yield str(_SUBJECTS[subject])
         for finding in group:
-            level = paint.get(finding.level, str)(f"{finding.level:<7}")
+            level = paint.get(finding.level, str)(
+                str(_LEVELS[finding.level]).ljust(width)
+            )
             code = f" [{finding.code}]" if finding.level != Level.OK else ""
             yield f"  {level}  {finding.text}{code}"
             if finding.remedy:
-                yield f"           → {finding.remedy}"
+                yield f"{'':<{width + 4}}→ {finding.remedy}"
     yield _summary(findings)
 
 
 def _summary(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.level for finding in findings)
     parts = [
-        f"{count} {level}{'s' * (count > 1)}"
+        _COUNTS[level] % {"count": count}
         for level in reversed(Level)
         if level != Level.OK and (count := counts[level])
     ]
-    return ", ".join(parts) or "All is well."
+    return ", ".join(parts) or _("All is well.")
 
 
 def _worst(findings: Sequence[Finding]) -> Level:

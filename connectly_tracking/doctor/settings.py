@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import ERROR
 from django.core.checks.registry import registry
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
 
 from ..api.secret import Secret
 from ..conf import conf
@@ -36,14 +37,15 @@ _CHECKS: Final = {
 
 
 def examine_settings() -> Iterator[Finding]:
-    yield from system_checks(Subject.SETTINGS, "settings_ok", "The settings are valid.")
+    text = _("The settings are valid.")
+    yield from system_checks(Subject.SETTINGS, "settings_ok", text)
     if not conf.SEND:
-        text = "SEND is False: orders are recorded as skipped, and nothing is sent."
+        text = _("SEND is False: orders are recorded as skipped, and nothing is sent.")
         yield found(Subject.SETTINGS, "sending_off", text)
 
 
 def examine_project() -> list[Finding]:
-    text = "The middleware and the databases are set up correctly."
+    text = _("The middleware and the databases are set up correctly.")
     return system_checks(Subject.PROJECT, "project_ok", text)
 
 
@@ -75,7 +77,7 @@ def _messages(subject: Subject, check: Callable[..., Any]) -> Iterator[Finding]:
 
 def examine_sessions() -> list[Finding]:
     """Find the reasons why a session may no longer have its click at the order."""
-    text = "Sessions last as long as a click counts."
+    text = _("Sessions last as long as a click counts.")
     short = list(_short_sessions()) or [found(Subject.SESSIONS, "sessions_ok", text)]
     return [*short, *_separate_hosts()]
 
@@ -83,18 +85,29 @@ def examine_sessions() -> list[Finding]:
 def _short_sessions() -> Iterator[Finding]:
     window, age = conf.ATTRIBUTION_WINDOW, settings.SESSION_COOKIE_AGE
     if window is None or age < window.total_seconds():
-        counts = f"for {window.days} days" if window else "forever"
-        yield found(
-            Subject.SESSIONS,
-            "session_short",
-            f"Sessions end after {age / 86400:g} days, but a click counts {counts}.",
-            seconds=int(window.total_seconds()) if window else "several years",
+        text, seconds = (
+            (
+                _(
+                    "Sessions end after %(age)s days, but a click counts for %(days)d "
+                    "days."
+                ),
+                str(int(window.total_seconds())),
+            )
+            if window
+            else (
+                _("Sessions end after %(age)s days, but a click counts forever."),
+                _("several years"),
+            )
         )
+        text %= {"age": f"{age / 86400:g}", "days": window.days if window else 0}
+        yield found(Subject.SESSIONS, "session_short", text, seconds=seconds)
     if settings.SESSION_EXPIRE_AT_BROWSER_CLOSE:
-        text = "Sessions, and the clicks in them, end when the browser is closed."
+        text = _("Sessions, and the clicks in them, end when the browser is closed.")
         yield found(Subject.SESSIONS, "session_ends_with_browser", text)
     if settings.SESSION_ENGINE == "django.contrib.sessions.backends.cache":
-        text = "Sessions are kept in the cache only, which may drop them at any time."
+        text = _(
+            "Sessions are kept in the cache only, which may drop them at any time."
+        )
         yield found(Subject.SESSIONS, "session_in_cache", text)
 
 
@@ -114,8 +127,11 @@ def _separate_hosts() -> Iterator[Finding]:
             yield found(
                 Subject.SESSIONS,
                 "session_per_host",
-                "Each host has its own session and its own cookie of the click, but "
-                f"the shop has several hosts: {', '.join(hosts)}.",
+                _(
+                    "Each host has its own session and its own cookie of the click, "
+                    "but the shop has several hosts: %(hosts)s."
+                )
+                % {"hosts": ", ".join(hosts)},
                 domain=site,
             )
 
@@ -146,11 +162,13 @@ def examine_businesses(
         try:
             business = with_timeout(KEY_LIMIT, partial(conf.business, alias))
         except (ImproperlyConfigured, TimeoutError) as exc:
-            text = f"Nothing is sent for {alias}: {exc}"
+            text = _("Nothing is sent for %(business)s: %(why)s")
+            text %= {"business": alias, "why": exc}
             findings.append(found(Subject.SETTINGS, "business_not_ready", text))
         else:
             ready.append(business)
-            text = f"{alias}: business {business.business_id}, with a key."
+            text = _("%(business)s: business %(id)s, with a key.")
+            text %= {"business": alias, "id": business.business_id}
             findings.append(found(Subject.SETTINGS, "business_ready", text))
     return findings, ready
 

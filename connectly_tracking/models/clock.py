@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.conf import settings
 from django.db.models import DateTimeField, Func
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 from ..conf import conf
 
@@ -38,17 +40,17 @@ class DbNow(Func):
         super().__init__()
         self.seconds = round(seconds, 3)
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Sql:  # type: ignore[override]
+    def as_sql(self, compiler: Any, connection: Any, **_kwargs: Any) -> Sql:  # type: ignore[override]
         raise NotImplementedError(f"{connection.vendor} is not supported")
 
-    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> Sql:
+    def as_postgresql(self, compiler: Any, connection: Any, **_kwargs: Any) -> Sql:
         return "(STATEMENT_TIMESTAMP() + make_interval(secs => %s))", (self.seconds,)
 
-    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> Sql:
+    def as_mysql(self, compiler: Any, connection: Any, **_kwargs: Any) -> Sql:
         micros = round((self.seconds + _local_offset(connection)) * 1_000_000)
         return "(UTC_TIMESTAMP(6) + INTERVAL %s MICROSECOND)", (micros,)
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Sql:
+    def as_sqlite(self, compiler: Any, connection: Any, **_kwargs: Any) -> Sql:
         shift = f"{self.seconds + _local_offset(connection):+.3f} seconds"
         # Times are text there, and Django writes six digits after the point.
         sql = "(STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s) || '000')"
@@ -70,14 +72,16 @@ def local_time(value: datetime) -> datetime:
 
 def zoned_text(value: datetime) -> str:
     """Return a time for people, in the current time zone, such as ``2026-11-21 14:02
-    UTC-03``: the zone by its name or, if it has none, by its offset.
+    UTC-03``: the zone by its name or, if it has none, by its offset. The format of the
+    date belongs to the language.
     """
     if timezone.is_naive(value):
         local = value.replace(tzinfo=timezone.get_default_timezone())
     else:
         local = timezone.localtime(value)
     zone = local.tzname() or ""
-    return f"{local:%Y-%m-%d %H:%M} {'UTC' if zone[:1] in '+-' else ''}{zone}".rstrip()
+    written = date_format(local, _("Y-m-d H:i"))
+    return f"{written} {'UTC' if zone[:1] in '+-' else ''}{zone}".rstrip()
 
 
 def repeated_time(value: datetime) -> timedelta:

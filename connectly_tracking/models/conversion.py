@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
@@ -149,7 +151,7 @@ class Conversion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_name} {self.order_id}"
+        return f"{capfirst(self.get_event_name_display())} {self.order_id}"
 
     def credit(self, click: Attribution) -> None:
         """Copy what outlives the click, and the window by which it is judged."""
@@ -180,11 +182,13 @@ class Conversion(models.Model):
 
     @property
     def amount(self) -> str:
-        """The value with its currency, as a person writes it; empty without a value."""
+        """The value with its currency, as the language writes it; empty without one."""
         if self.value is None:
             return ""
-        whole, _point, places = f"{self.value:f}".partition(".")
-        return f"{whole}.{places.rstrip('0').ljust(2, '0')} {self.currency}"
+        places = f"{self.value:f}".partition(".")[2].rstrip("0")
+        digits = max(len(places), 2)
+        value = number_format(self.value, digits, force_grouping=True)
+        return f"{value} {self.currency}"
 
     @property
     def is_replaceable(self) -> bool:

@@ -10,10 +10,8 @@ import logging
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..models import Conversion
-
 if TYPE_CHECKING:
-    from ..models import ConversionQuerySet
+    from ..models import Conversion, ConversionQuerySet
     from .draft import Draft
 
 #: SQLite keeps so many digits of a decimal; a difference after them is no difference.
@@ -28,7 +26,9 @@ class Amount(NamedTuple):
     currency: str
 
     def __str__(self) -> str:
-        return Conversion(value=self.value, currency=self.currency).amount
+        """The same in every language, since it is stored."""
+        whole, _point, places = f"{self.value:f}".partition(".")
+        return f"{whole}.{places.rstrip('0').ljust(2, '0')} {self.currency}"
 
     def differs(self, other: Amount | None) -> bool:
         """Whether both are known, and not the same."""

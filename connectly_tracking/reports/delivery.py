@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from ..api.landing import PARAMETERS
 from ..api.verdicts import Outcome
@@ -24,6 +26,7 @@ from ..models import (
     Conversion,
     DbNow,
     DeliveryAttempt,
+    Reason,
     State,
     age_field,
     ago,
@@ -46,6 +49,14 @@ FAILING_AFTER: Final = timedelta(hours=1)
 HABIT: Final = 7
 #: So many clicks of a day show whether a parameter is missing.
 ENOUGH_CLICKS: Final = 20
+_LATELY: Final = {
+    State.REJECTED: gettext_lazy(
+        "%(business)s: rejected in the last 24 hours: %(reasons)s."
+    ),
+    State.EXPIRED: gettext_lazy(
+        "%(business)s: expired in the last 24 hours: %(reasons)s."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +113,8 @@ def examine_delivery(
     excused = _excused(using)
     for alias, events in overdue.items():
         if aliases and alias not in aliases:
-            text = f"{alias}: {events}. The settings lack this business."
+            text = _("%(business)s: %(events)s. The settings lack this business.")
+            text %= {"business": alias, "events": events}
             yield found(Subject.DELIVERY, "business_forgotten", text, business=alias)
         elif conf.SEND and alias in ready and alias not in excused:
             yield _late(using, alias, events)
@@ -122,7 +134,12 @@ def _overdue(using: str, only: str | None) -> dict[str, str]:
     rows = Conversion.objects.using(using).filter(due_at__lte=DbNow(-OVERDUE))
     grouped: Any = rows.order_by().values_list("business")
     return {
-        alias: f"{count} overdue, the oldest since {_minute(oldest)}"
+        alias: ngettext(
+            "%(count)d overdue, the oldest since %(time)s",
+            "%(count)d overdue, the oldest since %(time)s",
+            count,
+        )
+        % {"count": count, "time": _minute(oldest)}
         for alias, count, oldest in grouped.annotate(Count("pk"), Min("due_at"))
         if only in (None, alias)
     }
@@ -134,17 +151,23 @@ def _may_be_copied(using: str) -> Iterator[Finding]:
     orders = Conversion.objects.using(using).exclude(order_id="")
     if not orders.filter(recorded_at__gte=ago(LATELY)).exists():
         newest = orders.order_by("-recorded_at").first()
-        since = f" since {_minute(newest.recorded_at)}" if newest else ""
-        text = f"Orders are waiting, but none has been recorded{since}."
+        text = _("Orders are waiting, but none has been recorded.")
+        if newest:
+            text = _("Orders are waiting, but none has been recorded since %(time)s.")
+            text %= {"time": _minute(newest.recorded_at)}
         yield found(Subject.DELIVERY, "database_may_be_copied", text)
 
 
 def _pause(circuit: Circuit, overdue: str | None) -> Finding:
-    events = f" ({overdue})" if overdue else ""
-    next_try = ""
+    name = f"{circuit.pk} ({overdue})" if overdue else circuit.pk
+    text = _("%(business)s is paused: %(detail)s")
     if circuit.paused_until and not circuit.is_by_hand:
-        next_try = f", next try {_minute(circuit.paused_until)}"
-    text = f"{circuit.pk} is paused{events}{next_try}: {one_line(circuit.detail)}"
+        text = _("%(business)s is paused, next try %(time)s: %(detail)s")
+    text %= {
+        "business": name,
+        "time": _minute(circuit.paused_until) if circuit.paused_until else "",
+        "detail": one_line(circuit.detail),
+    }
     code = f"paused_{circuit.reason}"
     return found(Subject.DELIVERY, code, text, business=circuit.pk)
 
@@ -161,16 +184,19 @@ def _excused(using: str) -> set[str]:
 def _late(using: str, alias: str, overdue: str) -> Finding:
     recent = _attempts(using, alias).filter(started_at__gte=DbNow(-OVERDUE))
     if recent.exists():
-        text = f"{alias}: {overdue}. A worker is sending them."
+        text = _("%(business)s: %(events)s. A worker is sending them.")
+        text %= {"business": alias, "events": overdue}
         return found(Subject.DELIVERY, "behind", text, business=alias)
-    text = f"{alias}: {overdue}, and no worker is sending them."
+    text = _("%(business)s: %(events)s, and no worker is sending them.")
+    text %= {"business": alias, "events": overdue}
     return found(Subject.DELIVERY, "nobody_looks", text, business=alias)
 
 
 def _nothing_overdue(using: str, only: str | None) -> Finding:
     rows = Conversion.objects.using(using).waiting()
     count = (rows.filter(business=only) if only else rows).count()
-    text = f"Nothing is overdue. Events that are due later: {count}."
+    text = _("Nothing is overdue. Events that are due later: %(count)d.")
+    text %= {"count": count}
     return found(Subject.DELIVERY, "nothing_overdue", text)
 
 
@@ -184,7 +210,12 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
     counted = rows.by_business().annotate(count=Count("pk"), oldest=Min("recorded_at"))
     for alias, count, oldest in counted.values_list("alias", "count", "oldest"):
         if only in (None, alias) and alias not in paused:
-            text = f"{alias}: {count} tried in vain, oldest since {_minute(oldest)}."
+            text = ngettext(
+                "%(business)s: %(count)d tried in vain, oldest since %(time)s.",
+                "%(business)s: %(count)d tried in vain, oldest since %(time)s.",
+                count,
+            )
+            text %= {"business": alias, "count": count, "time": _minute(oldest)}
             yield found(Subject.DELIVERY, "failing", text, business=alias)
 
 
@@ -196,7 +227,12 @@ def _expiring(using: str, only: str | None) -> Iterator[Finding]:
     counted = rows.by_business().annotate(count=Count("pk"))
     for alias, count in counted.values_list("alias", "count"):
         if only in (None, alias):
-            text = f"{alias}: {count} waiting will be too old within a day."
+            text = ngettext(
+                "%(business)s: %(count)d waiting will be too old within a day.",
+                "%(business)s: %(count)d waiting will be too old within a day.",
+                count,
+            )
+            text %= {"business": alias, "count": count}
             yield found(Subject.DELIVERY, "expiring_soon", text, business=alias)
 
 
@@ -205,8 +241,11 @@ def _given_up(using: str, only: str | None) -> Iterator[Finding]:
     for state, by_business in given_up(using, LATELY).items():
         for alias, reasons in by_business.items():
             if only in (None, alias):
-                listed = ", ".join(f"{count} {why}" for why, count in reasons.items())
-                text = f"{alias}: {state} in the last 24 hours: {listed}."
+                listed = "; ".join(
+                    f"{Reason(why).label if why in Reason else why} ({count})"
+                    for why, count in reasons.items()
+                )
+                text = _LATELY[state] % {"business": alias, "reasons": listed}
                 code = f"{state}_lately"
                 yield found(Subject.DELIVERY, code, text, business=alias)
 
@@ -233,10 +272,14 @@ def _silence(using: str) -> Iterator[Finding]:
     clicks = Attribution.objects.using(using).order_by("-captured_at")
     orders = Conversion.objects.using(using).order_by("-recorded_at")
     if _has_stopped(clicks, "captured_at"):
-        text = "No click for 24 hours, after at least one on each of the 7 days before."
+        text = _(
+            "No click for 24 hours, after at least one on each of the 7 days before."
+        )
         yield found(Subject.DELIVERY, "clicks_stopped", text)
     if _has_stopped(orders, "recorded_at"):
-        text = "No order for 24 hours, after at least one on each of the 7 days before."
+        text = _(
+            "No order for 24 hours, after at least one on each of the 7 days before."
+        )
         yield found(Subject.DELIVERY, "orders_stopped", text)
     now = timezone.now()
     newest = list(clicks.filter(captured_at__gte=now - LATELY)[:NEWEST])
@@ -250,8 +293,8 @@ def _silence(using: str) -> Iterator[Finding]:
         and 2 * sum(bool(getattr(click, name)) for click in earlier) > len(earlier)
     ]
     if missing:
-        names = ", ".join(missing)
-        text = f"No click of the last 24 hours has {names}; most had it before."
+        text = _("No click of the last 24 hours has %(names)s; most had it before.")
+        text %= {"names": ", ".join(missing)}
         yield found(Subject.DELIVERY, "parameter_missing", text)
 
 
@@ -275,15 +318,26 @@ def _last_answer(using: str, alias: str) -> Finding:
     answered = _attempts(using, alias).filter(finished_at__isnull=False)
     last = answered.order_by("-started_at").first()
     if last is None:
-        text = f"Nothing has been sent for {alias} yet."
+        text = _("Nothing has been sent for %(business)s yet.") % {"business": alias}
         return found(Subject.DELIVERY, "nothing_sent_yet", text, business=alias)
-    status = f" {last.status_code}" if last.status_code else ""
-    text = f"{alias}: last attempt {_minute(last.started_at)}, {last.outcome}{status}"
+    words = [last.get_outcome_display(), last.status_code]
+    facts = {
+        "business": alias,
+        "time": _minute(last.started_at),
+        "outcome": " ".join(str(it) for it in words if it),
+    }
+    text = _("%(business)s: last attempt %(time)s, %(outcome)s")
     if last.outcome == Outcome.CONFIRMED:
-        return found(Subject.DELIVERY, "last_answer_ok", f"{text}.", business=alias)
-    delivered = last_delivered(using, alias)
-    before = f"last delivery {_minute(delivered)}" if delivered else "no delivery yet"
-    text = f"{text} ({before})."  # without its words, which may name the customer
+        text = f"{text % facts}."
+        return found(Subject.DELIVERY, "last_answer_ok", text, business=alias)
+    text = _("%(business)s: last attempt %(time)s, %(outcome)s (no delivery yet).")
+    if delivered := last_delivered(using, alias):
+        text = _(
+            "%(business)s: last attempt %(time)s, %(outcome)s (last delivery "
+            "%(delivered)s)."
+        )
+        facts["delivered"] = _minute(delivered)
+    text %= facts  # without the API's words, which may name the customer
     return found(Subject.DELIVERY, "last_answer_bad", text, business=alias)
 
 

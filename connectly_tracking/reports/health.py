@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from ..conf import conf
 from ..findings import Subject, found
@@ -88,12 +89,13 @@ def _current_findings() -> Iterator[Finding]:
         yield found(Subject.SETTINGS, "settings_wrong", problem)
         return
     if not conf.SEND:
-        text = "SEND is False: orders are recorded as skipped, and nothing is sent."
+        text = _("SEND is False: orders are recorded as skipped, and nothing is sent.")
         yield found(Subject.SETTINGS, "sending_off", text)
     ready, aliases = [], list(conf.BUSINESSES)
     for alias in aliases:
         if problem := conf.credentials_problem(alias):
-            text = f"Nothing is sent for {alias}: {problem}"
+            text = _("Nothing is sent for %(business)s: %(why)s")
+            text %= {"business": alias, "why": problem}
             yield found(Subject.SETTINGS, "business_not_ready", text, business=alias)
         else:
             ready.append(alias)

@@ -37,6 +37,8 @@ _PAGE: Final = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.svg": ("page.svg", "image/svg+xml"),
+    "/page.es.json": ("page.es.json", "application/json"),
+    "/page.pt-br.json": ("page.pt-br.json", "application/json"),
 }
 
 

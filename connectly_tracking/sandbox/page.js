@@ -39,8 +39,59 @@ function object(value) {
   return value !== null && typeof value === "object" && !Array.isArray(value) ? value : {};
 }
 
-function plural(number, word) {
-  return `${number} ${word}${number === 1 ? "" : "s"}`;
+// ---- The reader's language. English is written here; page.es.json has the rest.
+
+const CATALOGUES = { es: "es", pt: "pt-br" };
+let words = {};
+
+function filled(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+function _(text, values = {}) {
+  return filled(words[text] ?? text, values);
+}
+
+function plural(number, one, many, values = {}) {
+  return _(number === 1 ? one : many, { n: number, ...values });
+}
+
+// A message of the sandbox, which is one of the texts with something filled in.
+function told(message) {
+  for (const [text, translated] of Object.entries(words)) {
+    if (!text.includes("{")) continue;
+    const names = [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+    const parts = text.split(/\{\w+\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const found = new RegExp(`^${parts.join("(.+?)")}$`, "s").exec(message);
+    if (found)
+      return filled(translated, Object.fromEntries(names.map((name, at) => [name, _(found[at + 1])])));
+  }
+  return _(message);
+}
+
+function translate() {
+  const texts = document.createTreeWalker(document, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const said = texts.currentNode.data;
+    const text = said.trim().replace(/\s+/g, " ");
+    if (text in words) texts.currentNode.data = said.replace(/\S(?:.*\S)?/s, () => words[text]);
+  }
+  for (const name of ["title", "placeholder", "aria-label"])
+    for (const element of document.querySelectorAll(`[${name}]`))
+      element.setAttribute(name, _(element.getAttribute(name)));
+}
+
+async function chooseLanguage() {
+  const codes = navigator.languages.map((code) => code.split("-")[0]);
+  const code = codes.find((one) => one === "en" || one in CATALOGUES);
+  if (!(code in CATALOGUES)) return;
+  try {
+    words = await ask(`page.${CATALOGUES[code]}.json`);
+    document.documentElement.lang = CATALOGUES[code];
+    translate();
+  } catch {
+    // Then it stays in English.
+  }
 }
 
 function ordinal(number) {
@@ -170,35 +221,35 @@ function stateOf(seen) {
 }
 
 function verdictOf(seen, state) {
-  if (state === "good") return "confirmed";
-  if (seen.status === null) return "no answer";
-  if (state === "mute") return "answer cut off";
-  if (seen.status < 300) return "not confirmed";
-  if (seen.status < 400) return "redirected";
-  if (seen.status >= 500) return "failed";
-  return "refused";
+  if (state === "good") return _("confirmed");
+  if (seen.status === null) return _("no answer");
+  if (state === "mute") return _("answer cut off");
+  if (seen.status < 300) return _("not confirmed");
+  if (seen.status < 400) return _("redirected");
+  if (seen.status >= 500) return _("failed");
+  return _("refused");
 }
 
 function consequence(seen, state) {
   if (state === "good") return "";
   if (seen.counted && seen.status >= 400)
-    return "Connectly has counted the event; Meta refused it. It is in Connectly's analytics, but not in Ads Manager.";
-  if (seen.counted) return "Connectly has counted the event, but the shop cannot know that.";
+    return _("Connectly has counted the event; Meta refused it. It is in Connectly's analytics, but not in Ads Manager.");
+  if (seen.counted) return _("Connectly has counted the event, but the shop cannot know that.");
   if (seen.status === 401)
-    return "The key is wrong, not the event: every event would get this answer.";
+    return _("The key is wrong, not the event: every event would get this answer.");
   if (seen.status === 404)
-    return "The address is wrong, not the event: every event would get this answer.";
+    return _("The address is wrong, not the event: every event would get this answer.");
   if (seen.status === null || seen.status >= 500 || seen.status === 429)
-    return "Nothing was counted. It is right to send it again.";
-  return "Nothing was counted.";
+    return _("Nothing was counted. It is right to send it again.");
+  return _("Nothing was counted.");
 }
 
 function span(seconds) {
-  const units = [["second", 1, 90], ["minute", 60, 90], ["hour", 3600, 36], ["day", 86400, Infinity]];
-  for (const [word, size, most] of units) {
-    const number = Math.round(seconds / size);
-    if (number < most) return plural(number, word);
-  }
+  const [minutes, hours] = [Math.round(seconds / 60), Math.round(seconds / 3600)];
+  if (Math.round(seconds) < 90) return plural(Math.round(seconds), "{n} second", "{n} seconds");
+  if (minutes < 90) return plural(minutes, "{n} minute", "{n} minutes");
+  if (hours < 36) return plural(hours, "{n} hour", "{n} hours");
+  return plural(Math.round(seconds / 86400), "{n} day", "{n} days");
 }
 
 function placed(eventTime, arrived) {
@@ -206,9 +257,10 @@ function placed(eventTime, arrived) {
     return null;
   const gap = arrived.getTime() / 1000 - eventTime;
   const when = new Date(eventTime * 1000);
-  if (Math.abs(gap) < 2) return { when, words: "placed when it arrived" };
-  const side = gap > 0 ? "before" : "after";
-  return { when, words: `placed ${span(Math.abs(gap))} ${side} it arrived`, late: gap > WEEK };
+  if (Math.abs(gap) < 2) return { when, words: _("placed when it arrived") };
+  const time = { time: span(Math.abs(gap)) };
+  const words = gap > 0 ? _("placed {time} before it arrived", time) : _("placed {time} after it arrived", time);
+  return { when, words, late: gap > WEEK };
 }
 
 function moment(parent, when, kind, text) {
@@ -239,7 +291,7 @@ function nameOf(seen, said = values(seen.body)) {
   if (said.get("event_name")) return said.get("event_name");
   if (seen.path.split("?")[0] !== about.path || seen.method !== "POST")
     return `${seen.method} ${seen.path}`;
-  return seen.body ? "An event without a name" : "An event that was not read";
+  return seen.body ? _("An event without a name") : _("An event that was not read");
 }
 
 function heading(article, seen, state, said) {
@@ -265,7 +317,9 @@ function repeats(seen) {
     (one) => one.order === seen.order_id && one.number < seen.number);
   if (!same.length) return null;
   const equal = same.every((one) => one.body === seen.body);
-  return { equal, words: `${ordinal(same.length + 1)} time, ${equal ? "same bytes" : "different bytes!"}` };
+  const count = { n: same.length + 1, nth: ordinal(same.length + 1) };
+  const said = equal ? _("{nth} time, same bytes", count) : _("{nth} time, different bytes!", count);
+  return { equal, words: said };
 }
 
 function remarks(article, seen, order) {
@@ -273,34 +327,35 @@ function remarks(article, seen, order) {
   const again = repeats(seen);
   if (again) put(tags, "span", again.equal ? "tag" : "tag loud", again.words);
   if (seen.behaviour !== "ok") {
-    const tag = put(tags, "span", "tag told", "behaviour: ");
+    const tag = put(tags, "span", "tag told", _("behaviour: "));
     put(tag, "code", "", seen.behaviour);
   }
-  if (order?.late) put(tags, "span", "tag loud", "Meta refuses events older than 7 days");
+  if (order?.late) put(tags, "span", "tag loud", _("Meta refuses events older than 7 days"));
   if (tags.childNodes.length) article.append(tags);
 }
 
 function problems(parent, seen, state) {
-  const told = seen.behaviour !== "ok";
+  const commanded = seen.behaviour !== "ok";
   const box = make("section", "problem-box");
-  const title = told ? "What happened" : state === "bad" ? "Problems" : "";
+  const title = commanded ? _("What happened") : state === "bad" ? _("Problems") : "";
   if (title) put(box, "h4", "", title);
   const explanation = EXPLANATIONS[seen.behaviour.split(":")[0]];
-  if (told)
-    put(box, "p", "", explanation ?? "The sandbox was told to give this answer.");
+  if (commanded)
+    put(box, "p", "", _(explanation ?? "The sandbox was told to give this answer."));
   const answered = object(parsed(seen.answer)).message;
-  if (!told && state === "bad" && !seen.problems.length)
-    put(box, "p", "", typeof answered === "string" ? answered : seen.answer);
+  if (!commanded && state === "bad" && !seen.problems.length)
+    put(box, "p", "", typeof answered === "string" ? told(answered) : seen.answer);
   if (seen.problems.length) {
-    if (told) put(box, "p", "", "The event itself is invalid, too:");
+    if (commanded) put(box, "p", "", _("The event itself is invalid, too:"));
     const items = put(box, "ul", "problems");
     for (const { field, message } of seen.problems) {
       const item = put(items, "li");
-      if (field && message.startsWith(field)) {
+      const said = told(message);
+      if (field && said.startsWith(field)) {
         put(item, "code", "", field);
-        item.append(message.slice(field.length));
+        item.append(said.slice(field.length));
       } else {
-        item.append(message);
+        item.append(said);
       }
     }
   }
@@ -311,22 +366,22 @@ function problems(parent, seen, state) {
 
 function answer(parent, seen) {
   const box = put(parent, "section", "answer");
-  put(box, "h4", "", "Answer");
-  if (seen.status === null) put(box, "p", "quiet", "None.");
+  put(box, "h4", "", _("Answer"));
+  if (seen.status === null) put(box, "p", "quiet", _("None."));
   else if (seen.answer.length && seen.answer.length < 40) put(box, "code", "short", seen.answer);
-  else if (seen.answer) json(box, seen.answer, new Map(), "Answer");
-  else put(box, "p", "quiet", `${seen.status}, without a body.`);
+  else if (seen.answer) json(box, seen.answer, new Map(), _("Answer"));
+  else put(box, "p", "quiet", _("{status}, without a body.", { status: seen.status }));
 }
 
 function body(parent, seen) {
   const details = put(parent, "details", "body");
   details.open = !folded;
   const size = new TextEncoder().encode(seen.body).length;
-  const summary = put(details, "summary", "", "Request body");
-  put(summary, "span", "quiet", seen.body ? ` ${plural(size, "byte")}` : " not read");
+  const summary = put(details, "summary", "", _("Request body"));
+  put(summary, "span", "quiet", ` ${seen.body ? plural(size, "{n} byte", "{n} bytes") : _("not read")}`);
   if (!seen.body) return;
-  const marked = new Map(seen.problems.map(({ field, message }) => [field, message]));
-  json(details, seen.body, marked, "Request body");
+  const marked = new Map(seen.problems.map(({ field, message }) => [field, told(message)]));
+  json(details, seen.body, marked, _("Request body"));
 }
 
 function card(seen) {
@@ -342,15 +397,15 @@ function card(seen) {
   problems(left, seen, state);
   const facts = put(left, "dl", "facts");
   if (order) {
-    put(facts, "dt", "", "order");
+    put(facts, "dt", "", _("order"));
     const when = put(facts, "dd", "", `${order.words}, `);
     moment(when, order.when, "quiet",
       order.when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }));
   }
-  fact(facts, "campaign", said.get("sendout_id"));
-  fact(facts, "ad", said.get("attribution.meta_ctwa.ad_id"));
-  fact(facts, "click", said.get("attribution.meta_ctwa.ctwa_clid"));
-  fact(facts, "customer", said.get("cnct_tracking_id"));
+  fact(facts, _("campaign"), said.get("sendout_id"));
+  fact(facts, _("ad"), said.get("attribution.meta_ctwa.ad_id"));
+  fact(facts, _("click"), said.get("attribution.meta_ctwa.ctwa_clid"));
+  fact(facts, _("customer"), said.get("cnct_tracking_id"));
   if (!facts.childNodes.length) facts.remove();
   answer(left, seen);
   body(inside, seen);
@@ -376,8 +431,9 @@ function count() {
 function announce(fresh) {
   const last = fresh.at(-1);
   const title = [nameOf(last), last.order_id].filter(Boolean).join(" ");
-  const words = `${title}: ${verdictOf(last, stateOf(last))}`;
-  at("news").textContent = fresh.length === 1 ? words : `${fresh.length} new events; the last, ${words}`;
+  const news = `${title}: ${verdictOf(last, stateOf(last))}`;
+  at("news").textContent = fresh.length === 1 ? news
+    : _("{n} new events; the last, {news}", { n: fresh.length, news });
 }
 
 function show(seen, quietly) {
@@ -398,8 +454,9 @@ function show(seen, quietly) {
   count();
   const hidden = seen.received_count - list.children.length;
   at("rest").hidden = hidden <= 0;
-  at("rest").textContent = `${plural(hidden, "older event")} not shown` +
-    (seen.received_count > records.size ? `; all counts but “received” are of the newest ${records.size}.` : ".");
+  at("rest").textContent = plural(hidden, "{n} older event not shown.", "{n} older events not shown.") +
+    (seen.received_count > records.size
+      ? ` ${_("All counts but “received” are of the newest {n}.", { n: records.size })}` : "");
   at("empty").hidden = list.children.length > 0;
   at("fold").hidden = at("clear").hidden = !list.children.length;
 }
@@ -411,19 +468,21 @@ function pending({ behaviours, delay }) {
   at("banner").hidden = !behaviours.length && !delay;
   at("behave").hidden = !behaviours.length;
   const fine = behaviours.every(({ behaviour }) => behaviour === "ok") && !delay;
-  at("banner-title").textContent = fine ? "Behaving" : "Misbehaving";
+  at("banner-title").textContent = fine ? _("Behaving") : _("Misbehaving");
   at("pending").replaceChildren();
   behaviours.forEach(({ behaviour, times, order_id: order }, index) => {
-    const item = put(at("pending"), "li", "", index && behaviours[index - 1].order_id === order ? "then " : "");
+    const item = put(at("pending"), "li", "", index && behaviours[index - 1].order_id === order ? `${_("then")} ` : "");
     put(item, "code", "", behaviour);
-    item.append(times === null ? " for all events" : times === 1 ? " for the next event" : ` for the next ${times} events`);
+    item.append(" ", times === null ? _("for all events")
+      : plural(times, "for the next event", "for the next {n} events"));
     if (order !== null) {
-      item.append(" of order ");
+      item.append(` ${_("of order")} `);
       put(item, "code", "", order);
     }
-    if (times === null) item.append(", until reset");
+    if (times === null) item.append(_(", until reset"));
   });
-  if (delay) put(at("pending"), "li", "", `every answer is delayed by ${plural(delay, "second")}`);
+  if (delay) put(at("pending"), "li", "",
+      plural(delay, "every answer is delayed by {n} second", "every answer is delayed by {n} seconds"));
 }
 
 function linked(state, words) {
@@ -467,10 +526,10 @@ async function poll(method) {
     away = false;
     show(seen, !known);
     pending(await ask("behaviours"));
-    linked("good", "Live");
+    linked("good", _("Live"));
   } catch {
     away = true;
-    linked("bad", "The sandbox does not answer");
+    linked("bad", _("The sandbox does not answer"));
   }
 }
 
@@ -514,7 +573,7 @@ async function misbehave(behaviour) {
     at("error").textContent = "";
     at("news").textContent = `${at("banner-title").textContent}: ${at("pending").textContent}`;
   } catch (error) {
-    at("error").textContent = error.message;
+    at("error").textContent = told(error.message);
   }
 }
 
@@ -540,22 +599,22 @@ at("script").addEventListener("input", scoped);
 at("behave").addEventListener("click", async () => {
   try {
     pending(await ask("behaviours", "DELETE"));
-    at("news").textContent = "The sandbox behaves again.";
+    at("news").textContent = _("The sandbox behaves again.");
     at("misbehave").querySelector("summary").focus();
   } catch {
-    linked("bad", "The sandbox does not answer");
+    linked("bad", _("The sandbox does not answer"));
   }
 });
 
 at("clear").addEventListener("click", async () => {
   await look("DELETE");
-  at("news").textContent = "Cleared.";
+  at("news").textContent = _("Cleared.");
   list.focus();
 });
 
 function fold(on) {
   folded = on;
-  at("fold").textContent = on ? "Expand JSON" : "Collapse JSON";
+  at("fold").textContent = on ? _("Expand JSON") : _("Collapse JSON");
   at("fold").setAttribute("aria-pressed", String(on));
   for (const details of list.querySelectorAll("details")) details.open = !on;
 }
@@ -564,18 +623,23 @@ at("fold").addEventListener("click", () => fold(!folded));
 at("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(at("example").textContent);
-    at("copy").textContent = "Copied";
+    at("copy").textContent = _("Copied");
   } catch {
     getSelection().selectAllChildren(at("example"));
-    at("copy").textContent = "Selected";
+    at("copy").textContent = _("Selected");
   }
   at("news").textContent = at("copy").textContent;
-  setTimeout(() => { at("copy").textContent = "Copy"; }, 2000);
+  setTimeout(() => { at("copy").textContent = _("Copy"); }, 2000);
 });
 
 at("misbehave").open = wide.matches;
 wide.addEventListener("change", () => { at("misbehave").open = wide.matches; });
-fold(folded);
-scoped();
-example();
-forever();
+
+async function begin() {
+  await chooseLanguage();
+  fold(folded);
+  scoped();
+  example();
+  forever();
+}
+begin();

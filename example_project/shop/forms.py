@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from .cart import MOST
 from .models import Product
@@ -12,20 +13,22 @@ class PiecesForm(forms.Form):
     sku = forms.ModelChoiceField(
         Product.objects.all(), to_field_name="sku", widget=forms.HiddenInput
     )
-    quantity = forms.IntegerField(min_value=1, max_value=MOST, initial=1)
+    quantity = forms.IntegerField(
+        label=_("Quantity"), min_value=1, max_value=MOST, initial=1
+    )
 
 
 class CartForm(PiecesForm):
     """The new quantity in the cart; 0 removes the product."""
 
-    quantity = forms.IntegerField(min_value=0, max_value=MOST)
+    quantity = forms.IntegerField(label=_("Quantity"), min_value=0, max_value=MOST)
 
 
 class EmailForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail",
+        label=_("E-mail"),
         required=False,
-        help_text="For the receipt; may stay empty.",
+        help_text=_("For the receipt; may stay empty."),
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
 
@@ -38,7 +41,7 @@ class PaymentForm(EmailForm):
     CARD, BANK = "card", "bank"
 
     method = forms.ChoiceField(
-        choices=[(CARD, "Card"), (BANK, "Bank")],
+        choices=[(CARD, _("Card")), (BANK, _("Bank"))],
         initial=CARD,
         widget=forms.RadioSelect,
     )

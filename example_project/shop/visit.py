@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from connectly_tracking.attribution import arecall, recall
 from connectly_tracking.models import Conversion, EventName, State
@@ -78,20 +79,24 @@ class Visit:
 
 def _click(click: Attribution | None) -> Step:
     if click is None:
-        return Step(text="No campaign click in this visit", tone="none")
+        return Step(text=_("No campaign click in this visit"), tone="none")
     campaign, ad = _short(click.sendout_id), _short(click.ad_id)
-    return Step(text=f"Click captured: campaign {campaign}, ad {ad}", tone="done")
+    text = _("Click captured: campaign %(campaign)s, ad %(ad)s")
+    return Step(text=text % {"campaign": campaign, "ad": ad}, tone="done")
 
 
 def _steps(order: Order, row: Conversion | None) -> Iterator[Step]:
     if row is None:
-        was = "cancelled" if order.cancelled_at else "placed, not paid yet"
-        yield Step(
-            text=f"Order {order.number} {was}",
-            tone="none" if order.cancelled_at else "waits",
+        text = (
+            _("Order %(number)s cancelled")
+            if order.cancelled_at
+            else _("Order %(number)s placed, not paid yet")
         )
+        tone: Tone = "none" if order.cancelled_at else "waits"
+        yield Step(text=text % {"number": order.number}, tone=tone)
         return
-    yield Step(text=f"Order {order.number} recorded", tone="done")
+    text = _("Order %(number)s recorded") % {"number": order.number}
+    yield Step(text=text, tone="done")
     yield _fate(row)
 
 
@@ -100,13 +105,15 @@ def _fate(row: Conversion) -> Step:
     match row.state:
         case State.DELIVERED:
             at = timezone.localtime(row.delivered_at)
-            return Step(text=f"Delivered {at:%H:%M %Z}", tone="done")
+            return Step(
+                text=_("Delivered %(time)s") % {"time": f"{at:%H:%M %Z}"}, tone="done"
+            )
         case State.SENDING:
-            return Step(text="Is being sent", tone="waits")
+            return Step(text=_("Is being sent"), tone="waits")
         case State.PENDING:
-            return Step(text="Waits to be sent", tone="waits")
+            return Step(text=_("Waits to be sent"), tone="waits")
         case State.SKIPPED:
-            return Step(text=f"Not reported: {why}", tone="none")
+            return Step(text=_("Not reported: %(why)s") % {"why": why}, tone="none")
         case _:
             return Step(
                 text=f"{capfirst(row.get_state_display())}: {why}", tone="failed"

@@ -9,7 +9,14 @@ import pytest
 from connectly_tracking import outbox
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.delivery import deliver
-from connectly_tracking.models import Circuit, Conversion, DbNow, State
+from connectly_tracking.models import (
+    CampaignName,
+    Circuit,
+    Conversion,
+    DbNow,
+    Pause,
+    State,
+)
 
 from ..conftest import make_click, make_purchase
 from .accessibility import assert_accessible
@@ -126,6 +133,10 @@ def test_everybody_can_read_it(
     )
     page = log_in(context.new_page(), shop)
     refused = f"{CONVERSIONS}{orders['refused'].pk}"
+    outbox.pause("default", detail="ada: stocktaking")
+    pause = Pause.objects.get().pk
+    CampaignName.objects.create(id="send-1", name="Black Friday", sent=18_400)
+    click = orders["refused"].attribution_id
     for path in (
         CONVERSIONS,
         f"{CONVERSIONS}?q=ORD-2",
@@ -133,11 +144,21 @@ def test_everybody_can_read_it(
         f"{CONVERSIONS}?q=nobody",
         f"{refused}/change/",
         f"{refused}/send-again/",
+        f"{refused}/cancel/",
         f"{CONVERSIONS}status/",
+        "/admin/",
         "/admin/connectly_tracking/attribution/",
+        f"/admin/connectly_tracking/attribution/{click}/change/",
+        "/admin/connectly_tracking/attribution/customer/",
         "/admin/connectly_tracking/campaign/",
         "/admin/connectly_tracking/campaign/?by=day&period=7",
         f"{CONVERSIONS}?figure=orders&sendout_id=send-1",
+        f"{CONVERSIONS}?left=soon&tries=1&status=400",
+        "/admin/connectly_tracking/campaignname/",
+        "/admin/connectly_tracking/campaignname/send-1/change/",
+        "/admin/connectly_tracking/pause/",
+        f"/admin/connectly_tracking/pause/{pause}/change/",
+        "/admin/connectly_tracking/pause/by-hand/",
     ):
         page.goto(shop.url + path)
         # Its search form is Django's own.

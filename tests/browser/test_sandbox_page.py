@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
     from connectly_tracking.sandbox import Sandbox
 
@@ -232,3 +232,54 @@ def test_a_sandbox_that_went_away_is_missed_and_found(
     sandbox.start()
     expect(page.get_by_text("Live")).to_be_visible()
     expect(cards(page)).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        (
+            "es-CO",
+            [
+                "En vivo",
+                "Todavía no hay eventos",
+                "rechazado",
+                "payload.currency debe ser un código ISO 4217",
+                "payload.num_items debe ser un número, no un texto",
+                "cuerpo de la solicitud",
+            ],
+        ),
+        (
+            "pt-BR",
+            [
+                "Ao vivo",
+                "Ainda não há eventos",
+                "recusado",
+                "payload.currency deve ser um código ISO 4217",
+                "payload.num_items deve ser um número, não um texto",
+                "corpo da requisição",
+            ],
+        ),
+    ],
+)
+def test_it_speaks_the_browsers_language(
+    chromium: Browser, sandbox: Sandbox, locale: str, words: list[str]
+) -> None:
+    page = chromium.new_context(locale=locale).new_page()
+    page.goto(sandbox.url)
+    live, empty, *of_the_card = words
+    expect(page.get_by_text(live)).to_be_visible()
+    expect(page.get_by_text(empty)).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == locale[:2] + (
+        "-br" if locale == "pt-BR" else ""
+    )
+    send(sandbox, event("A-1", currency="usd", num_items="2"))
+    for text in of_the_card:
+        expect(cards(page)).to_contain_text(text, ignore_case=True)
+
+
+def test_in_another_language_it_stays_in_english(
+    chromium: Browser, sandbox: Sandbox
+) -> None:
+    page = chromium.new_context(locale="de-DE").new_page()
+    page.goto(sandbox.url)
+    expect(page.get_by_text("Live")).to_be_visible()

@@ -3,7 +3,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from django.core.management.base import BaseCommand, CommandError, no_translations
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from connectly_tracking.doctor import (
     Level,
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
 
     from ...api.landing import Landing
 
-PROBE: Final = (
+PROBE: Final = gettext_lazy(
     "This sends an invalid event once for each business. Connectly must refuse it; the "
     "refusal, status 400, may be counted in Connectly's own statistics."
 )
-TEST: Final = (
+TEST: Final = gettext_lazy(
     "This sends the purchase of 1.00 USD above, once. Connectly may count it, even if "
     "it refuses it, and a purchase cannot be withdrawn."
 )
@@ -63,7 +65,6 @@ class Command(BaseCommand):
         add("--json", action="store_true", help="Print the report as JSON.")
         add("--yes", action="store_true", help="Send without asking.")
 
-    @no_translations
     def handle(
         self,
         *,
@@ -73,7 +74,7 @@ class Command(BaseCommand):
         **chosen: Any,
     ) -> None:
         if click and not chosen["send_test"]:
-            raise CommandError("--click needs --send-test.")
+            raise CommandError(_("--click needs --send-test."))
         findings, ready = examine(business)
         if chosen["probe"] or chosen["send_test"]:
             requests = _requests(ready, click, is_test=chosen["send_test"])
@@ -89,18 +90,18 @@ class Command(BaseCommand):
         send_test: bool,
         yes: bool,
         json: bool,
-        **_: Any,
+        **_others: Any,
     ) -> None:
         """Ask on stderr, since the report is on stdout. CommandError unless "y"."""
         if send_test:
             (self.stderr if json else self.stdout).write(request.body)
-        self.stderr.write(TEST if send_test else PROBE, self.style.WARNING)
+        self.stderr.write(str(TEST if send_test else PROBE), self.style.WARNING)
         if yes:
             return
-        self.stderr.write("Send it? [y/N] ", ending="")
+        self.stderr.write(_("Send it? [y/N] "), ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() != "y":
-            raise CommandError("Nothing was sent. Use --yes to send without asking.")
+            raise CommandError(_("Nothing was sent. Use --yes to send without asking."))
 
     def _print(self, findings: list[Finding], *, json: bool) -> None:
         if json:
@@ -123,11 +124,12 @@ def _requests(
 ) -> list[ProbeRequest]:
     if not ready:
         raise CommandError(
-            "No business is ready to send. Run the command without this option."
+            _("No business is ready to send. Run the command without this option.")
         )
     if not is_test:
         return [ProbeRequest.invalid(business) for business in ready]
     if len(ready) > 1:
         names = ", ".join(business.alias for business in ready)
-        raise CommandError(f"Choose one with --business: {names}.")
+        text = _("Choose one with --business: %(names)s.") % {"names": names}
+        raise CommandError(text)
     return [ProbeRequest.purchase(ready[0], click)]

@@ -6,15 +6,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.db import migrations
+from django.utils.translation import gettext_noop as _
 
 if TYPE_CHECKING:
     from django.apps.registry import Apps
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 PRODUCTS = (
-    ("coffee-250", "House coffee", "Whole beans, 250 g.", Decimal("12.90")),
-    ("mug-white", "White mug", "Stoneware, 300 ml.", Decimal("18.35")),
-    ("grinder-01", "Hand grinder", "Steel burrs, 30 g.", Decimal("49.99")),
+    ("coffee-250", _("House coffee"), _("Whole beans, 250 g."), Decimal("12.90")),
+    ("mug-white", _("White mug"), _("Stoneware, 300 ml."), Decimal("18.35")),
+    ("grinder-01", _("Hand grinder"), _("Steel burrs, 30 g."), Decimal("49.99")),
 )
 
 

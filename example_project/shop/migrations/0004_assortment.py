@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import migrations
 from django.db.models import F
+from django.utils.translation import gettext_noop as _
 
 if TYPE_CHECKING:
     from django.apps.registry import Apps
@@ -15,48 +16,55 @@ if TYPE_CHECKING:
 PICTURED = (
     (
         "coffee-250",
-        "Our everyday roast: cocoa, toasted almond, a little orange."
-        " Whole beans, 250 g.",
+        _(
+            "Our everyday roast: cocoa, toasted almond, a little orange."
+            " Whole beans, 250 g."
+        ),
     ),
     (
         "mug-white",
-        "Thrown in stoneware, glazed inside, raw outside. Keeps its warmth. 300 ml.",
+        _("Thrown in stoneware, glazed inside, raw outside. Keeps its warmth. 300 ml."),
     ),
     (
         "grinder-01",
-        "Hardened conical burrs and a walnut handle: 30 g in under a minute,"
-        " from espresso to cold brew.",
+        _(
+            "Hardened conical burrs and a walnut handle: 30 g in under a minute,"
+            " from espresso to cold brew."
+        ),
     ),
 )
 NEW = (
     (
         "kettle-goose",
-        "Gooseneck kettle",
-        "A thin spout and a heavy base, for a pour that goes where you look. 900 ml.",
+        _("Gooseneck kettle"),
+        _(
+            "A thin spout and a heavy base, for a pour that goes where you look."
+            " 900 ml."
+        ),
         Decimal("79.00"),
     ),
     (
         "dripper-02",
-        "Cone dripper",
-        "Spiral ribs in glazed ceramic, for one to four cups.",
+        _("Cone dripper"),
+        _("Spiral ribs in glazed ceramic, for one to four cups."),
         Decimal("24.50"),
     ),
     (
         "server-600",
-        "Glass server",
-        "Thin borosilicate with a cork collar. Holds two mugs and a refill. 600 ml.",
+        _("Glass server"),
+        _("Thin borosilicate with a cork collar. Holds two mugs and a refill. 600 ml."),
         Decimal("32.00"),
     ),
     (
         "filters-100",
-        "Paper filters",
-        "Unbleached, cone-shaped, and gone into the compost by noon. 100 sheets.",
+        _("Paper filters"),
+        _("Unbleached, cone-shaped, and gone into the compost by noon. 100 sheets."),
         Decimal("7.50"),
     ),
     (
         "scale-01",
-        "Brew scale",
-        "Grams and seconds side by side, to a tenth of each.",
+        _("Brew scale"),
+        _("Grams and seconds side by side, to a tenth of each."),
         Decimal("44.00"),
     ),
 )
