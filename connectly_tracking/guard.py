@@ -10,7 +10,9 @@ what is not an ``Exception``, such as KeyboardInterrupt, is never caught.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
@@ -18,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import Error, connections, router, transaction
 from django.db.transaction import TransactionManagementError
-from django.utils.asyncio import async_unsafe
 
 from .conf import conf
 from .exceptions import InvalidEvent
@@ -123,12 +124,14 @@ def refuse_async(function: str, instead: str) -> None:
 
     Its message says what to use ``instead``.
     """
-
-    @async_unsafe(f"You cannot call {function} from async code. Use {instead}.")
-    def proceed() -> None:
-        pass
-
-    proceed()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        raise SynchronousOnlyOperation(
+            f"You cannot call {function} from async code. Use {instead}."
+        )
 
 
 def _alias(using: object) -> str:

@@ -7,15 +7,19 @@ are converted by the models' fields, as everywhere.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import connections
+from django.db.models import CharField, TextField
 from django.db.models.sql import InsertQuery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.db.models import Field, Model
+
+#: Fields that store a string as it is.
+_TEXTS: Final = (CharField, TextField)
 
 _Row = TypeVar("_Row", bound="Model")
 
@@ -36,9 +40,12 @@ def insert_row(row: Model, *, using: str) -> bool:
             sql, its_values = compiler.compile(value)
             holders.append(sql)
             values += its_values
-        else:
-            holders.append("%s")
-            values.append(field.get_db_prep_save(value, connection))
+            continue
+        is_as_it_is = value is None or (type(value) is str and type(field) in _TEXTS)
+        if not is_as_it_is:
+            value = field.get_db_prep_save(value, connection)
+        holders.append("%s")
+        values.append(value)
     with connection.cursor() as cursor:
         cursor.execute(f"{head} VALUES ({', '.join(holders)}) {tail}", values)
         is_new = bool(cursor.rowcount)
