@@ -144,8 +144,10 @@ def _binding_and_carried(
     source: ClickSource, order_id: str
 ) -> tuple[OrderAttribution | None, Resolution | None]:
     """Return the order's binding, and the click that the customer's browser holds."""
-    request, kept = source.request, None
-    if request is not None and not _is_entered_for_another(request, source.user):
+    request, user, kept = source.request, source.user, None
+    if request is not None and (
+        user is None or not _is_entered_for_another(request, user)
+    ):
         kept = apply_consent(request)
     if order_id:
         held = kept.id if kept else None

@@ -104,15 +104,26 @@ def record_order(
 
 def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, bool]:
     """Return the order's row, and whether this draft has inserted or replaced it."""
+    row = draft.row
     has_other_businesses = source.business is None and len(conf.BUSINESSES) > 1
-    if has_other_businesses and _share_row(draft.row, using):
+    if has_other_businesses and _share_row(row, using):
         return _merge(draft, using)
-    if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
-        return _insert(draft, using)
-    rows = _same(draft.row, using)
-    if row := rows.first():
-        note_repeat(rows, row, draft)
-    return row or draft.row, False
+    if row.reason == Reason.NOT_ATTRIBUTED and not conf.RECORD_UNATTRIBUTED:
+        rows = _same(row, using)
+        if earlier := rows.first():
+            note_repeat(rows, earlier, draft)
+        return earlier or row, False
+    if connections[using].vendor == "mysql":
+        return _upsert(draft, using), True
+    if not row.insert(using=using):
+        # An earlier signal, perhaps on another connection, recorded the order.
+        return _merge(draft, using)
+    if draft.click is not None:
+        store_click(draft.click)
+    if row.state == State.PENDING:
+        # The database's clock has set it: read back only if it is needed.
+        row.__dict__.pop("due_at", None)
+    return row, True
 
 
 def _share_row(row: Conversion, using: str) -> bool:
@@ -133,26 +144,18 @@ def _share_row(row: Conversion, using: str) -> bool:
     return other.is_replaceable and bool(skipped.update(business=row.business))
 
 
-def _insert(draft: Draft, using: str) -> tuple[Conversion, bool]:
-    row = draft.row
-    if connections[using].vendor == "mysql":
-        # The error of a duplicate leaves a shared lock. Two orders that hold one and
-        # want to read the row for update would end each other's transaction.
-        if draft.click is not None:
-            store_click(draft.click)
-        Conversion.objects.using(using).bulk_create(
-            [row], update_conflicts=True, update_fields=["key"]
-        )
-        return _merge(draft, using)[0], True
-    if not row.insert(using=using):
-        # An earlier signal, perhaps on another connection, recorded the order.
-        return _merge(draft, using)
+def _upsert(draft: Draft, using: str) -> Conversion:
+    """Insert the row on MySQL, or merge it with the order's row, without an error.
+
+    The error of a duplicate leaves a shared lock. Two orders that hold one and want to
+    read the row for update would end each other's transaction.
+    """
     if draft.click is not None:
         store_click(draft.click)
-    if row.state == State.PENDING:
-        # The database's clock has set it: read back only if it is needed.
-        row.__dict__.pop("due_at", None)
-    return row, True
+    Conversion.objects.using(using).bulk_create(
+        [draft.row], update_conflicts=True, update_fields=["key"]
+    )
+    return _merge(draft, using)[0]
 
 
 def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
