@@ -81,9 +81,10 @@ def guarded(
             ]
             with ExitStack() as savepoints:
                 if before and savepoint != "none":
-                    own = _alias(using) if savepoint == "inside" else None
+                    if savepoint == "inside" and type(using) is not str:
+                        using = router.db_for_write(Conversion)
                     for each in before:
-                        if each.alias != own:
+                        if savepoint == "around" or each.alias != using:
                             savepoints.enter_context(transaction.atomic(each.alias))
                 result = body()
             if any(each.needs_rollback for each in before):
@@ -114,9 +115,9 @@ def tolerated(event: str, level: int = logging.ERROR) -> Iterator[None]:
 
 def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None]:
     """Protect the caller's transaction, if there is one, from an error in ours."""
-    alias = _alias(using)
-    in_atomic = transaction.get_connection(alias).in_atomic_block
-    return transaction.atomic(alias) if in_atomic else nullcontext()
+    using = using or router.db_for_write(Conversion)
+    in_atomic = connections[using].in_atomic_block
+    return transaction.atomic(using) if in_atomic else nullcontext()
 
 
 def refuse_async(function: str, instead: str) -> None:
@@ -132,10 +133,6 @@ def refuse_async(function: str, instead: str) -> None:
         raise SynchronousOnlyOperation(
             f"You cannot call {function} from async code. Use {instead}."
         )
-
-
-def _alias(using: object) -> str:
-    return str(using) if type(using) is str else router.db_for_write(Conversion)
 
 
 def _is_ended(connection: BaseDatabaseWrapper) -> bool:

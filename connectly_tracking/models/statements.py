@@ -30,26 +30,23 @@ def insert_row(row: Model, *, using: str) -> bool:
     One statement; without an open transaction it is committed by itself. On MySQL every
     error of a value is a warning, as with ``ignore_conflicts``.
     """
-    connection, meta = connections[using], row._meta
+    connection, auto_field = connections[using], row._meta.auto_field
     head, fields, tail = _insert(type(row), using)
-    compiler = InsertQuery(row.__class__).get_compiler(using)
-    holders, values = list[str](), list[Any]()
-    for field in fields:
+    places, values = ["%s"] * len(fields), list[Any]()
+    for number, field in enumerate(fields):
         value = getattr(row, field.attname)
-        if hasattr(value, "as_sql"):
-            sql, its_values = compiler.compile(value)
-            holders.append(sql)
+        if value is None or (type(value) is str and type(field) in _TEXTS):
+            values.append(value)
+        elif hasattr(value, "as_sql"):
+            compiler = InsertQuery(type(row)).get_compiler(using)
+            places[number], its_values = compiler.compile(value)
             values += its_values
-            continue
-        is_as_it_is = value is None or (type(value) is str and type(field) in _TEXTS)
-        if not is_as_it_is:
-            value = field.get_db_prep_save(value, connection)
-        holders.append("%s")
-        values.append(value)
+        else:
+            values.append(field.get_db_prep_save(value, connection))
     with connection.cursor() as cursor:
-        cursor.execute(f"{head} VALUES ({', '.join(holders)}) {tail}", values)
+        cursor.execute(f"{head} VALUES ({', '.join(places)}) {tail}", values)
         is_new = bool(cursor.rowcount)
-        if is_new and meta.auto_field is not None:
+        if is_new and auto_field is not None:
             row.pk = cursor.fetchone()[0] if "RETURNING" in tail else cursor.lastrowid
     row._state.adding, row._state.db = False, using
     return is_new
