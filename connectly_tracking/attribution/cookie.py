@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from ..conf import conf
-from ..guard import guarded
+from ..guard import tolerated
 from .signature import names_id, read_id, sign_id
 
 if TYPE_CHECKING:
@@ -75,11 +75,8 @@ def note_landing(request: HttpRequest) -> None:
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     """Do what was noted on the request. Never raises."""
     if hasattr(request, _NOTE):
-        guarded(
-            "cookie_not_set",
-            lambda: _set_cookie(request, response, getattr(request, _NOTE)),
-            savepoint="none",
-        )
+        with tolerated("cookie_not_set"):
+            _set_cookie(request, response, getattr(request, _NOTE))
 
 
 def _set_cookie(

@@ -46,6 +46,7 @@ def held_click(request: HttpRequest) -> SessionClick | None:
         digest=session.digest_of(row.landing),
         reportable=row.reportable,
         has_row=True,
+        rows=in_session.rows if in_session else 0,
     )
     if in_session is None:
         return in_cookie
