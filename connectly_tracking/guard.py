@@ -10,7 +10,9 @@ what is not an ``Exception``, such as KeyboardInterrupt, is never caught.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import traceback
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -26,7 +28,6 @@ from django.db import (
     transaction,
 )
 from django.db.transaction import TransactionManagementError
-from django.utils.asyncio import async_unsafe
 
 from .conf import conf
 from .exceptions import InvalidEvent, causes
@@ -88,9 +89,10 @@ def guarded(
             ]
             with ExitStack() as savepoints:
                 if before and savepoint != "none":
-                    own = _alias(using) if savepoint == "inside" else None
+                    if savepoint == "inside" and type(using) is not str:
+                        using = router.db_for_write(Conversion)
                     for each in before:
-                        if each.alias != own:
+                        if savepoint == "around" or each.alias != using:
                             savepoints.enter_context(transaction.atomic(each.alias))
                 result = body()
             if any(each.needs_rollback for each in before):
@@ -121,9 +123,9 @@ def tolerated(event: str, level: int = logging.ERROR) -> Iterator[None]:
 
 def savepoint(using: str | None = None) -> transaction.Atomic | nullcontext[None]:
     """Protect the caller's transaction, if there is one, from an error in ours."""
-    alias = _alias(using)
-    in_atomic = transaction.get_connection(alias).in_atomic_block
-    return transaction.atomic(alias) if in_atomic else nullcontext()
+    using = using or router.db_for_write(Conversion)
+    in_atomic = connections[using].in_atomic_block
+    return transaction.atomic(using) if in_atomic else nullcontext()
 
 
 def refuse_async(function: str, instead: str) -> None:
@@ -131,12 +133,14 @@ def refuse_async(function: str, instead: str) -> None:
 
     Its message says what to use ``instead``.
     """
-
-    @async_unsafe(f"You cannot call {function} from async code. Use {instead}.")
-    def proceed() -> None:
-        pass
-
-    proceed()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        raise SynchronousOnlyOperation(
+            f"You cannot call {function} from async code. Use {instead}."
+        )
 
 
 def traceback_of(exc: BaseException) -> str:
@@ -150,10 +154,6 @@ def traceback_of(exc: BaseException) -> str:
         shown = issubclass(kind, (*_SAFE_TO_SHOW, ProgrammingError, OperationalError))
         lines.append(f"{kind.__name__}: {error}\n" if shown else f"{kind.__name__}\n")
     return "".join(lines).rstrip()
-
-
-def _alias(using: object) -> str:
-    return str(using) if type(using) is str else router.db_for_write(Conversion)
 
 
 def _is_ended(connection: BaseDatabaseWrapper) -> bool:

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery import current_app
 from celery.exceptions import QueueNotFound
+from celery.utils import uuid
 
 from .conf import conf
 from .exceptions import causes
 
 if TYPE_CHECKING:
     from celery import Celery
-    from kombu import Connection
+    from kombu import Connection, Producer
 
 TASK: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
@@ -44,6 +45,7 @@ class _Messenger:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[tuple[Celery, Future[None]] | None] = SimpleQueue()
         self._connection: Connection | None = None
+        self._producer: Producer | None = None
         self._url = ""
 
     def start(self) -> None:
@@ -80,9 +82,9 @@ class _Messenger:
 
     def _publish(self, app: Celery) -> None:
         failed = ""
-        if self._connection is not None:
+        if self._producer is not None:
             try:
-                _send(app, self._connection)
+                _send(app, self._producer)
             except Exception as exc:
                 # If the broker closed it while it was idle, a new one may work; if the
                 # broker does not answer, it will not.
@@ -99,8 +101,9 @@ class _Messenger:
             if url == failed:
                 continue
             self._connection, self._url = _connection(app, url), url
+            self._producer = app.amqp.Producer(self._connection, auto_declare=False)
             try:
-                _send(app, self._connection)
+                _send(app, self._producer)
             except Exception as exc:  # noqa: BLE001 - the next broker may work
                 self._close()
                 error = exc
@@ -110,7 +113,7 @@ class _Messenger:
             raise error
 
     def _close(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
             try:
                 connection.release()
@@ -222,16 +225,17 @@ def _connection(app: Any, url: str) -> Connection:
     return connection_of(app, PUBLISH_TIMEOUT / shares, url)
 
 
-def _send(app: Celery, connection: Connection) -> None:
-    app.send_task(
-        TASK,
-        connection=connection,
-        queue=conf.QUEUE,
-        expires=EXPIRES,
-        retry=False,
-        ignore_result=True,
-        add_to_parent=False,
+def _send(app: Celery, producer: Producer) -> None:
+    """As `Celery.send_task`, without what other messages need: half of its time.
+
+    Routes and the signals of a publish are as for any task.
+    """
+    amqp: Any = app.amqp
+    message = amqp.create_task_message(
+        uuid(), TASK, expires=EXPIRES, ignore_result=True
     )
+    route = amqp.router.route({"queue": conf.QUEUE, "expiration": EXPIRES}, TASK)
+    amqp.send_task_message(producer, TASK, message, retry=False, **route)
 
 
 def _is_timeout(exc: Exception) -> bool:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import pytest
+from celery.signals import before_task_publish
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from connectly_tracking import outbox, wakeup
 from connectly_tracking.attribution import bind_order
 from connectly_tracking.models import Conversion, State
+from example_project import celery_app
 from example_project.demo import broker
 from example_project.demo.supervisor import Supervisor
 
@@ -68,6 +70,40 @@ def test_a_nudge_names_the_task_and_carries_nothing_else(celery_broker: Redis) -
     assert message["headers"]["argsrepr"] == "()"
     assert message["headers"]["expires"] is not None
     assert message["headers"]["ignore_result"] is True
+
+
+def test_a_nudge_is_the_message_that_celery_would_send(celery_broker: Redis) -> None:
+    wakeup.wake()
+    celery_app.send_task(
+        wakeup.TASK, expires=wakeup.EXPIRES, ignore_result=True, retry=False
+    )
+    ours, celerys = messages(celery_broker)
+    for message in (ours, celerys):
+        for name in ("id", "root_id", "expires", "origin"):
+            assert message["headers"].pop(name)
+        for name in ("correlation_id", "delivery_tag"):
+            assert message["properties"].pop(name)
+        del message["properties"]["reply_to"]  # there is no answer
+    assert ours == celerys
+
+
+def test_a_nudge_is_seen_by_who_listens_to_what_is_published(
+    celery_broker: Redis,
+) -> None:
+    heard: list[Any] = []
+
+    def listen(sender: str, headers: Any, **_: Any) -> None:
+        heard.append(sender)
+        headers["tenant"] = "br"
+
+    before_task_publish.connect(listen)
+    try:
+        wakeup.wake()
+    finally:
+        before_task_publish.disconnect(listen)
+    assert heard == [wakeup.TASK]
+    (message,) = messages(celery_broker)
+    assert message["headers"]["tenant"] == "br"
 
 
 def test_the_queue_is_the_shops_choice(celery_broker: Redis, configure: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..exceptions import InvalidEvent
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .payload import ContentLine, ViewPayload
 
 MAX_REQUEST: Final = 32 * 1024  # bytes
+
+_OTHERS: Final = json.JSONEncoder(allow_nan=False)
 
 
 def events_url(base_url: str, business_id: str) -> str:
@@ -115,10 +118,10 @@ def _fitted(head: str, payload: str, tail: str) -> Fitted:
 def encode(value: object) -> str:
     """Return JSON with exact numbers: a Decimal as its own digits, never as a float."""
     match value:
+        case str():
+            return encode_basestring_ascii(value)
         case dict():
-            pairs = (
-                f"{json.dumps(key)}: {encode(item)}" for key, item in value.items()
-            )
+            pairs = [f"{encode(key)}: {encode(item)}" for key, item in value.items()]
             return f"{{{', '.join(pairs)}}}"
         case list() | tuple():
             return f"[{', '.join(map(encode, value))}]"
@@ -127,7 +130,7 @@ def encode(value: object) -> str:
                 raise ValueError(f"JSON has no {value}")
             return format(value, "f")
         case _:
-            return json.dumps(value, allow_nan=False)
+            return _OTHERS.encode(value)
 
 
 def _item(line: ContentLine) -> dict[str, object]:

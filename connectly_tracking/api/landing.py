@@ -156,6 +156,8 @@ def may_be_tagged(query: str, path: str = "") -> bool:
 
 def is_tagged(query: str, path: str = "") -> bool:
     """Return whether the URL names ``cnct_tracking_id``, also if it is encoded."""
+    if "cnct_tracking_id=" in query:
+        return True
     return _TAGGED.search(unquote(unquote(f"{path}?{query}")).lower()) is not None
 
 

@@ -213,8 +213,7 @@ def _capture(
     if agreed is False:
         note_no_cookie(request)
         return
-    kept = session.read_click(request)
-    rows = kept.rows if kept else 0
+    rows = before.rows if before else 0
     may_store = bool(agreed) and not is_prefetched
     is_bounded = may_store and not landing_rows.may_write(written=rows)
     has_row = may_store and not is_bounded

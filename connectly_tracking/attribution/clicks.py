@@ -24,6 +24,7 @@ from ..models import (
     Conversion,
     Reason,
     State,
+    insert_row,
     repeated_time,
 )
 from ..wakeup import wake
@@ -48,8 +49,7 @@ def store_click(click: Attribution) -> None:
     """Write the row by one INSERT, which does nothing if the row exists."""
     using = router.db_for_write(Attribution)
     with savepoint(using):
-        Attribution.objects.using(using).bulk_create([click], ignore_conflicts=True)
-    click._state.adding = False
+        insert_row(click, using=using)
 
 
 def resolve_business(request: HttpRequest | None, order: Any = None) -> str:

@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
 from ..conf import conf
-from ..guard import guarded
-from .signature import read_id, sign_id
+from ..guard import tolerated
+from .signature import names_id, read_id, sign_id
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 #: Another salt than the token's: a token is not a cookie, and a cookie is not a token.
 _SALT: Final = "connectly_tracking.attribution.cookie"
-#: The request's attribute: the value to set on its response; "": delete the cookie.
+#: The request's attribute: the value to set on its response; "": delete the cookie;
+#: None: leave it as it is.
 _NOTE: Final = "_connectly_click_cookie"
 #: Browsers keep no cookie for longer.
 COOKIE_AGE: Final = timedelta(days=400)
@@ -36,13 +37,19 @@ def is_on() -> bool:
     return _name() is not None
 
 
-def read_cookie(request: HttpRequest) -> UUID | None:
-    """Return the click's id; None without a cookie, or if we did not sign it."""
-    name = _name()
+def read_cookie(request: HttpRequest, *, known: UUID | None = None) -> UUID | None:
+    """Return the click's id; None without a cookie, or if we did not sign it.
+
+    The signature of the click that is ``known`` from the session is not checked.
+    """
+    name = _name() if request.COOKIES else None
     value = request.COOKIES.get(name) if name else None
-    if value:
-        with suppress(ValueError):
-            return read_id(value, salt=_SALT)
+    if not value:
+        return None
+    if known is not None and names_id(value, known):
+        return known
+    with suppress(ValueError):
+        return read_id(value, salt=_SALT)
     return None
 
 
@@ -62,24 +69,22 @@ def note_landing(request: HttpRequest) -> None:
     The next visitor with the same link would be served without being seen, or would get
     this one's cookies.
     """
-    _note(request, request.COOKIES.get(_name() or "", ""))
+    _note(request, None)
 
 
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     """Do what was noted on the request. Never raises."""
-    value = getattr(request, _NOTE, None)
-    if value is not None:
-        guarded(
-            "cookie_not_set",
-            lambda: _set_cookie(request, response, value),
-            savepoint="none",
-        )
+    if hasattr(request, _NOTE):
+        with tolerated("cookie_not_set"):
+            _set_cookie(request, response, getattr(request, _NOTE))
 
 
-def _set_cookie(request: HttpRequest, response: HttpResponseBase, value: str) -> None:
+def _set_cookie(
+    request: HttpRequest, response: HttpResponseBase, value: str | None
+) -> None:
     if "no-store" not in response.get("Cache-Control", ""):
         patch_cache_control(response, private=True)
-    name = _name()
+    name = None if value is None else _name()
     if name is None or value == request.COOKIES.get(name, ""):
         return
     place: dict[str, Any] = {
@@ -101,7 +106,7 @@ def _set_cookie(request: HttpRequest, response: HttpResponseBase, value: str) ->
     patch_vary_headers(response, ("Cookie",))
 
 
-def _note(request: HttpRequest, value: str) -> None:
+def _note(request: HttpRequest, value: str | None) -> None:
     # REST framework wraps the request; the middleware has the inner one.
     setattr(getattr(request, "_request", request), _NOTE, value)
 

@@ -30,8 +30,9 @@ def held_click(request: HttpRequest) -> SessionClick | None:
     One query if the cookie names a click that the session does not have.
     """
     in_session = session.read_click(request)
-    click_id = read_cookie(request)
-    if click_id is None or (in_session is not None and in_session.id == click_id):
+    known = in_session.id if in_session else None
+    click_id = read_cookie(request, known=known)
+    if click_id in {None, known}:
         return in_session
     row = stored_clicks().filter(pk=click_id).first()
     if row is None:  # erased or pruned
@@ -45,6 +46,7 @@ def held_click(request: HttpRequest) -> SessionClick | None:
         digest=session.digest_of(row.landing),
         reportable=row.reportable,
         has_row=True,
+        rows=in_session.rows if in_session else 0,
     )
     if in_session is None:
         return in_cookie

@@ -7,6 +7,7 @@ text that a payment provider carries and gives back.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from asgiref.sync import sync_to_async
@@ -16,13 +17,14 @@ from django.utils import timezone
 from ..api.values import id_text, plain_id, safe_id
 from ..exceptions import InvalidEvent
 from ..guard import guarded, refuse_async
-from ..models import Conversion, OrderAttribution, key_of
+from ..models import Attribution, Conversion, OrderAttribution, key_of, row_of
 from .capture import current_click
 from .clicks import attach_late_click
 from .held import erased_key
 from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from django.http import HttpRequest
@@ -66,12 +68,8 @@ def binding_of(
     """
     dead_key = erased_key(held) if held else None
     keys = [key_of(order_id), *([dead_key] if dead_key else [])]
-    using = router.db_for_write(OrderAttribution)
-    bindings = OrderAttribution.with_erased.using(using)
-    # An outer join: a click that waits for consent has no row yet.
-    found = bindings.filter(key__in=keys).select_related("attribution")
     last, is_dead = None, False
-    for binding in found.order_by("-bound_at"):
+    for binding in _bindings(keys):
         if binding.key == dead_key:
             is_dead = True
         elif last is None and business in (None, binding.business):
@@ -111,6 +109,31 @@ def read_token(token: object) -> UUID | None:
         "was changed, cut or signed with another SECRET_KEY; pass it exactly as "
         "make_token() returned it",
     )
+
+
+def _bindings(keys: list[str]) -> Iterator[OrderAttribution]:
+    """Yield the bindings with these keys, the last first, each with its click."""
+    using = router.db_for_write(OrderAttribution)
+    with connections[using].cursor() as cursor:
+        cursor.execute(_select(using, len(keys)), keys)
+        rows = cursor.fetchall()
+    end = len(OrderAttribution._meta.concrete_fields)
+    for row in rows:
+        binding = row_of(OrderAttribution, row[:end], using=using)
+        has_click = row[end] is not None
+        click = row_of(Attribution, row[end:], using=using) if has_click else None
+        OrderAttribution.attribution.field.set_cached_value(binding, click)
+        yield binding
+
+
+@cache
+def _select(using: str, keys: int) -> str:
+    """The SQL that reads the bindings of so many keys, the last first."""
+    found = OrderAttribution.with_erased.using(using).filter(key__in=range(keys))
+    # An outer join: a click that waits for consent has no row yet.
+    query = found.select_related("attribution").order_by("-bound_at").query
+    sql: str = query.get_compiler(using).as_sql()[0]
+    return sql
 
 
 def _make_token(request: HttpRequest) -> str:

@@ -130,24 +130,24 @@ def _candidates(
 
 def customer_id_of(source: ClickSource) -> Any:
     """Return the primary key of the user who ordered, or None. Without a query."""
-    user_model = get_user_model()
-    if isinstance(source.user, user_model):
-        return source.user.pk
-    if source.user is not None or source.request is None:
-        return None
-    user_id = session.user_id_of(source.request)
-    if user_id is None:
+    user = source.user
+    if user is None and source.request is not None:
+        user_id = session.user_id_of(source.request)
+        if user_id is not None:
+            return user_id
         user = getattr(source.request, "user", None)
-        return user.pk if isinstance(user, user_model) else None
-    return user_id
+    is_known = user is not None and isinstance(user, get_user_model())
+    return user.pk if is_known else None
 
 
 def _binding_and_carried(
     source: ClickSource, order_id: str
 ) -> tuple[OrderAttribution | None, Resolution | None]:
     """Return the order's binding, and the click that the customer's browser holds."""
-    request, kept = source.request, None
-    if request is not None and not _is_entered_for_another(request, source.user):
+    request, user, kept = source.request, source.user, None
+    if request is not None and (
+        user is None or not _is_entered_for_another(request, user)
+    ):
         kept = apply_consent(request)
     if order_id:
         held = kept.id if kept else None

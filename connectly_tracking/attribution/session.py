@@ -96,7 +96,7 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
     if click.rows:
         entry["rows"] = click.rows
     with tolerated("session_not_written", logging.WARNING):
-        return _put(request, session, entry, is_carried=click.has_row and is_on())
+        return _put(request, session, entry, has_row=click.has_row)
     return False
 
 
@@ -105,7 +105,7 @@ def drop_click(request: HttpRequest) -> None:
     session = getattr(request, "session", None)
     with tolerated("session_not_written", logging.WARNING):
         if session is not None and KEY in session:
-            _put(request, session, None, is_carried=False)
+            _put(request, session, None, has_row=False)
 
 
 def user_id_of(request: HttpRequest) -> Any:
@@ -209,14 +209,15 @@ def _put(
     session: SessionBase,
     entry: dict[str, Any] | None,
     *,
-    is_carried: bool,
+    has_row: bool,
 ) -> bool:
     """Set our key, or delete it, and touch nothing else of the session."""
     if isinstance(session, signed_cookies.SessionStore):
+        is_carried = has_row and is_on()
         return not is_carried and _put_into_signed_cookie(session, entry)
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
         # A browser that withholds a Strict cookie would replace it by a new session's.
-        if is_on() and settings.SESSION_COOKIE_SAMESITE == "Strict":
+        if settings.SESSION_COOKIE_SAMESITE == "Strict" and is_on():
             return False
     elif not session.modified and session.session_key is not None:
         # Saved now, from what is stored now. Django would save the whole session after

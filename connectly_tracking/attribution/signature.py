@@ -31,6 +31,11 @@ def read_id(text: str, *, salt: str) -> UUID:
     raise ValueError("not signed here")
 
 
+def names_id(text: str, click_id: UUID) -> bool:
+    """Whether the text is of this id, signed or not."""
+    return text[:-22] == _VERSION + _base64(click_id.bytes)
+
+
 def _signed(text: str, salt: str, key: str | bytes) -> str:
     digest = salted_hmac(salt, text, secret=key, algorithm="sha256").digest()
     return text + _base64(digest[:16])

@@ -80,8 +80,8 @@ class SettingsReader:
         return timedelta(seconds=_to_seconds(name, self.raw.get(name, default)))
 
     def _optional_duration(self, name: str, *, default: timedelta) -> timedelta | None:
-        is_none = self.raw.get(name, default) is None
-        return None if is_none else self._duration(name, default=default)
+        value = self.raw.get(name, default)
+        return None if value is None else timedelta(seconds=_to_seconds(name, value))
 
     def _schedule(self, name: str, *, default: tuple[float, ...]) -> tuple[float, ...]:
         waits = self.raw.get(name, default)

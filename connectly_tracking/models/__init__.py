@@ -22,6 +22,7 @@ from .conversion import Conversion
 from .delivery import DeliveryAttempt
 from .pause import Circuit, Pause
 from .prefix import IsText
+from .statements import insert_row, row_of
 from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet, read_committed
 
@@ -50,11 +51,13 @@ __all__ = [
     "age_field",
     "ago",
     "greatest_age",
+    "insert_row",
     "is_overdue",
     "key_of",
     "local_time",
     "moment",
     "read_committed",
     "repeated_time",
+    "row_of",
     "zoned_text",
 ]

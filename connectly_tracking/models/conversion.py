@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.text import capfirst
@@ -15,6 +16,7 @@ from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
 from .clock import DbNow, age_field, ago, greatest_age
 from .prefix import PrefixIndex
+from .statements import insert_row
 from .states import REPLACEABLE, EventName, Reason, State
 from .transitions import FINAL, ConversionQuerySet
 
@@ -152,6 +154,18 @@ class Conversion(models.Model):
 
     def __str__(self) -> str:
         return f"{capfirst(self.get_event_name_display())} {self.order_id}"
+
+    def insert(self, *, using: str) -> bool:
+        """Write it, unless the order has a row. Return whether it did. Not on MySQL.
+
+        As `save`, it sends Django's signals.
+        """
+        sent: dict[str, Any] = {"instance": self, "raw": False, "using": using}
+        pre_save.send(Conversion, update_fields=None, **sent)
+        is_new = insert_row(self, using=using)
+        if is_new:
+            post_save.send(Conversion, created=True, update_fields=None, **sent)
+        return is_new
 
     def credit(self, click: Attribution) -> None:
         """Copy what outlives the click, and the window by which it is judged."""

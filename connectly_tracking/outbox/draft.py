@@ -113,6 +113,7 @@ def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> D
         key=key_of(payload.order_id),
         order_id=payload.order_id,
         event_time=event_time,
+        payload="",
         recorded_at=timezone.now(),
         attribution_id=found.click_id,
     )
@@ -158,6 +159,7 @@ def _invalid(
         # An order without an id is unlike any other.
         key=key_of((id_text(given) if order_id else None) or uuid.uuid4().hex),
         order_id=order_id,
+        payload="",
         recorded_at=timezone.now(),
         state=State.SKIPPED,
         reason=Reason.INVALID,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connections, transaction
+from django.db import connections, transaction
 
 from ..attribution import ClickSource
 from ..attribution.clicks import store_click
@@ -87,26 +87,14 @@ def record_order(
         with transaction.atomic(using=using):
             _take_write_lock(using, source, is_backfill)
             apply_consent(source.request)
-    draft = None
-    try:
-        with transaction.atomic(using=using):
-            _take_write_lock(using, source, is_backfill)
-            event = order.make()
-            # A backfilled order is committed already; a faulty signal names none.
-            is_committing = problem is None and not is_backfill
-            placed = order.order if is_committing else None
-            check_database(placed, using, name=order.log_name)
-            draft = draft_of(event, source, problem)
-            row, may_be_due = _write(draft, source, using)
-    except IntegrityError as exc:
-        if draft is None:
-            raise  # an error of the shop's adapter
-        try:
-            # An earlier signal, perhaps on another connection, recorded the order.
-            with transaction.atomic(using=using):
-                row, may_be_due = _merge(draft, using)
-        except Conversion.DoesNotExist:
-            raise exc from None  # an error of the shop's post_save receiver
+    with transaction.atomic(using=using):
+        _take_write_lock(using, source, is_backfill)
+        event = order.make()
+        # A backfilled order is committed already; a faulty signal names none.
+        is_committing = problem is None and not is_backfill
+        placed = order.order if is_committing else None
+        check_database(placed, using, name=order.log_name)
+        row, may_be_due = _write(draft_of(event, source, problem), source, using)
     if is_backfill and may_be_due:
         row.expire_if_too_old(using=using)
     if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
@@ -116,15 +104,26 @@ def record_order(
 
 def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, bool]:
     """Return the order's row, and whether this draft has inserted or replaced it."""
+    row = draft.row
     has_other_businesses = source.business is None and len(conf.BUSINESSES) > 1
-    if has_other_businesses and _share_row(draft.row, using):
+    if has_other_businesses and _share_row(row, using):
         return _merge(draft, using)
-    if draft.row.reason != Reason.NOT_ATTRIBUTED or conf.RECORD_UNATTRIBUTED:
-        return _insert(draft, using), True
-    rows = _same(draft.row, using)
-    if row := rows.first():
-        note_repeat(rows, row, draft)
-    return row or draft.row, False
+    if row.reason == Reason.NOT_ATTRIBUTED and not conf.RECORD_UNATTRIBUTED:
+        rows = _same(row, using)
+        if earlier := rows.first():
+            note_repeat(rows, earlier, draft)
+        return earlier or row, False
+    if connections[using].vendor == "mysql":
+        return _upsert(draft, using), True
+    if not row.insert(using=using):
+        # An earlier signal, perhaps on another connection, recorded the order.
+        return _merge(draft, using)
+    if draft.click is not None:
+        store_click(draft.click)
+    if row.state == State.PENDING:
+        # The database's clock has set it: read back only if it is needed.
+        row.__dict__.pop("due_at", None)
+    return row, True
 
 
 def _share_row(row: Conversion, using: str) -> bool:
@@ -145,22 +144,18 @@ def _share_row(row: Conversion, using: str) -> bool:
     return other.is_replaceable and bool(skipped.update(business=row.business))
 
 
-def _insert(draft: Draft, using: str) -> Conversion:
-    row = draft.row
+def _upsert(draft: Draft, using: str) -> Conversion:
+    """Insert the row on MySQL, or merge it with the order's row, without an error.
+
+    The error of a duplicate leaves a shared lock. Two orders that hold one and want to
+    read the row for update would end each other's transaction.
+    """
     if draft.click is not None:
         store_click(draft.click)
-    if connections[using].vendor == "mysql":
-        # The error of a duplicate leaves a shared lock. Two orders that hold one and
-        # want to read the row for update would end each other's transaction.
-        Conversion.objects.using(using).bulk_create(
-            [row], update_conflicts=True, update_fields=["key"]
-        )
-        return _merge(draft, using)[0]
-    row.save(force_insert=True, using=using)
-    if row.state == State.PENDING:
-        # The database's clock has set it: read back only if it is needed.
-        row.__dict__.pop("due_at", None)
-    return row
+    Conversion.objects.using(using).bulk_create(
+        [draft.row], update_conflicts=True, update_fields=["key"]
+    )
+    return _merge(draft, using)[0]
 
 
 def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
@@ -173,7 +168,7 @@ def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
         return row, False
     note_replaced(row, draft)
     if draft.click is not None:
-        store_click(draft.click)  # its INSERT may have been rolled back with the row's
+        store_click(draft.click)
     fields = {
         field.attname: getattr(draft.row, field.attname)
         for field in Conversion._meta.concrete_fields
