@@ -22,7 +22,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_each_setting_has_a_property_a_check_a_heading_and_a_test() -> None:
-    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/settings.md").read_text(), re.M)
+    page = (ROOT / "docs/reference/settings.md").read_text()
+    headings = re.findall(r"^## (\w+)$", page, re.M)
     tested = {
         name
         for mark in test_conf.test_what_is_given_is_read.pytestmark
@@ -43,7 +44,7 @@ def test_the_readme_names_every_signal() -> None:
 
 
 def test_each_field_of_each_model_is_explained_as_stored() -> None:
-    page = (ROOT / "docs/stored.md").read_text()
+    page = (ROOT / "docs/operator/stored.md").read_text()
     sections = dict(re.findall(r"^## [^\n]*`(\w+)`\n(.*?)(?=^## )", page, re.M | re.S))
     models = {
         it.__name__: it

@@ -89,7 +89,7 @@ def _invalid() -> Iterator[CheckMessage]:
             yield checks.Error(
                 str(exc),
                 hint="Correct it, or remove it to use the default. Each setting is "
-                "described in docs/settings.md.",
+                "described in docs/reference/settings.md.",
                 id=f"connectly_tracking.{code}",
             )
 
