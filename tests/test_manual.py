@@ -52,7 +52,7 @@ def test_the_settings_page_has_the_defaults_of_the_code(settings: Any) -> None:
         assert f"Default {written(getattr(conf, name))}" in sections[name], name
 
 
-def written(default: object) -> str:
+def written(default: Any) -> str:
     """A default as the page writes it."""
     match default:
         case timedelta():
@@ -60,7 +60,7 @@ def written(default: object) -> str:
         case float():
             return f"{default:g}" + (" seconds" if default else "")
         case (float(), *_):
-            return ", ".join(map(short, default))
+            return ", ".join(short(it) for it in default)
         case tuple():
             return f"`{list(default)}`".replace("'", '"')
         case bool() | None:
