@@ -97,7 +97,8 @@ class SettingsReader:
                 problem = f"cannot be imported: its module raised {type(exc).__name__}"
                 raise improper(name, problem) from exc
         if value is not None and not callable(value):
-            raise improper(name, "must be a callable or its dotted path")
+            path = f'"shop.tracking.{name.lower()}"'
+            raise improper(name, f"must be a callable or its path, such as {path}")
         return value
 
 

@@ -201,7 +201,7 @@ class Conf(BusinessSettings):
         """The Celery queue of this app's tasks; None: the project's default."""
         queue = self.raw.get("QUEUE")
         if queue is not None and not _is_name(queue):
-            raise improper("QUEUE", "must be the name of a queue")
+            raise improper("QUEUE", 'must be the name of a queue, such as "connectly"')
         return queue
 
     @property
@@ -209,7 +209,9 @@ class Conf(BusinessSettings):
         """The status at which Oscar's orders are reported; None: when placed."""
         status = self.raw.get("OSCAR_PURCHASE_STATUS")
         if status is not None and not _is_name(status):
-            raise improper("OSCAR_PURCHASE_STATUS", "must be the name of a status")
+            raise improper(
+                "OSCAR_PURCHASE_STATUS", 'must be the name of a status, such as "Paid"'
+            )
         return status
 
     @property
