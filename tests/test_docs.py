@@ -85,11 +85,11 @@ def test_the_pages_that_the_code_and_the_changelog_name_are_there() -> None:
     assert [page for page in named if not (ROOT / page).exists()] == []
 
 
-def test_the_python_in_the_readme_is_python() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        compile(block, "README.md", "exec")
+def test_the_python_in_the_documentation_is_python() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+            compile(block, str(page), "exec")
 
 
 def test_there_are_two_commands_and_each_is_one_line() -> None:
