@@ -10,8 +10,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 import requests
 
+pytestmark = pytest.mark.sqlite  # the new project's own database
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 STEPS = README.partition("<!-- steps -->")[2].partition("<!-- /steps -->")[0]
