@@ -21,8 +21,10 @@ IN_SOURCE = (
     "tests/",
     ".gitignore",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "manage.py",
     "pyproject.toml",
 )

@@ -1,7 +1,7 @@
 """What can be found wrong, with its level and what to do about it.
 
 The doctor, the delivery page, ``watch`` and monitors use the same codes. The table in
-docs/doctor.md is the same; a test compares them.
+docs/operator/doctor.md is the same; a test compares them.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
     ),
     "database_may_be_copied": _(
         "If this database is a copy or was restored from a backup, set SEND to False "
-        "before a worker sends these orders from here, too (docs/staging.md)."
+        "before a worker sends these orders from here, too (docs/operator/staging.md)."
     ),
     "business_forgotten": _(
         "Put the business back into CONNECTLY_TRACKING['BUSINESSES']. Without it, "

@@ -1,4 +1,4 @@
-"""The pictures in the README, from the running demo: ``python docs/screenshots.py``.
+"""The documentation's pictures, from the demo: ``python docs/screenshots.py``.
 
 Needs the extra ``demo``, the dependency group ``browser``, and Chromium. The pictures
 are written to docs/images.

@@ -488,6 +488,6 @@ def test_a_refused_header_names_every_column_that_there_is() -> None:
 
 
 def test_the_documentation_names_every_column() -> None:
-    text = (ROOT / "docs/backfill.md").read_text()
+    text = (ROOT / "docs/operator/backfill.md").read_text()
     for name in COLUMNS:
         assert f"`{name}`" in text, name

@@ -243,7 +243,7 @@ def test_a_check_loads_neither_the_tasks_nor_an_http_client() -> None:
 def test_the_documented_settings_leave_nothing_to_say(
     project: Project, configure: Any
 ) -> None:
-    text = (Path(__file__).parent.parent / "docs" / "running.md").read_text()
+    text = (Path(__file__).parent.parent / "docs/operator/running.md").read_text()
     block = re.findall(r"```python\n(.*?)```", text, re.S)[0]
     given: dict[str, Any] = {"CONNECTLY_TRACKING": {}, "crontab": crontab}
     exec(block, given)  # noqa: S102

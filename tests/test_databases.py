@@ -111,8 +111,8 @@ def test_under_strict_it_is_an_error_that_says_what_to_do(
     assert str(caught.value) == (
         "Order ORD-orders is in the database 'orders' and its conversion in 'default', "
         "so that one may be committed without the other. In DATABASE_ROUTERS, route "
-        "the app connectly_tracking to the database of the orders (docs/running.md, "
-        "“Several databases”)."
+        "the app connectly_tracking to the database of the orders (docs/developer/"
+        "databases.md)."
     )
     assert not Conversion.objects.exists()
 

@@ -49,13 +49,18 @@ def test_a_shop_without_a_broker_hears_what_to_run_instead(db: None) -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "level", "words"),
     [
-        ({"BATCH": 0}, "connectly_tracking.E016", "error", "docs/settings.md"),
+        ({"BATCH": 0}, "connectly_tracking.E016", "error", "reference/settings.md"),
         ({"SENT": 1}, "connectly_tracking.W002", "warning", "Did you mean 'SEND'"),
         ({"SEND": False}, "sending_off", "note", "Set SEND to True"),
         ({"API_KEY": ""}, "business_not_ready", "error", "Settings, General"),
         ({"BUSINESS_ID": "7"}, "business_not_ready", "error", "must be a UUID"),
         ({"API_KEY": lambda: 1 / 0}, "business_not_ready", "error", "ZeroDivision"),
-        ({"BUSINESSES": 7}, "connectly_tracking.E001", "error", "docs/settings.md"),
+        (
+            {"BUSINESSES": 7},
+            "connectly_tracking.E001",
+            "error",
+            "reference/settings.md",
+        ),
         ({}, "business_ready", "ok", "with a key"),
         ({}, "settings_ok", "ok", "valid"),
         ({}, "session_short", "note", "SESSION_COOKIE_AGE to 2419200"),
@@ -367,7 +372,7 @@ def test_others_words_become_one_line() -> None:
 
 
 def test_every_code_stands_in_the_documentation_with_its_level_and_remedy() -> None:
-    text = (ROOT / "docs" / "doctor.md").read_text()
+    text = (ROOT / "docs/operator/doctor.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|.*\| ?(.*) \|$", text, re.M)
     assert len(rows) == len({code for code, _level, _remedy in rows})
     assert {code: (level, remedy) for code, level, remedy in rows} == {

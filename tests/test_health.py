@@ -180,7 +180,7 @@ STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
     (record, {"MAX_EVENT_AGE": "soon"}, "settings_wrong"),
     (record, {"RETENTION": -1}, "settings_wrong"),
 ]
-DOCS = (Path(__file__).parent.parent / "docs/monitoring.md").read_text()
+DOCS = (Path(__file__).parent.parent / "docs/operator/metrics.md").read_text()
 #: By the finding: whether there is a banner, what the delivery page says, and whether
 #: `watch` tells it, as documented.
 DOCUMENTED = {

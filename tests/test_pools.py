@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ORDERS = 30
 PATIENCE = 60.0  # seconds; a worker needs two or three of them, on a machine at rest
 
-RUNNING = Path(__file__).parent.parent / "docs" / "running.md"
+RUNNING = Path(__file__).parent.parent / "docs/operator/running.md"
 DOCUMENTED = re.findall(r"```python\n(.*?)```", RUNNING.read_text(), re.S)
 
 each_pool = pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from connectly_tracking.sandbox import Sandbox
 
-PAGE = (Path(__file__).parent.parent / "docs/monitoring.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs/operator/metrics.md").read_text()
 #: A scrape's, of one business. A silence takes a few more.
 MAX_STATEMENTS = 21
 

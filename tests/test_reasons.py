@@ -1,4 +1,4 @@
-"""Each state and each reason, reached as a shop reaches it, and docs/reasons.md."""
+"""Each state and reason, reached as a shop reaches it, and docs/support/reasons.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 DAY = 86400
 ORDER = "7821"
-TEXT = (Path(__file__).parent.parent / "docs/reasons.md").read_text()
+TEXT = (Path(__file__).parent.parent / "docs/support/reasons.md").read_text()
 #: What a row of the documentation says: state, reason, sentence, what to do.
 DOCUMENTED = [
     tuple(cell.strip() for cell in row)

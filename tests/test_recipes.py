@@ -1,4 +1,4 @@
-"""Each recipe of docs/recipes.md, run as it stands there."""
+"""Each recipe of docs/developer, run as it stands there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
-TEXT = (Path(__file__).parent.parent / "docs/recipes.md").read_text()
+PAGES = Path(__file__).parent.parent / "docs/developer"
+TEXT = "".join(page.read_text() for page in sorted(PAGES.glob("*.md")))
 RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n```python\n(.*?)```", TEXT, re.S))
 ORDER_PAID = {"id": "evt_1Pabc", "object": "event", "livemode": False}
 

@@ -1,4 +1,4 @@
-"""A database that was copied or restored while orders waited: docs/staging.md."""
+"""A database copied or restored while orders waited: docs/operator/staging.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
-PAGE = (Path(__file__).parent.parent / "docs/staging.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs/operator/staging.md").read_text()
 DAY = 86_400
 
 
@@ -105,7 +105,7 @@ def test_the_steps_after_a_restore_send_what_was_chosen(
 
 def test_the_doctor_asks_whether_it_is_a_copy(backup: list[str]) -> None:
     found = codes()["database_may_be_copied"]
-    assert_says(found, "warning", "SEND to False", "docs/staging.md")
+    assert_says(found, "warning", "SEND to False", "docs/operator/staging.md")
 
 
 @pytest.mark.parametrize("change", ["a new order", "sending off", "nothing waits"])

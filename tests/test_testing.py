@@ -1,4 +1,4 @@
-"""What a shop's own tests get from us; docs/testing.md is run as it stands."""
+"""What a shop's own tests get from us; docs/developer/testing.md is run as it is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "docs/testing.md").read_text()
+TEXT = (ROOT / "docs/developer/testing.md").read_text()
 FILES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", TEXT, re.S))
 MESSAGES = dict(re.findall(r"<!-- message: (\w+) -->\n```text\n(.*?)\n```", TEXT, re.S))
 CART = {"sku": "grinder-01", "quantity": 2}

@@ -91,7 +91,7 @@ class LinkedFilter(admin.SimpleListFilter):
 class PlacedFilter(LinkedFilter):
     title = _("order placed")
     parameter_name = "placed"
-    field = "event_time"
+    column = "event_time"
 
     def name_of(self, value: str) -> StrOrPromise:
         days = Days.read(value)
@@ -102,14 +102,14 @@ class PlacedFilter(LinkedFilter):
             return queryset
         begins, ends = (moment(at.timestamp()) for at in (days.since, days.until))
         return queryset.filter(
-            **{f"{self.field}__gte": begins, f"{self.field}__lt": ends}
+            **{f"{self.column}__gte": begins, f"{self.column}__lt": ends}
         )
 
 
 class ClickedFilter(PlacedFilter):
     title = _("clicked")
     parameter_name = "clicked"
-    field = "captured_at"
+    column = "captured_at"
 
 
 class FigureFilter(LinkedFilter):

@@ -71,7 +71,7 @@ class PeriodFilter(admin.SimpleListFilter):
 
     title = _("date recorded")
     parameter_name = "when"
-    field = "recorded_at"
+    column = "recorded_at"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         found: Choices = [
@@ -92,13 +92,13 @@ class PeriodFilter(admin.SimpleListFilter):
         if (period := period_of(self.value() or "")) is None:
             return queryset
         return queryset.filter(
-            **{f"{self.field}__gte": period.begins, f"{self.field}__lt": period.ends}
+            **{f"{self.column}__gte": period.begins, f"{self.column}__lt": period.ends}
         )
 
 
 class CapturedFilter(PeriodFilter):
     title = _("date captured")
-    field = "captured_at"
+    column = "captured_at"
 
 
 class Period(NamedTuple):

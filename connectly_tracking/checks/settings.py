@@ -92,7 +92,7 @@ def _invalid() -> Iterator[CheckMessage]:
                 str(exc),
                 hint=_(
                     "Correct it, or remove it to use the default. Each setting is "
-                    "described in docs/settings.md."
+                    "described in docs/reference/settings.md."
                 ),
                 id=f"connectly_tracking.{code}",
             )

@@ -107,7 +107,9 @@ class SettingsReader:
                 problem = _("cannot be imported: its module raised {error}")
                 raise improper(name, problem, error=type(exc).__name__) from exc
         if value is not None and not callable(value):
-            raise improper(name, _("must be a callable or its dotted path"))
+            path = f'"shop.tracking.{name.lower()}"'
+            problem = _("must be a callable or its path, such as {path}")
+            raise improper(name, problem, path=path)
         return value
 
 

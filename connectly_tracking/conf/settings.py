@@ -206,7 +206,8 @@ class Conf(BusinessSettings):
         """The Celery queue of this app's tasks; None: the project's default."""
         queue = self.raw.get("QUEUE")
         if queue is not None and not _is_name(queue):
-            raise improper("QUEUE", _("must be the name of a queue"))
+            problem = _('must be the name of a queue, such as "connectly"')
+            raise improper("QUEUE", problem)
         return queue
 
     @property
@@ -214,7 +215,8 @@ class Conf(BusinessSettings):
         """The status at which Oscar's orders are reported; None: when placed."""
         status = self.raw.get("OSCAR_PURCHASE_STATUS")
         if status is not None and not _is_name(status):
-            raise improper("OSCAR_PURCHASE_STATUS", _("must be the name of a status"))
+            problem = _('must be the name of a status, such as "Paid"')
+            raise improper("OSCAR_PURCHASE_STATUS", problem)
         return status
 
     @property

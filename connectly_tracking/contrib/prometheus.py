@@ -1,6 +1,6 @@
 """Metrics for Prometheus: `reports.health()` by business, read at each scrape.
 
-Needs the extra ``prometheus``. docs/monitoring.md has the table of the metrics, and
+Needs the extra ``prometheus``. docs/operator/metrics.md has the table of the metrics, and
 rules for alerts.
 """
 

@@ -61,7 +61,7 @@ def check_database(order: Any, using: str, *, name: Callable[[], str]) -> None:
         raise ImproperlyConfigured(
             f"Order {name()} is in the database {place!r} and its conversion in "
             f"{using!r}, so that one may be committed without the other. {_REMEDY} "
-            "(docs/running.md, “Several databases”)."
+            "(docs/developer/databases.md)."
         )
     logger.error(
         "order_in_other_database order_id=%s order_database=%s conversions=%s "

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -203,3 +204,16 @@ def test_an_empty_list_says_what_would_fill_it(admin_client: Client) -> None:
     assert "never been paused" not in html
     html = admin_client.get(f"{LIST}?state__exact=pending").content.decode()
     assert "No order has been recorded yet." not in html
+
+
+def test_a_filter_has_nothing_that_a_theme_takes_for_a_model_field() -> None:
+    """Grappelli reads the name of a filter's ``field``, and fails if that is a text."""
+    ours = [
+        chosen
+        for model, model_admin in admin.site._registry.items()
+        if model._meta.app_label == "connectly_tracking"
+        for chosen in model_admin.list_filter
+        if isinstance(chosen, type) and issubclass(chosen, admin.SimpleListFilter)
+    ]
+    assert ours
+    assert [each for each in ours if hasattr(each, "field")] == []

@@ -1,4 +1,4 @@
-"""A static page, with the tag as docs/recipes.md writes it out for one."""
+"""A static page, with the tag as docs/developer/caches.md writes it out for one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .servers import Cdn, Shop
 
-RECIPES: Final = Path(__file__).parents[2] / "docs/recipes.md"
+PAGE: Final = Path(__file__).parents[2] / "docs/developer/caches.md"
 
 
 def publish(
@@ -20,7 +20,7 @@ def publish(
     endpoint: str = "connectly/capture/",
 ) -> str:
     """Returns the page's URL."""
-    (tag,) = re.findall(r"`(<script src=.*?</script>)`", RECIPES.read_text())
+    (tag,) = re.findall(r"`(<script src=.*?</script>)`", PAGE.read_text())
     tag = tag.replace("https://shop.example", shop.url)
     tag = tag.replace("connectly/capture/", endpoint)
     return cdn.publish(

@@ -1,4 +1,4 @@
-"""A landing page that Django never serves, with the script of docs/recipes.md."""
+"""A landing page that Django never serves, with docs/developer/caches.md's script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/oscar.md says is so."""
+"""What docs/developer/oscar.md says is so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from connectly_tracking.models import Conversion
 if TYPE_CHECKING:
     from .customer import Customer
 
-PAGE = Path(__file__, "../../../docs/oscar.md").resolve()
+PAGE = Path(__file__, "../../../docs/developer/oscar.md").resolve()
 
 
 def example(words: str) -> dict[str, Any]:

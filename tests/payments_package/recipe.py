@@ -1,4 +1,4 @@
-"""The shop of docs/payments.md, written out as it stands there."""
+"""The shop of docs/developer/payments.md, written out as it stands there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-PAGE: Final = Path(__file__).parents[2] / "docs/payments.md"
+PAGE: Final = Path(__file__).parents[2] / "docs/developer/payments.md"
 #: What the page calls yours: the example project's orders, and a template.
 YOURS: Final = {
     "checkout/__init__.py": "",

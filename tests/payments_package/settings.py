@@ -1,4 +1,4 @@
-"""The example shop, and the checkout of docs/payments.md."""
+"""The example shop, and the checkout of docs/developer/payments.md."""
 
 from __future__ import annotations
 

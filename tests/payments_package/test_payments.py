@@ -1,4 +1,4 @@
-"""docs/payments.md, through django-payments' own pages, to what Connectly gets."""
+"""docs/developer/payments.md, through the package's own pages, to Connectly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example shop with an API of Django REST framework, in docs/recipes.md's words."""
+"""The example shop with the API of docs/developer/rest.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The views of docs/recipes.md, with the framework's own requests and tokens."""
+"""The views of docs/developer/rest.md, with the framework's own requests and tokens."""
 
 from __future__ import annotations
 

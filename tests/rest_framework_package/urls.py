@@ -1,4 +1,4 @@
-"""The views of docs/recipes.md as they stand there, and those that give out tokens."""
+"""The views of docs/developer/rest.md, and those that give out tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from example_project.shop.models import Order, Product
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-PAGE = Path(__file__).parents[2] / "docs/recipes.md"
+PAGE = Path(__file__).parents[2] / "docs/developer/rest.md"
 (CODE,) = re.findall(
     r"<!-- rest framework -->\n```python\n(.*?)```", PAGE.read_text(), re.S
 )
