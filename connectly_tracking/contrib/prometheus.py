@@ -1,7 +1,7 @@
 """Metrics for Prometheus: `reports.health()` by business, read at each scrape.
 
-Needs the extra ``prometheus``. docs/operator/metrics.md has the table of the metrics, and
-rules for alerts.
+Needs the extra ``prometheus``. docs/operator/metrics.md lists the metrics, with rules
+for alerts.
 """
 
 from __future__ import annotations
