@@ -74,36 +74,32 @@ def note_landing(request: HttpRequest) -> None:
 
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     """Do what was noted on the request. Never raises."""
-    if hasattr(request, _NOTE):
-        with tolerated("cookie_not_set"):
-            _set_cookie(request, response, getattr(request, _NOTE))
-
-
-def _set_cookie(
-    request: HttpRequest, response: HttpResponseBase, value: str | None
-) -> None:
-    if "no-store" not in response.get("Cache-Control", ""):
-        patch_cache_control(response, private=True)
-    name = None if value is None else _name()
-    if name is None or value == request.COOKIES.get(name, ""):
+    if not hasattr(request, _NOTE):
         return
-    place: dict[str, Any] = {
-        "path": settings.SESSION_COOKIE_PATH,
-        "domain": settings.SESSION_COOKIE_DOMAIN,
-        "samesite": "Lax",  # Strict is withheld on the way back from a payment
-    }
-    if value:
-        response.set_cookie(
-            name,
-            value,
-            max_age=min(conf.ATTRIBUTION_WINDOW or COOKIE_AGE, COOKIE_AGE),
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=True,
-            **place,
-        )
-    else:
-        response.delete_cookie(name, **place)
-    patch_vary_headers(response, ("Cookie",))
+    with tolerated("cookie_not_set"):
+        if "no-store" not in response.get("Cache-Control", ""):
+            patch_cache_control(response, private=True)
+        value: str | None = getattr(request, _NOTE)
+        name = None if value is None else _name()
+        if value is None or name is None or value == request.COOKIES.get(name, ""):
+            return
+        place: dict[str, Any] = {
+            "path": settings.SESSION_COOKIE_PATH,
+            "domain": settings.SESSION_COOKIE_DOMAIN,
+            "samesite": "Lax",  # Strict is withheld on the way back from a payment
+        }
+        if value:
+            response.set_cookie(
+                name,
+                value,
+                max_age=min(conf.ATTRIBUTION_WINDOW or COOKIE_AGE, COOKIE_AGE),
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                **place,
+            )
+        else:
+            response.delete_cookie(name, **place)
+        patch_vary_headers(response, ("Cookie",))
 
 
 def _note(request: HttpRequest, value: str | None) -> None:

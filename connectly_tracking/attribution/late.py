@@ -24,7 +24,6 @@ from .held import erased_key
 from .signature import read_id, sign_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from uuid import UUID
 
     from django.http import HttpRequest
@@ -68,12 +67,19 @@ def binding_of(
     """
     dead_key = erased_key(held) if held else None
     keys = [key_of(order_id), *([dead_key] if dead_key else [])]
-    last, is_dead = None, False
-    for binding in _bindings(keys):
+    using = router.db_for_write(OrderAttribution)
+    with connections[using].cursor() as cursor:
+        cursor.execute(_select(using, len(keys)), keys)
+        rows = cursor.fetchall()
+    last, is_dead, end = None, False, len(OrderAttribution._meta.concrete_fields)
+    for row in rows:
+        binding = row_of(OrderAttribution, row[:end], using=using)
         if binding.key == dead_key:
             is_dead = True
         elif last is None and business in (None, binding.business):
-            last = binding
+            last, has_click = binding, row[end] is not None
+            click = row_of(Attribution, row[end:], using=using) if has_click else None
+            OrderAttribution.attribution.field.set_cached_value(last, click)
     return last, is_dead
 
 
@@ -109,21 +115,6 @@ def read_token(token: object) -> UUID | None:
         "was changed, cut or signed with another SECRET_KEY; pass it exactly as "
         "make_token() returned it",
     )
-
-
-def _bindings(keys: list[str]) -> Iterator[OrderAttribution]:
-    """Yield the bindings with these keys, the last first, each with its click."""
-    using = router.db_for_write(OrderAttribution)
-    with connections[using].cursor() as cursor:
-        cursor.execute(_select(using, len(keys)), keys)
-        rows = cursor.fetchall()
-    end = len(OrderAttribution._meta.concrete_fields)
-    for row in rows:
-        binding = row_of(OrderAttribution, row[:end], using=using)
-        has_click = row[end] is not None
-        click = row_of(Attribution, row[end:], using=using) if has_click else None
-        OrderAttribution.attribution.field.set_cached_value(binding, click)
-        yield binding
 
 
 @cache

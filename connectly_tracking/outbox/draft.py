@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
     from ..models import Attribution
 
 
+@dataclass(eq=False, repr=False)
 class PaidOrder:
     """An order to record: a Purchase, or the shop's own object, adapted once."""
 
-    def __init__(self, order: Any = None, purchase: Any = None) -> None:
-        self.order = order
-        self.purchase = purchase
+    order: Any = None
+    purchase: Any = None
 
     def make(self) -> Any:
         """Return the Purchase. May run ORDER_ADAPTER: call this in a savepoint."""
