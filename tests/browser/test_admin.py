@@ -319,3 +319,8 @@ def test_the_pages_can_be_read_from_right_to_left(
         if path.endswith("/change/"):
             dots = page.locator(".connectly-entry").evaluate_all(DOTS)
             assert dots == [False] * 5
+            for text in page.locator("#content time, #content pre").all():
+                assert text.evaluate("it => getComputedStyle(it).direction") == "ltr"
+            amount = page.locator(".connectly-entry bdi", has_text="USD")
+            # A bdi has the direction of its own words.
+            assert amount.evaluate("it => it.matches(':dir(ltr)')")
