@@ -20,6 +20,7 @@ from ..conf import conf
 from ..models import UPSTREAM, Campaign, CampaignName
 from ..reports.campaigns import CampaignReport
 from .chart import Chart
+from .display import ad_id, campaign_id
 from .earnings import Earnings, count
 from .export import csv_response
 from .figures import Days
@@ -59,8 +60,9 @@ def _counted(name: str) -> Callable[[CampaignName], str]:
 
 @admin.register(CampaignName)
 class CampaignNameAdmin(StrictAdmin):
-    list_display = ["id", "kind", "name", *map(_counted, UPSTREAM)]
+    list_display = ["short_id", "kind", "name", *map(_counted, UPSTREAM)]
     list_editable = ["name"]
+    sortable_by = UPSTREAM
     list_filter = ["kind"]
     search_fields = ["id__exact", "name"]
     fields = ["id", "kind", "name", *UPSTREAM]
@@ -80,6 +82,11 @@ class CampaignNameAdmin(StrictAdmin):
         if db_field.name == "name" and field is not None:
             field.widget.attrs["aria-label"] = capfirst(db_field.verbose_name)
         return field
+
+    @admin.display(description=_("id"))
+    def short_id(self, named: CampaignName) -> StrOrPromise:
+        is_ad = named.kind == CampaignName.Kind.AD
+        return ad_id(named.pk) if is_ad else campaign_id(named.pk)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["id"] if obj else []

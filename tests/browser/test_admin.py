@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from connectly_tracking import outbox
 from connectly_tracking.api.landing import Landing
@@ -20,14 +21,16 @@ from connectly_tracking.models import (
 
 from ..conftest import make_click, make_purchase
 from .accessibility import assert_accessible
+from .servers import Shop
 from .staff import log_in, make_ada
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from connectly_tracking.sandbox import Sandbox
+    from example_project.demo.supervisor import Supervisor
 
-    from .servers import Shop
+    from .servers import Cdn
 
 CONVERSIONS = "/admin/connectly_tracking/conversion/"
 WORDS = "(#100) Invalid parameter: ctwa_clid is not valid"
@@ -202,3 +205,110 @@ def test_the_longest_ids_are_shown_whole_and_make_no_page_wider(
     )
     page.get_by_role("link", name="View", exact=True).click()
     page.get_by_text("What happened").wait_for()
+
+
+def test_filters_are_reached_on_a_phone(
+    shop: Shop, chromium: Browser, orders: dict[str, Conversion]
+) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    page = log_in(context.new_page(), shop)
+    page.goto(shop.url + CONVERSIONS)
+    page.get_by_role("link", name="Filters").click()
+    filters = page.locator("#changelist-filter")
+    expect(filters).to_be_in_viewport()
+    filters.get_by_role("link", name="400", exact=True).click()
+    shown = page.locator("#result_list .field-order")
+    expect(shown).to_have_text(["ORD-2"])
+    expect(page.locator(".connectly-chosen")).to_contain_text("status of an answer")
+    for path, expected in (
+        ("?tries=0", ["ORD-4", "ORD-3"]),
+        ("?left=any", ["ORD-4"]),
+        ("?left=soon", []),
+    ):
+        page.goto(f"{shop.url}{CONVERSIONS}{path}")
+        expect(shown).to_have_text(expected)
+
+
+def test_print_shows_what_the_list_says_and_nothing_to_press(
+    shop: Shop, chromium: Browser, orders: dict[str, Conversion]
+) -> None:
+    page = log_in(chromium.new_context(color_scheme="dark").new_page(), shop)
+    page.emulate_media(media="print")
+    page.goto(f"{shop.url}{CONVERSIONS}?state__exact=delivered")
+    expect(page.locator("#result_list .field-order")).to_have_text(["ORD-1"])
+    expect(page.locator(".connectly-chosen")).to_contain_text("99.97")
+    page.goto(f"{shop.url}/admin/connectly_tracking/campaign/")
+    expect(page.locator(".connectly-chart svg")).to_be_visible()
+    for path in (
+        f"{CONVERSIONS}?state__exact=delivered",
+        "/admin/connectly_tracking/campaign/",
+    ):
+        page.goto(shop.url + path)
+        for gone in (
+            "#header",
+            "#nav-sidebar",
+            ".object-tools",
+            "#changelist-filter",
+            "#changelist-search",
+            ".actions",
+            ".connectly-dates",
+            ".connectly-span",
+        ):
+            for element in page.locator(gone).all():
+                expect(element).to_be_hidden()
+        paper = page.locator("#content").evaluate(
+            "it => [getComputedStyle(it).color, getComputedStyle(it).backgroundColor]"
+        )
+        assert paper == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+
+
+#: The dot of each entry, and whether it lies upon the entry's time or its words.
+DOTS = """entries => entries.map(entry => {
+  const box = entry.getBoundingClientRect();
+  const dot = getComputedStyle(entry, "::before");
+  const left = box.left + parseFloat(dot.left), right = left + parseFloat(dot.width);
+  return [...entry.children].some(child => {
+    const text = document.createRange();
+    text.selectNodeContents(child);
+    return [...text.getClientRects()].some(
+      it => it.width && left < it.right && it.left < right);
+  });
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_pages_can_be_read_from_right_to_left(
+    supervisor: Supervisor,
+    cdn: Cdn,
+    product: None,
+    chromium: Browser,
+    orders: dict[str, Conversion],
+    width: int,
+) -> None:
+    shop = Shop(supervisor, cdn, LANGUAGES=[["ar", "Arabic"], ["en", "English"]])
+    context = chromium.new_context(
+        locale="ar", viewport={"width": width, "height": 900}
+    )
+    page = context.new_page()
+    page.goto(f"{shop.url}/admin/")
+    page.locator("#id_username").fill("ada")
+    page.locator("#id_password").fill("pass")
+    page.keyboard.press("Enter")
+    page.locator("#user-tools").wait_for()
+    for path in (
+        f"{CONVERSIONS}{orders['refused'].pk}/change/",
+        CONVERSIONS,
+        f"{CONVERSIONS}status/",
+        "/admin/connectly_tracking/campaign/",
+    ):
+        page.goto(shop.url + path)
+        assert page.evaluate("document.documentElement.dir") == "rtl"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if path.endswith("/change/"):
+            dots = page.locator(".connectly-entry").evaluate_all(DOTS)
+            assert dots == [False] * 5
+            for text in page.locator("#content time, #content pre").all():
+                assert text.evaluate("it => getComputedStyle(it).direction") == "ltr"
+            amount = page.locator(".connectly-entry bdi", has_text="USD")
+            # A bdi has the direction of its own words.
+            assert amount.evaluate("it => it.matches(':dir(ltr)')")
