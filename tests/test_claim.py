@@ -183,6 +183,25 @@ def test_what_was_left_behind_expires_too(sandbox: Sandbox) -> None:
     grow_old(row, days=8)
     assert deliver() == {State.EXPIRED: 1}
     assert fresh(row).lease_token is None
+    assert_unknown(row)
+
+
+def test_what_was_left_behind_expires_while_paused_with_its_unknown_try() -> None:
+    (row,) = record()
+    batch = take()
+    leave_behind()
+    grow_old(row, days=8)
+    ended = expire(Run.begin(), "default", 1)
+    assert ended is not None
+    assert [*ended.ended] == [row.pk]
+    assert_unknown(row)
+    assert row.delivery_attempts.get().pk == batch.rows[0].attempt_id
+
+
+def assert_unknown(row: Conversion) -> None:
+    """Its worker ended, and nobody knows what became of the request."""
+    attempt = row.delivery_attempts.get()
+    assert (attempt.outcome, attempt.finished_at) == ("unknown", None)
 
 
 @pytest.mark.parametrize(

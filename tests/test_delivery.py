@@ -492,7 +492,8 @@ def test_only_what_was_not_sent_is_given_back() -> None:
     assert batch is not None
     Settlement(run, batch).release(batch.rows[:1])
     assert (fresh(unsent).state, fresh(unwritten).state) == ("pending", "sending")
-    assert DeliveryAttempt.objects.get().conversion == unwritten
+    assert DeliveryAttempt.under_way(fresh(unsent)) is None
+    assert DeliveryAttempt.under_way(fresh(unwritten)) is not None
 
 
 def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) -> None:
@@ -505,6 +506,26 @@ def test_a_row_left_behind_is_claimed_again_after_its_lease(sandbox: Sandbox) ->
     unfinished, finished = DeliveryAttempt.objects.order_by("started_at")
     assert (unfinished.outcome, unfinished.finished_at) == ("unknown", None)
     assert finished.outcome == "confirmed"
+
+
+def test_a_late_confirmation_leaves_the_try_of_the_worker_that_lost_the_row() -> None:
+    (row,) = record()
+    run, now = Run.begin(), timezone.now()
+    first = claim(run, "default", 1)
+    Conversion.objects.update(due_at=DbNow(-1))
+    second = claim(run, "default", 1)
+    assert first is not None
+    assert second is not None
+    confirmed = Verdict(outcome=Outcome.CONFIRMED)
+    for batch in (first, second):
+        result = Result(
+            row=batch.rows[0], verdict=confirmed, started_at=now, finished_at=now
+        )
+        assert Settlement(run, batch).write([result])
+        outcomes = dict(DeliveryAttempt.objects.values_list("pk", "outcome"))
+        assert outcomes.pop(result.row.attempt_id) == "confirmed"
+        assert [*outcomes.values()] == ["unknown" if batch is first else "confirmed"]
+    assert fresh(row).state == State.DELIVERED
 
 
 def test_a_group_that_the_database_refuses_is_settled_row_by_row(
@@ -634,13 +655,11 @@ def test_a_row_that_is_delivered_already_is_told_of_once(
 ) -> None:
     (row,) = record()
 
-    def overtake(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("INSERT") and "deliveryattempt" in sql:
-            Conversion.objects.filter(pk=row.pk).mark_delivered()
-        return execute(sql, params, many, context)
+    def overtake() -> bool:
+        Conversion.objects.filter(pk=row.pk, state=State.SENDING).mark_delivered()
+        return False
 
-    with connection.execute_wrapper(overtake):
-        deliver()
+    deliver(stop=overtake)
     assert fresh(row).state == State.DELIVERED
     assert heard == []
 

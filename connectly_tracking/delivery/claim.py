@@ -7,9 +7,10 @@ that happens again, no other row is held up.
 from __future__ import annotations
 
 import time
-import uuid
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import UUID, uuid4
 
 from ..models import (
     ConversionQuerySet,
@@ -22,9 +23,8 @@ from ..models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
-    from uuid import UUID
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from .run import Run
 
@@ -42,7 +42,8 @@ _ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
 class Claimed(NamedTuple):
     """A due row. Once it is claimed, ``attempts`` includes this one.
 
-    ``read_at`` is the time of the claim by the database's clock.
+    ``read_at`` is the time of the claim by the database's clock, and ``token`` that of
+    the claim; ``lease_token`` is that of the one before.
     """
 
     pk: int
@@ -55,8 +56,14 @@ class Claimed(NamedTuple):
     recorded_at: datetime
     replayed_at: datetime | None
     cancelled_at: datetime | None
+    due_at: datetime
+    lease_token: UUID | None
     read_at: datetime
-    attempt_id: UUID
+    token: UUID
+
+    @property
+    def attempt_id(self) -> UUID:
+        return attempt_id(self.token, self.pk)
 
     @property
     def was_left_behind(self) -> bool:
@@ -109,8 +116,8 @@ def claim(
     The oldest rows; with ``least_tried`` those of them with the fewest attempts, so
     that a row that always fails does not make an outage last.
 
-    The attempts are written with the claim: an attempt that is never finished means
-    that the result is unknown.
+    An attempt is written with its result. Whoever finds a row that was left behind
+    writes that attempt, too: its result is unknown.
     """
     batch = _new_batch(business)
     with run.atomic():
@@ -118,7 +125,7 @@ def claim(
         most = run.settings.BATCH if least_tried else limit
         timed = due.annotate(read_at=DbNow())
         columns = timed.values_list(*Claimed._fields[:-1])[:most]
-        found = [Claimed._make((*row, uuid.uuid4())) for row in columns]
+        found = [Claimed._make((*row, batch.token)) for row in columns]
         if not found:
             return None
         ended = _end_unsendable(run, found)
@@ -130,6 +137,11 @@ def claim(
             rows = rows[:1]
         else:
             rows = [row for row in rows if not row.may_crash]
+        taken = {row.pk for row in rows} | ended.keys()
+        write_unknown(
+            run,
+            [(it.pk, it.lease_token, it.due_at) for it in found if it.pk in taken],
+        )
         if rows:
             _hold(run, rows, batch.token)
     return replace(batch, rows=tuple(row.counted() for row in rows), ended=ended)
@@ -145,15 +157,18 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
         due = run.conversions.due([business]).locked(skip=True)
         old = due.filter(**{f"{age_field(run.settings)}__lt": oldest})
         old = old.exclude(replayed_at__gte=oldest)
-        keys = list(old.values_list("pk", flat=True)[: min(limit, MAX_EXPIRED_AT_ONCE)])
-        if not keys:
+        leases = old.values_list("pk", "lease_token", "due_at")
+        found = list(leases[: min(limit, MAX_EXPIRED_AT_ONCE)])
+        if not found:
             return None
+        keys = [pk for pk, _token, _due_at in found]
+        write_unknown(run, found)
         run.conversions.filter(pk__in=keys).mark_expired()
     return replace(_new_batch(business), ended=dict.fromkeys(keys, State.EXPIRED))
 
 
 def _new_batch(business: str) -> Batch:
-    return Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
+    return Batch(business=business, token=uuid4(), claimed_at=time.monotonic())
 
 
 def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
@@ -169,7 +184,27 @@ def _hold(run: Run, rows: Sequence[Claimed], token: UUID) -> None:
     claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
     crashes = int(rows[0].was_left_behind)  # then it is alone
     claimed.mark_sending(token, run.settings.LEASE, crashes=crashes)
+
+
+def write_unknown(
+    run: Run, leases: Iterable[tuple[int, UUID | None, datetime | None]]
+) -> None:
+    """Write the attempts of rows that their holders lose, by key, token and end of the
+    lease. A result that still comes will replace this.
+    """
+    lease = timedelta(seconds=run.settings.LEASE)
     run.attempts.bulk_create(
-        DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=row.read_at)
-        for row in rows
+        [
+            DeliveryAttempt(
+                id=attempt_id(token, pk), conversion_id=pk, started_at=until - lease
+            )
+            for pk, token, until in leases
+            if token and until
+        ],
+        ignore_conflicts=True,
     )
+
+
+def attempt_id(token: UUID, pk: int) -> UUID:
+    """Any worker can tell it from the row; those of a batch are close in the index."""
+    return UUID(int=token.int >> 64 << 64 | pk)

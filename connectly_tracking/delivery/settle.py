@@ -6,18 +6,20 @@ import logging
 import random
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.db import Error, InterfaceError, OperationalError
 
 from ..api.verdicts import Outcome
 from ..models import Conversion, DeliveryAttempt, Reason, State
 from ..signals import conversion_delivered, conversion_failed
-from .claim import MAX_CRASHES
+from .claim import MAX_CRASHES, write_unknown
 from .send import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from ..models import ConversionQuerySet
     from .claim import Batch, Claimed
@@ -52,6 +54,15 @@ class Tally(Counter[str]):
     def __str__(self) -> str:
         parts = [f"{state} {count}" for state, count in sorted(self.items()) if count]
         return f"claimed {self.claimed}" + "".join(f", {part}" for part in parts)
+
+
+class _Locked(NamedTuple):
+    """A row as it is when its result is written."""
+
+    pk: int
+    state: str
+    lease_token: UUID | None
+    due_at: datetime | None
 
 
 class Settlement:
@@ -141,24 +152,34 @@ class Settlement:
         rows, reached = self._run.conversions, list[tuple[int, State]]()
         with self._run.atomic():
             ours = rows.filter(pk__in=[result.row.pk for result in results])
-            locked = dict(ours.order_by().locked(skip=skip).values_list("pk", "state"))
+            found = ours.order_by().locked(skip=skip).values_list(*_Locked._fields)
+            locked = {row[0]: _Locked._make(row) for row in found}
             free = [result for result in results if result.row.pk in locked]
-            confirmed = [
-                result.row.pk
-                for result in free
-                if result.is_confirmed and locked[result.row.pk] != State.DELIVERED
-            ]
+            confirmed = [result.row.pk for result in free if result.is_confirmed]
+            confirmed = [pk for pk in confirmed if locked[pk].state != State.DELIVERED]
             if confirmed:
+                write_unknown(self._run, self._taken_away(locked, confirmed))
                 rows.filter(pk__in=confirmed).mark_delivered()
                 reached += [(pk, State.DELIVERED) for pk in confirmed]
             for result in free:
                 if not result.is_confirmed and (state := self._write_failure(result)):
                     reached.append((result.row.pk, state))
             if free:
-                self._finish_attempts(free)
+                self._write_attempts(free)
         self._reached += reached
         if skip:
             self._busy += [it for it in results if it.row.pk not in locked]
+
+    def _taken_away(
+        self, locked: dict[int, _Locked], confirmed: Sequence[int]
+    ) -> list[tuple[int, UUID | None, datetime | None]]:
+        """Leases of other workers, which a late confirmation ends."""
+        rows = [locked[pk] for pk in confirmed]
+        return [
+            (row.pk, row.lease_token, row.due_at)
+            for row in rows
+            if row.lease_token != self._token
+        ]
 
     def _write_failure(self, result: Result) -> State | None:
         """Returns the row's new state, or None if it is no longer ours."""
@@ -213,7 +234,8 @@ class Settlement:
         since = self._run.attempts.filter(
             conversion_id=row.pk, started_at__gte=row.replayed_at
         )
-        return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
+        counted = since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION)
+        return counted.count() + 1  # with this one, which is not written yet
 
     def _refused_for_now(self, row: Claimed) -> int:
         """How often Meta refused it only for now, or how often since its replay."""
@@ -224,8 +246,8 @@ class Settlement:
             refused = refused.filter(started_at__gte=row.replayed_at)
         return refused.count()
 
-    def _finish_attempts(self, results: Iterable[Result]) -> None:
-        """Overwrite the rows of the claim: far cheaper than ``bulk_update``."""
+    def _write_attempts(self, results: Iterable[Result]) -> None:
+        """Another worker may have written that a result is unknown."""
         by_target = self._run.connection.features.supports_update_conflicts_with_target
         self._run.attempts.bulk_create(
             [

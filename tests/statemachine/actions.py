@@ -101,6 +101,8 @@ class Take(Action):
     looked_at: datetime
     fingerprint: str
     taken: list[Row] = field(default_factory=list)
+    #: Rows that another worker left behind, and those whose attempt it had not written.
+    left: dict[int, Row] = field(default_factory=dict)
     tried: list[int] = field(default_factory=list)
     is_probe: bool = False
 
@@ -110,6 +112,8 @@ class Take(Action):
         assert before.is_live, before
         assert self.is_over(before.due_at), f"taken before it was due: {before}"
         assert not self.ledger.is_leased(before.pk), f"two have it: {before}"
+        if before.is_left_behind:
+            self.left[before.pk] = before
         match after.state:
             case State.SENDING:
                 self._claimed(before, after)
@@ -143,6 +147,7 @@ class Take(Action):
         history = self.ledger.histories[after.pk]
         history.claims += 1
         assert after.lease_token is not None
+        history.tokens.add(after.lease_token)
         until = self.ledger.clock.later(LEASE)
         history.lease = Lease(after.lease_token, until)
         self.taken.append(before)
@@ -172,10 +177,12 @@ class Take(Action):
         assert after is not None
         assert (after.outcome, after.finished_at) == (Outcome.UNKNOWN, None), after
         self.tried.append(after.conversion_id)
-        self.ledger.histories[after.conversion_id].tries.add(after.pk)
+        history = self.ledger.histories[after.conversion_id]
+        if self.left[after.conversion_id].lease_token in history.tokens:
+            history.tries.add(after.pk)
 
     def done(self) -> None:
-        assert sorted(self.tried) == sorted(row.pk for row in self.taken)
+        assert sorted(self.tried) == sorted(self.left)
         suspects = [it for it in self.taken if it.is_left_behind or it.crashes]
         assert len(self.taken) <= 1 or not suspects, f"in company: {self.taken}"
         if self.fuse_seen is not None and self.fuse_seen.is_paused and self.taken:
@@ -233,7 +240,7 @@ class Settle(Action):
         tries = row.attempts
         if row.replayed_at is not None:
             # A row that was given back unsent too late is counted, but is not a try.
-            tries = len(self.ledger.histories[row.pk].tries)
+            tries = len(self.ledger.histories[row.pk].tries) + 1
         wait = RETRIES[min(tries, len(RETRIES)) - 1]
         least, most = 0.8 * wait, 1.2 * wait
         if self.probes:
@@ -277,13 +284,22 @@ class Settle(Action):
                 return freed._replace(crashes=0)
 
     def attempt(self, before: Try | None, after: Try | None) -> None:
-        assert before is not None, after
         assert after is not None, before
-        result = self.results[before.conversion_id]
-        assert result.row.attempt_id == before.pk, (before, result)
+        result = self.results[after.conversion_id]
+        if result.row.attempt_id != after.pk:
+            # A late confirmation takes the row from another worker.
+            assert result.verdict.outcome == Outcome.CONFIRMED, (after, result)
+            assert after.conversion_id not in self._held, after
+            assert before is None, (before, after)
+            assert (after.outcome, after.finished_at) == (Outcome.UNKNOWN, None), after
+            return
+        assert before is None or before.finished_at is None, (before, after)
         assert after.outcome == result.verdict.outcome, (after, result)
+        history = self.ledger.histories[after.conversion_id]
         if after.outcome == Outcome.CONFIGURATION:
-            self.ledger.histories[after.conversion_id].tries.discard(after.pk)
+            history.tries.discard(after.pk)
+        elif self.token in history.tokens:
+            history.tries.add(after.pk)
         assert after.finished_at is not None, after
 
     def done(self) -> None:
@@ -494,6 +510,7 @@ class Replay(Action):
             unconfirmed=0,
             crashes=0,
         ), (before, after)
+        self.ledger.histories[before.pk].tokens.clear()
         self.ledger.histories[before.pk].tries.clear()
 
     def done(self) -> None:

@@ -180,7 +180,7 @@ class Worker:
             assert lease.token == self._token, f"in another's hands: {stored}"
             assert ledger.is_leased(row.pk), f"sent after its lease: {stored}"
         assert row.body == stored.body, stored
-        ledger.sent.add(row.attempt_id)
+        ledger.sent[row.attempt_id] = (row.pk, self._token)
         self._world.api.receive(row.body)
         if self._world.curse_of(stored.order_id) is Behaviour.KILLS:
             raise Killed
