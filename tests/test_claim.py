@@ -134,7 +134,7 @@ def test_a_suspect_that_was_given_back_in_the_end_is_sent_once_more() -> None:
 def test_a_probe_is_the_row_with_the_fewest_attempts_of_a_whole_batch() -> None:
     *tried, young = record(4)
     Conversion.objects.filter(pk__in=[row.pk for row in tried]).update(attempts=2)
-    batch = claim(Run.begin(), "default", 1, least_tried=True)
+    batch = claim(Run.begin(), "default", 1, is_probe=True)
     assert batch is not None
     assert [row.pk for row in batch.rows] == [young.pk]
 

@@ -12,10 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID, uuid4
 
+from django.db.models import DateTimeField
+
 from ..models import (
     ConversionQuerySet,
     DbNow,
     DeliveryAttempt,
+    OfCircuit,
     State,
     age_field,
     ago,
@@ -42,8 +45,8 @@ _ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
 class Claimed(NamedTuple):
     """A due row. Once it is claimed, ``attempts`` includes this one.
 
-    ``read_at`` is the time of the claim by the database's clock, and ``token`` that of
-    the claim; ``lease_token`` is that of the one before.
+    ``read_at`` and ``claimed_at``: when it was claimed, by the database's clock and by
+    the monotonic one. ``token`` is the claim's, ``lease_token`` that of the one before.
     """
 
     pk: int
@@ -60,6 +63,7 @@ class Claimed(NamedTuple):
     lease_token: UUID | None
     read_at: datetime
     token: UUID
+    claimed_at: float
 
     @property
     def attempt_id(self) -> UUID:
@@ -94,11 +98,17 @@ class Claimed(NamedTuple):
         return None
 
 
+#: What a claim reads: the row, and the circuit of its business.
+_COLUMNS: Final = (*Claimed._fields[:-2], "paused_until", "changed_at")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows claimed under one token. ``claimed_at``: monotonic, before the claim.
 
     ``ended``: rows that were due but may not be sent, by key, and their new states.
+    ``is_paused``: there are due rows, and none was claimed. ``changed_at``: when the
+    business was paused, or flowed again, for the last time.
     """
 
     business: str
@@ -106,15 +116,28 @@ class Batch:
     claimed_at: float
     rows: tuple[Claimed, ...] = ()
     ended: Mapping[int, State] = field(default_factory=dict)
+    is_paused: bool = False
+    changed_at: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.rows) + len(self.ended)
 
 
 def claim(
-    run: Run, business: str, limit: int, *, least_tried: bool = False
+    run: Run,
+    business: str,
+    limit: int,
+    *,
+    is_probe: bool = False,
+    is_extra: bool = False,
 ) -> Batch | None:
     """Claim up to ``limit`` due rows of a business. Returns None if none is due.
 
-    The oldest rows; with ``least_tried`` those of them with the fewest attempts, so
-    that a row that always fails does not make an outage last.
+    The oldest rows, unless the business is paused. A probe does not ask, and takes
+    those of them with the fewest attempts, so that a row that always fails does not
+    make an outage last. While others are under way (``is_extra``), no row is claimed
+    that may have crashed a worker.
 
     An attempt is written with its result. Whoever finds a row that was left behind
     writes that attempt, too: its result is unknown.
@@ -122,18 +145,28 @@ def claim(
     batch = _new_batch(business)
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
-        most = run.settings.BATCH if least_tried else limit
-        timed = due.annotate(read_at=DbNow())
-        columns = timed.values_list(*Claimed._fields[:-1])[:most]
-        found = [Claimed._make((*row, batch.token)) for row in columns]
-        if not found:
+        most = run.settings.BATCH if is_probe else limit
+        timed = due.annotate(
+            read_at=DbNow(),
+            paused_until=OfCircuit("paused_until", business, DateTimeField()),
+            changed_at=OfCircuit("changed_at", business, DateTimeField()),
+        )
+        columns = list(timed.values_list(*_COLUMNS)[:most])
+        if not columns:
             return None
+        *_row, paused_until, changed_at = columns[0]
+        batch = replace(batch, changed_at=changed_at)
+        if paused_until is not None and not is_probe:
+            return replace(batch, is_paused=True)
+        found = [
+            Claimed._make((*row[:-2], batch.token, batch.claimed_at)) for row in columns
+        ]
         ended = _end_unsendable(run, found)
         rows = [row for row in found if row.pk not in ended]
-        if least_tried:
+        if is_probe:
             rows = sorted(rows, key=lambda row: row.attempts)[:limit]
         # The oldest row decides, so that neither kind waits for the other to run out.
-        if rows and rows[0].may_crash:
+        if rows and rows[0].may_crash and not is_extra:
             rows = rows[:1]
         else:
             rows = [row for row in rows if not row.may_crash]

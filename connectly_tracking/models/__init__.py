@@ -20,7 +20,7 @@ from .clock import (
 )
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
-from .pause import Circuit, Pause
+from .pause import Circuit, OfCircuit, Pause
 from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 from .transitions import ConversionQuerySet, read_committed
 
@@ -41,6 +41,7 @@ __all__ = [
     "DbNow",
     "DeliveryAttempt",
     "EventName",
+    "OfCircuit",
     "OrderAttribution",
     "Pause",
     "Reason",
