@@ -108,7 +108,8 @@ class Batch:
 
     ``ended``: rows that were due but may not be sent, by key, and their new states.
     ``is_paused``: there are due rows, and none was claimed. ``changed_at``: when the
-    business was paused, or flowed again, for the last time.
+    business was paused, or flowed again, for the last time. ``last_due_at``: when the
+    last of its rows was due.
     """
 
     business: str
@@ -118,6 +119,7 @@ class Batch:
     ended: Mapping[int, State] = field(default_factory=dict)
     is_paused: bool = False
     changed_at: datetime | None = None
+    last_due_at: datetime | None = None
 
     @property
     def size(self) -> int:
@@ -131,13 +133,16 @@ def claim(
     *,
     is_probe: bool = False,
     is_extra: bool = False,
+    since: datetime | None = None,
 ) -> Batch | None:
     """Claim up to ``limit`` due rows of a business. Returns None if none is due.
 
     The oldest rows, unless the business is paused. A probe does not ask, and takes
     those of them with the fewest attempts, so that a row that always fails does not
     make an outage last. While others are under way (``is_extra``), no row is claimed
-    that may have crashed a worker.
+    that may have crashed a worker. ``since``: none that was due before then is looked
+    for, so that PostgreSQL need not pass over those that were claimed: while an old
+    transaction is open, they stay in the index.
 
     An attempt is written with its result. Whoever finds a row that was left behind
     writes that attempt, too: its result is unknown.
@@ -145,6 +150,8 @@ def claim(
     batch = _new_batch(business)
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
+        if since is not None:
+            due = due.filter(due_at__gte=since)
         most = run.settings.BATCH if is_probe else limit
         timed = due.annotate(
             read_at=DbNow(),
@@ -155,7 +162,8 @@ def claim(
         if not columns:
             return None
         *_row, paused_until, changed_at = columns[0]
-        batch = replace(batch, changed_at=changed_at)
+        last_due_at = columns[-1][_COLUMNS.index("due_at")]
+        batch = replace(batch, changed_at=changed_at, last_due_at=last_due_at)
         if paused_until is not None and not is_probe:
             return replace(batch, is_paused=True)
         found = [

@@ -20,6 +20,7 @@ from .settle import Settlement, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from ..api.client import Client
     from .run import Account
@@ -99,9 +100,12 @@ def batches(run: Run, account: Account, rest: int) -> Iterator[tuple[Batch, Brea
             yield from _with(probe, _claim(probe, 1))
 
 
-def claim_more(breaker: Breaker, rest: int) -> Batch | None:
-    """Claim at most ``rest`` rows while others are under way. Returns None if there are
-    none, or if they cannot be claimed: what is under way comes first.
+def claim_more(
+    breaker: Breaker, rest: int, since: datetime | None = None
+) -> Batch | None:
+    """Claim at most ``rest`` rows while others are under way, of those that were due
+    ``since`` then. Returns None if there are none, or if they cannot be claimed: what
+    is under way comes first.
     """
     run, size = breaker.run, min(breaker.run.settings.BATCH, rest)
     if size < 1:
@@ -109,7 +113,7 @@ def claim_more(breaker: Breaker, rest: int) -> Batch | None:
     try:
         if not run.claims_at_once and not run.is_any_due([breaker.business]):
             return None
-        batch = claim(run, breaker.business, size, is_extra=True)
+        batch = claim(run, breaker.business, size, is_extra=True, since=since)
     except Error as exc:
         if run.connection.in_atomic_block:
             raise
@@ -172,6 +176,7 @@ class _Work:
         self._stop = stop
         self._rest = rest - batch.size
         self._ends_at = min(ends_at, time.monotonic() + LONGEST_WORK)
+        self._since = self._end_of(batch)
         # A row that may crash the worker, or tries a pause, is sent alone.
         self._is_alone = breaker.is_probe or any(row.may_crash for row in batch.rows)
         self._settlement = Settlement(
@@ -206,11 +211,17 @@ class _Work:
     def _claim_more(self) -> Batch | None:
         if self._is_alone or self._stop() or time.monotonic() >= self._ends_at:
             return None
-        batch = claim_more(self._breaker, self._rest)
+        batch = claim_more(self._breaker, self._rest, self._since)
+        self._since = self._end_of(batch)
         if batch is not None:
             self._rest -= batch.size
             self._settlement.add(batch)
         return batch
+
+    def _end_of(self, batch: Batch | None) -> datetime | None:
+        """Where a backlog continues; None once its end was seen: then look at all."""
+        is_full = batch is not None and batch.size >= self._breaker.run.settings.BATCH
+        return batch.last_due_at if batch is not None and is_full else None
 
     def _write(self, results: Sequence[Result]) -> bool:
         """Returns whether all could be written, and the business still flows."""
