@@ -94,6 +94,10 @@ _NOTES: Final[dict[str, StrOrPromise]] = {
         "Check there that connectly_tracking.deliver_due runs every 30 seconds and "
         "connectly_tracking.prune once a day."
     ),
+    "database_pool": _(
+        "For a pool that is kept, start the worker with `--pool threads`, or run "
+        "`connectly_deliver --loop`. See docs/operator/running.md."
+    ),
     "broker_none": _(
         "Run `connectly_deliver --loop`, or set CELERY_BROKER_URL and start a worker."
     ),

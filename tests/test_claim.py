@@ -134,7 +134,7 @@ def test_a_suspect_that_was_given_back_in_the_end_is_sent_once_more() -> None:
 def test_a_probe_is_the_row_with_the_fewest_attempts_of_a_whole_batch() -> None:
     *tried, young = record(4)
     Conversion.objects.filter(pk__in=[row.pk for row in tried]).update(attempts=2)
-    batch = claim(Run.begin(), "default", 1, least_tried=True)
+    batch = claim(Run.begin(), "default", 1, is_probe=True)
     assert batch is not None
     assert [row.pk for row in batch.rows] == [young.pk]
 
@@ -183,6 +183,25 @@ def test_what_was_left_behind_expires_too(sandbox: Sandbox) -> None:
     grow_old(row, days=8)
     assert deliver() == {State.EXPIRED: 1}
     assert fresh(row).lease_token is None
+    assert_unknown(row)
+
+
+def test_what_was_left_behind_expires_while_paused_with_its_unknown_try() -> None:
+    (row,) = record()
+    batch = take()
+    leave_behind()
+    grow_old(row, days=8)
+    ended = expire(Run.begin(), "default", 1)
+    assert ended is not None
+    assert [*ended.ended] == [row.pk]
+    assert_unknown(row)
+    assert row.delivery_attempts.get().pk == batch.rows[0].attempt_id
+
+
+def assert_unknown(row: Conversion) -> None:
+    """Its worker ended, and nobody knows what became of the request."""
+    attempt = row.delivery_attempts.get()
+    assert (attempt.outcome, attempt.finished_at) == ("unknown", None)
 
 
 @pytest.mark.parametrize(
@@ -234,3 +253,38 @@ def test_many_that_are_too_old_are_ended_in_few_statements(
     grow_old(*record(100), days=8)
     with django_assert_max_num_queries(30):
         assert deliver() == {State.EXPIRED: 100}
+
+
+def test_a_backlog_is_claimed_from_where_the_last_batch_ended() -> None:
+    rows = record(4)
+    for row, age in zip(rows, (40, 30, 20, 10), strict=True):
+        Conversion.objects.filter(pk=row.pk).update(due_at=DbNow(-age))
+    first = take(2)
+    assert [row.pk for row in first.rows] == [rows[0].pk, rows[1].pk]
+    Conversion.objects.filter(pk=rows[0].pk).update(
+        state=State.PENDING, lease_token=None, due_at=DbNow(-50)
+    )
+    run = Run.begin()
+    later = claim(run, "default", 2, is_extra=True, since=first.last_due_at)
+    assert later is not None
+    assert [row.pk for row in later.rows] == [rows[2].pk, rows[3].pk]
+    assert claim(run, "default", 2, is_extra=True, since=later.last_due_at) is None
+    assert [row.pk for row in take(2).rows] == [rows[0].pk]
+
+
+def test_what_became_due_behind_a_backlog_is_sent_with_it(
+    sandbox: Sandbox, configure: Any
+) -> None:
+    configure(BATCH=2)
+    rows = record(6)
+    for row, age in zip(rows, range(60, 0, -10), strict=True):
+        Conversion.objects.filter(pk=row.pk).update(due_at=DbNow(-age))
+    Conversion.objects.filter(pk=rows[0].pk).update(due_at=DbNow(3600))
+
+    def come() -> bool:
+        if sandbox.received_count == 2:
+            late = Conversion.objects.filter(pk=rows[0].pk, state=State.PENDING)
+            late.update(due_at=DbNow(-90))
+        return False
+
+    assert deliver(stop=come) == {State.DELIVERED: 6}

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from celery import Celery, _state
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from connectly_tracking.doctor import Level, examine
 from connectly_tracking.doctor.celery import examine_schedule
+from connectly_tracking.doctor.database import examine_pool
 from connectly_tracking.doctor.findings import (
     Finding,
     Subject,
@@ -161,6 +163,17 @@ def test_a_check_that_is_silenced_is_not_repeated(db: None, settings: Any) -> No
     found = codes()
     assert "connectly_tracking.W008" not in found
     assert found["celery_ok"].level == "ok"
+
+
+def test_a_pool_that_celery_closes_is_noted(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "database_pool" not in codes()
+    options = connection.settings_dict.get("OPTIONS", {})
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {**options, "pool": True})
+    (finding,) = examine_pool("default")
+    assert finding.code == "database_pool"
+    assert_says(finding, "note", "closes it", "--pool threads")
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..api.body import events_url
 from ..conf import conf
-from ..models import zoned_text
+from ..models import DeliveryAttempt, zoned_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,7 +85,8 @@ def for_support(conversion: Conversion) -> str:
     """Return what Connectly's support needs to find the last request: in English, and
     without the API key. Empty if there was no request.
     """
-    attempt = conversion.delivery_attempts.order_by("-started_at").first()
+    written = conversion.delivery_attempts.order_by("-started_at")
+    attempt = DeliveryAttempt.under_way(conversion) or written.first()
     if attempt is None or not conversion.body:
         return ""
     try:

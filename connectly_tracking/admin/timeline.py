@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils.translation import gettext as _
 
 from ..api.verdicts import Outcome
-from ..models import Reason, State, is_overdue
+from ..models import DeliveryAttempt, Reason, State, is_overdue
 from ..remedies import ENDS, FOR_NO_WORKER, FOR_PAUSE, diagnose
 from ..reports.advice import advice_for
 from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from django_stubs_ext import StrOrPromise
 
-    from ..models import Attribution, Circuit, Conversion, DeliveryAttempt
+    from ..models import Attribution, Circuit, Conversion
 
 #: Enough for a week of outage; more would make the page too long.
 ATTEMPTS_SHOWN: Final = 50
@@ -73,6 +73,8 @@ def timeline(
     if len(attempts) > ATTEMPTS_SHOWN:
         left_out = newest.count() - ATTEMPTS_SHOWN
         attempts = attempts[:ATTEMPTS_SHOWN]
+    if under_way := DeliveryAttempt.under_way(conversion):
+        attempts.insert(0, under_way)
     entries = [
         *_before(conversion, click),
         *_sent(conversion, attempts),

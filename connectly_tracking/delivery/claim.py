@@ -7,14 +7,18 @@ that happens again, no other row is held up.
 from __future__ import annotations
 
 import time
-import uuid
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import UUID, uuid4
+
+from django.db.models import DateTimeField
 
 from ..models import (
     ConversionQuerySet,
     DbNow,
     DeliveryAttempt,
+    OfCircuit,
     State,
     age_field,
     ago,
@@ -22,9 +26,8 @@ from ..models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
-    from uuid import UUID
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from .run import Run
 
@@ -42,7 +45,8 @@ _ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
 class Claimed(NamedTuple):
     """A due row. Once it is claimed, ``attempts`` includes this one.
 
-    ``read_at`` is the time of the claim by the database's clock.
+    ``read_at`` and ``claimed_at``: when it was claimed, by the database's clock and by
+    the monotonic one. ``token`` is the claim's, ``lease_token`` that of the one before.
     """
 
     pk: int
@@ -55,8 +59,15 @@ class Claimed(NamedTuple):
     recorded_at: datetime
     replayed_at: datetime | None
     cancelled_at: datetime | None
+    due_at: datetime
+    lease_token: UUID | None
     read_at: datetime
-    attempt_id: UUID
+    token: UUID
+    claimed_at: float
+
+    @property
+    def attempt_id(self) -> UUID:
+        return attempt_id(self.token, self.pk)
 
     @property
     def was_left_behind(self) -> bool:
@@ -87,11 +98,18 @@ class Claimed(NamedTuple):
         return None
 
 
+#: What a claim reads: the row, and the circuit of its business.
+_COLUMNS: Final = (*Claimed._fields[:-2], "paused_until", "changed_at")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows claimed under one token. ``claimed_at``: monotonic, before the claim.
 
     ``ended``: rows that were due but may not be sent, by key, and their new states.
+    ``is_paused``: there are due rows, and none was claimed. ``changed_at``: when the
+    business was paused, or flowed again, for the last time. ``last_due_at``: when the
+    last of its rows was due.
     """
 
     business: str
@@ -99,37 +117,72 @@ class Batch:
     claimed_at: float
     rows: tuple[Claimed, ...] = ()
     ended: Mapping[int, State] = field(default_factory=dict)
+    is_paused: bool = False
+    changed_at: datetime | None = None
+    last_due_at: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.rows) + len(self.ended)
 
 
 def claim(
-    run: Run, business: str, limit: int, *, least_tried: bool = False
+    run: Run,
+    business: str,
+    limit: int,
+    *,
+    is_probe: bool = False,
+    is_extra: bool = False,
+    since: datetime | None = None,
 ) -> Batch | None:
     """Claim up to ``limit`` due rows of a business. Returns None if none is due.
 
-    The oldest rows; with ``least_tried`` those of them with the fewest attempts, so
-    that a row that always fails does not make an outage last.
+    The oldest rows, unless the business is paused. A probe does not ask, and takes
+    those of them with the fewest attempts, so that a row that always fails does not
+    make an outage last. While others are under way (``is_extra``), no row is claimed
+    that may have crashed a worker. ``since``: none that was due before then is looked
+    for, so that PostgreSQL need not pass over those that were claimed: while an old
+    transaction is open, they stay in the index.
 
-    The attempts are written with the claim: an attempt that is never finished means
-    that the result is unknown.
+    An attempt is written with its result. Whoever finds a row that was left behind
+    writes that attempt, too: its result is unknown.
     """
     batch = _new_batch(business)
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
-        most = run.settings.BATCH if least_tried else limit
-        timed = due.annotate(read_at=DbNow())
-        columns = timed.values_list(*Claimed._fields[:-1])[:most]
-        found = [Claimed._make((*row, uuid.uuid4())) for row in columns]
-        if not found:
+        if since is not None:
+            due = due.filter(due_at__gte=since)
+        most = run.settings.BATCH if is_probe else limit
+        timed = due.annotate(
+            read_at=DbNow(),
+            paused_until=OfCircuit("paused_until", business, DateTimeField()),
+            changed_at=OfCircuit("changed_at", business, DateTimeField()),
+        )
+        columns = list(timed.values_list(*_COLUMNS)[:most])
+        if not columns:
             return None
+        *_row, paused_until, changed_at = columns[0]
+        last_due_at = columns[-1][_COLUMNS.index("due_at")]
+        batch = replace(batch, changed_at=changed_at, last_due_at=last_due_at)
+        if paused_until is not None and not is_probe:
+            return replace(batch, is_paused=True)
+        found = [
+            Claimed._make((*row[:-2], batch.token, batch.claimed_at)) for row in columns
+        ]
         ended = _end_unsendable(run, found)
         rows = [row for row in found if row.pk not in ended]
-        if least_tried:
+        if is_probe:
             rows = sorted(rows, key=lambda row: row.attempts)[:limit]
         # The oldest row decides, so that neither kind waits for the other to run out.
-        if rows and rows[0].may_crash:
+        if rows and rows[0].may_crash and not is_extra:
             rows = rows[:1]
         else:
             rows = [row for row in rows if not row.may_crash]
+        taken = {row.pk for row in rows} | ended.keys()
+        write_unknown(
+            run,
+            [(it.pk, it.lease_token, it.due_at) for it in found if it.pk in taken],
+        )
         if rows:
             _hold(run, rows, batch.token)
     return replace(batch, rows=tuple(row.counted() for row in rows), ended=ended)
@@ -145,15 +198,18 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
         due = run.conversions.due([business]).locked(skip=True)
         old = due.filter(**{f"{age_field(run.settings)}__lt": oldest})
         old = old.exclude(replayed_at__gte=oldest)
-        keys = list(old.values_list("pk", flat=True)[: min(limit, MAX_EXPIRED_AT_ONCE)])
-        if not keys:
+        leases = old.values_list("pk", "lease_token", "due_at")
+        found = list(leases[: min(limit, MAX_EXPIRED_AT_ONCE)])
+        if not found:
             return None
+        keys = [pk for pk, _token, _due_at in found]
+        write_unknown(run, found)
         run.conversions.filter(pk__in=keys).mark_expired()
     return replace(_new_batch(business), ended=dict.fromkeys(keys, State.EXPIRED))
 
 
 def _new_batch(business: str) -> Batch:
-    return Batch(business=business, token=uuid.uuid4(), claimed_at=time.monotonic())
+    return Batch(business=business, token=uuid4(), claimed_at=time.monotonic())
 
 
 def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
@@ -169,7 +225,27 @@ def _hold(run: Run, rows: Sequence[Claimed], token: UUID) -> None:
     claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
     crashes = int(rows[0].was_left_behind)  # then it is alone
     claimed.mark_sending(token, run.settings.LEASE, crashes=crashes)
+
+
+def write_unknown(
+    run: Run, leases: Iterable[tuple[int, UUID | None, datetime | None]]
+) -> None:
+    """Write the attempts of rows that their holders lose, by key, token and end of the
+    lease. A result that still comes will replace this.
+    """
+    lease = timedelta(seconds=run.settings.LEASE)
     run.attempts.bulk_create(
-        DeliveryAttempt(id=row.attempt_id, conversion_id=row.pk, started_at=row.read_at)
-        for row in rows
+        [
+            DeliveryAttempt(
+                id=attempt_id(token, pk), conversion_id=pk, started_at=until - lease
+            )
+            for pk, token, until in leases
+            if token and until
+        ],
+        ignore_conflicts=True,
     )
+
+
+def attempt_id(token: UUID, pk: int) -> UUID:
+    """Any worker can tell it from the row; those of a batch are close in the index."""
+    return UUID(int=token.int >> 64 << 64 | pk)

@@ -91,6 +91,13 @@ class Run:
         """The idle poll: one statement, which reads the start of an index."""
         return bool(self.conversions.due(businesses).values_list("pk")[:1])
 
+    @property
+    def claims_at_once(self) -> bool:
+        """Whether a claim that finds nothing costs no more than a poll: not on SQLite,
+        where it begins with a write.
+        """
+        return self.connection.features.has_select_for_update
+
     def accounts(self) -> dict[str, Account]:
         """The businesses that can be sent for, by alias. A wrong setting is logged
         here, before any row is claimed.

@@ -7,6 +7,7 @@ rows.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 MAX_GROUP_SIZE: Final = 16  # results that are written together
 MAX_GROUP_WAIT: Final = 0.1  # seconds that a result waits for others
+#: Seconds until more rows are claimed while requests are under way. Twice as long after
+#: each claim that finds none.
+MORE_AFTER: Final = 0.025
+MAX_MORE_AFTER: Final = 1.0
 
 #: The answers that concern every event.
 _STOPS: Final = frozenset({Outcome.CONFIGURATION, Outcome.THROTTLED})
@@ -64,25 +69,35 @@ class Result:
 
 
 class Sending:
-    """Sends a batch. Close it at the end, or queued requests may still start.
+    """Sends a batch, and those that ``more`` returns while it is under way. Close it at
+    the end, or queued requests may still start.
 
     No request starts so late that it could outlive the lease, and none after ``stop``
     returned True or an answer that concerns every event.
     """
 
     def __init__(
-        self, batch: Batch, client: Client, settings: Conf, stop: Callable[[], bool]
+        self,
+        batch: Batch,
+        client: Client,
+        settings: Conf,
+        stop: Callable[[], bool],
+        more: Callable[[], Batch | None] = lambda: None,
     ) -> None:
         self._business = batch.business
         self._client = client
         self._threads = settings.THREADS
         self._stop = stop
-        self._claimed_at = batch.claimed_at
-        self._last_start = batch.claimed_at + 0.9 * settings.LEASE - settings.DEADLINE
+        self._more = more
+        self._most = settings.BATCH
+        self._starts_for = 0.9 * settings.LEASE - settings.DEADLINE
+        self._is_closed = False
         self._answers = SimpleQueue[Result | Claimed]()
         self._waiting = deque(batch.rows)
         self._given_back = list[Claimed]()
-        self._under_way = 0
+        self._under_way = self._room = 0
+        self._more_after = MORE_AFTER
+        self._more_at = self._next_claim(batch)
         self._host = urlsplit(client.url).hostname or ""
         self._trace = current_context()
 
@@ -92,7 +107,7 @@ class Sending:
 
     def close(self) -> None:
         """Start no other request."""
-        self._last_start = float("-inf")
+        self._is_closed = True
 
     def groups(self) -> Iterator[list[Result]]:
         """Send the rows. Yields the results in small groups until none is under way.
@@ -102,12 +117,12 @@ class Sending:
         group, ends_at = list[Result](), 0.0
         self._start_requests(len(group))
         while self._under_way:
-            answer = self._next_answer(ends_at - time.monotonic() if group else None)
+            answer = self._next_answer(ends_at if group else math.inf)
             if isinstance(answer, Result):
                 ends_at = ends_at if group else time.monotonic() + MAX_GROUP_WAIT
                 group.append(answer)
             if group and (
-                answer is None  # they waited long enough
+                time.monotonic() >= ends_at  # they waited long enough
                 or not group[-1].is_confirmed
                 or len(group) >= MAX_GROUP_SIZE
                 or not self._under_way
@@ -120,19 +135,41 @@ class Sending:
         threads, size = self._threads, windows.size(self._business)
         # At full size as many again queue up, so that no thread is idle while results
         # are written.
-        room = 2 * threads - unwritten if 1 < size == threads else size
+        self._room = 2 * threads - unwritten if 1 < size == threads else size
         if self._stop():
             self.close()
-        while self._waiting and self._under_way < room and self._may_start():
+        if self._wants_more and time.monotonic() >= self._more_at:
+            batch = self._more()
+            self._more_at = self._next_claim(batch)
+            self._waiting.extend(batch.rows if batch else ())
+        while (
+            self._waiting
+            and self._under_way < self._room
+            and self._may_start(self._waiting[0])
+        ):
             _pool(threads).submit(self._post, self._waiting.popleft())
             self._under_way += 1
 
-    def _next_answer(self, timeout: float | None) -> Result | Claimed | None:
+    @property
+    def _wants_more(self) -> bool:
+        """So that no thread is idle, and no order waits for the answers to others."""
+        is_idle = not self._waiting and 0 < self._under_way < self._room
+        return is_idle and not self._is_closed
+
+    def _next_claim(self, batch: Batch | None) -> float:
+        """When to claim after this batch: after a full one, as soon as it is sent."""
+        if batch is not None and batch.size >= self._most:
+            return 0
+        self._more_after = MORE_AFTER if batch else 2 * self._more_after
+        return time.monotonic() + min(self._more_after, MAX_MORE_AFTER)
+
+    def _next_answer(self, until: float) -> Result | Claimed | None:
         """Wait for a result, or for a row that was not sent. None: not in time."""
+        if self._wants_more:
+            until = min(until, self._more_at)
+        wait = max(until - time.monotonic(), 0)
         try:
-            answer = self._answers.get(
-                timeout=None if timeout is None else max(timeout, 0)
-            )
+            answer = self._answers.get(timeout=None if wait == math.inf else wait)
         except Empty:
             return None
         self._under_way -= 1
@@ -144,12 +181,13 @@ class Sending:
             self.close()
         return answer
 
-    def _may_start(self) -> bool:
+    def _may_start(self, row: Claimed) -> bool:
         """Asked by each thread, too, before it sends."""
-        return time.monotonic() < self._last_start
+        held_for = time.monotonic() - row.claimed_at
+        return held_for < self._starts_for and not self._is_closed
 
     def _post(self, row: Claimed) -> None:
-        if not self._may_start():
+        if not self._may_start(row):
             self._answers.put(row)
             return
         started_at = self._time(row)
@@ -186,7 +224,7 @@ class Sending:
 
     def _time(self, row: Claimed) -> datetime:
         """The database's time: that of the claim, and what has passed since."""
-        return row.read_at + timedelta(seconds=time.monotonic() - self._claimed_at)
+        return row.read_at + timedelta(seconds=time.monotonic() - row.claimed_at)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

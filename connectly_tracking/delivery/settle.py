@@ -6,18 +6,21 @@ import logging
 import random
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.db import Error, InterfaceError, OperationalError
 
 from ..api.verdicts import Outcome
-from ..models import Conversion, DeliveryAttempt, Reason, State
+from ..models import Conversion, DeliveryAttempt, OfCircuit, Reason, State
 from ..signals import conversion_delivered, conversion_failed
-from .claim import MAX_CRASHES
+from .claim import MAX_CRASHES, write_unknown
 from .send import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
     from ..models import ConversionQuerySet
     from .claim import Batch, Claimed
@@ -54,6 +57,16 @@ class Tally(Counter[str]):
         return f"claimed {self.claimed}" + "".join(f", {part}" for part in parts)
 
 
+class _Locked(NamedTuple):
+    """A row as it is when its result is written."""
+
+    pk: int
+    state: str
+    lease_token: UUID | None
+    #: Of the circuit; None if there is no row for it.
+    trouble: int | None
+
+
 class Settlement:
     """Writes down what became of a batch.
 
@@ -66,12 +79,20 @@ class Settlement:
         self, run: Run, batch: Batch, *, longest_wait: float | None = None
     ) -> None:
         self._run = run
-        self._token = batch.token
+        self._business = batch.business
         self._longest_wait = longest_wait
         self._is_probe = longest_wait is not None
         #: The keys of the rows, and the states that they reached.
-        self._reached: list[tuple[int, str]] = [*batch.ended.items()]
+        self._reached: list[tuple[int, str]] = []
         self._busy = list[Result]()
+        #: Whether the last group changes nothing about the circuit: it is written, has
+        #: confirmations only, and saw no pause and no failure.
+        self.is_calm = False
+        self.add(batch)
+
+    def add(self, batch: Batch) -> None:
+        """Take in another batch of the business."""
+        self._reached += batch.ended.items()
 
     @property
     def tally(self) -> Tally:
@@ -83,6 +104,7 @@ class Settlement:
         If the database refuses the group, each result is written by itself: one that
         cannot be written must not cause its neighbours to be sent again.
         """
+        self.is_calm = all(result.is_confirmed for result in results)
         if len(results) > 1 and self._try(results) is None:
             return True
         written = [self._write_alone(result) for result in results]  # all, in any case
@@ -103,8 +125,9 @@ class Settlement:
         if not rows:
             return
         with self._run.atomic():
-            held = self._run.conversions.held_by(self._token)
-            held.filter(pk__in=[row.pk for row in rows]).release()
+            for token, its_rows in groupby(rows, key=attrgetter("token")):
+                held = self._run.conversions.held_by(token)
+                held.filter(pk__in=[row.pk for row in its_rows]).release()
             attempts = [row.attempt_id for row in rows]
             self._run.attempts.filter(pk__in=attempts).delete()
         self._reached += [(row.pk, RELEASED) for row in rows]
@@ -132,6 +155,7 @@ class Settlement:
         try:
             self._write_group(results, skip=skip)
         except Error as exc:
+            self.is_calm = False
             self._run.drop_lost_connection()
             return exc
         return None
@@ -141,28 +165,41 @@ class Settlement:
         rows, reached = self._run.conversions, list[tuple[int, State]]()
         with self._run.atomic():
             ours = rows.filter(pk__in=[result.row.pk for result in results])
-            locked = dict(ours.order_by().locked(skip=skip).values_list("pk", "state"))
+            found = ours.order_by().locked(skip=skip)
+            found = found.annotate(trouble=OfCircuit.trouble(self._business))
+            columns = found.values_list(*_Locked._fields)
+            locked = {row[0]: _Locked._make(row) for row in columns}
             free = [result for result in results if result.row.pk in locked]
-            confirmed = [
-                result.row.pk
-                for result in free
-                if result.is_confirmed and locked[result.row.pk] != State.DELIVERED
-            ]
+            confirmed = {result.row.pk for result in free if result.is_confirmed}
+            confirmed = {pk for pk in confirmed if locked[pk].state != State.DELIVERED}
             if confirmed:
+                self._note_takeovers(free, locked)
                 rows.filter(pk__in=confirmed).mark_delivered()
                 reached += [(pk, State.DELIVERED) for pk in confirmed]
             for result in free:
                 if not result.is_confirmed and (state := self._write_failure(result)):
                     reached.append((result.row.pk, state))
             if free:
-                self._finish_attempts(free)
+                self._write_attempts(free)
+        self.is_calm &= bool(locked) and not any(it.trouble for it in locked.values())
         self._reached += reached
         if skip:
             self._busy += [it for it in results if it.row.pk not in locked]
 
+    def _note_takeovers(
+        self, results: Sequence[Result], locked: dict[int, _Locked]
+    ) -> None:
+        """A late confirmation takes the row from the worker that has it now."""
+        rows = [locked[it.row.pk] for it in results if it.is_confirmed]
+        ours = {it.row.token for it in results}
+        taken = [it.pk for it in rows if it.lease_token not in {*ours, None}]
+        if taken:
+            theirs = self._run.conversions.filter(pk__in=taken)
+            write_unknown(self._run, theirs.values_list("pk", "lease_token", "due_at"))
+
     def _write_failure(self, result: Result) -> State | None:
         """Returns the row's new state, or None if it is no longer ours."""
-        held = self._run.conversions.held_by(self._token).filter(pk=result.row.pk)
+        held = self._run.conversions.held_by(result.row.token).filter(pk=result.row.pk)
         if reason := self._final_reason(result):
             return State.REJECTED if held.mark_rejected(reason) else None
         return State.PENDING if self._mark_pending(held, result) else None
@@ -213,7 +250,8 @@ class Settlement:
         since = self._run.attempts.filter(
             conversion_id=row.pk, started_at__gte=row.replayed_at
         )
-        return since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION).count()
+        counted = since.exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION)
+        return counted.count() + 1  # with this one, which is not written yet
 
     def _refused_for_now(self, row: Claimed) -> int:
         """How often Meta refused it only for now, or how often since its replay."""
@@ -224,8 +262,8 @@ class Settlement:
             refused = refused.filter(started_at__gte=row.replayed_at)
         return refused.count()
 
-    def _finish_attempts(self, results: Iterable[Result]) -> None:
-        """Overwrite the rows of the claim: far cheaper than ``bulk_update``."""
+    def _write_attempts(self, results: Iterable[Result]) -> None:
+        """Another worker may have written that a result is unknown."""
         by_target = self._run.connection.features.supports_update_conflicts_with_target
         self._run.attempts.bulk_create(
             [

@@ -97,7 +97,15 @@ def _examine(using: str, checks: Iterable[_Check]) -> list[Finding]:
         )
         text %= {"name": using, "vendor": connections[using].vendor}
         findings = [found(Subject.DATABASE, "database_ok", text)]
-    return findings + _run_checks(using, checks)
+    return findings + _run_checks(using, [examine_pool, *checks])
+
+
+def examine_pool(using: str) -> Iterator[Finding]:
+    """Find a pool of connections that Celery's processes do not keep."""
+    if connections[using].settings_dict.get("OPTIONS", {}).get("pool"):
+        text = _("%(name)s has a connection pool. Celery closes it around each task.")
+        text %= {"name": using}
+        yield found(Subject.DATABASE, "database_pool", text)
 
 
 def _run_checks(using: str, checks: Iterable[_Check]) -> list[Finding]:

@@ -20,7 +20,7 @@ from .clock import (
 )
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
-from .pause import Circuit, Pause
+from .pause import Circuit, OfCircuit, Pause
 from .prefix import IsText
 from .statements import insert_row, row_of
 from .states import AWAITING_CLICK, EventName, Reason, State, key_of
@@ -44,6 +44,7 @@ __all__ = [
     "DeliveryAttempt",
     "EventName",
     "IsText",
+    "OfCircuit",
     "OrderAttribution",
     "Pause",
     "Reason",

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ..conf import conf
+from .states import State
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .conversion import Conversion
+
 
 class DeliveryAttempt(models.Model):
-    """One try at sending a conversion, written with the claim, before it is sent.
+    """One try at sending a conversion, written with its result.
 
-    An attempt without an end has an unknown outcome, and is shown as such.
+    An attempt without an end has an unknown outcome, and is shown as such: its worker
+    ended, and the next one wrote that. `under_way` is one that is not written yet.
     """
 
     class Outcome(models.TextChoices):
@@ -27,7 +39,7 @@ class DeliveryAttempt(models.Model):
         UNKNOWN = "unknown", _("unknown")
         INTERNAL = "internal", _("internal error in this app")
 
-    # Made here and not by the database, so that a claim need not read it back.
+    # Made of the claim's token and the row, so that every worker can write it.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversion = models.ForeignKey(
         "Conversion",
@@ -53,3 +65,14 @@ class DeliveryAttempt(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    @classmethod
+    def under_way(cls, conversion: Conversion) -> Self | None:
+        """The attempt of a row that a worker has claimed, or left behind."""
+        if conversion.state != State.SENDING or conversion.due_at is None:
+            return None
+        lease = 0.0
+        with suppress(ImproperlyConfigured):  # `check` reports the problem
+            lease = conf.LEASE
+        started_at = conversion.due_at - timedelta(seconds=lease)
+        return cls(conversion=conversion, started_at=started_at)

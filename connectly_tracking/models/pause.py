@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_lazy as _
 
 from .clock import DbNow, zoned_text
@@ -12,7 +13,7 @@ from .conversion import Conversion
 from .transitions import read_committed
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
 
 class CircuitQuerySet(models.QuerySet["Circuit"]):
@@ -116,6 +117,28 @@ class Circuit(models.Model):
     def is_by_hand(self) -> bool:
         """Whether it lasts until a person ends it."""
         return self.reason == Circuit.Reason.BY_HAND
+
+
+class OfCircuit(RawSQL):
+    """A value from the circuit of a business beside each row, or NULL without one.
+
+    As SQL, since a worker asks this with every few rows, and Django's `Subquery` takes
+    longer to build than the statement to run.
+    """
+
+    def __init__(
+        self, sql: str, business: str, output_field: models.Field[Any, Any]
+    ) -> None:
+        table = Circuit._meta.db_table
+        select = f"SELECT {sql} FROM {table} WHERE business = %s"  # noqa: S608 - constants
+        super().__init__(select, [business], output_field)
+
+    @classmethod
+    def trouble(cls, business: str) -> Self:
+        """1 if the business is paused, or its last answers were not good; else 0."""
+        bad = "paused_until IS NOT NULL OR failures > 0 OR refusals > 0"
+        sql = f"CASE WHEN {bad} THEN 1 ELSE 0 END"
+        return cls(sql, business, models.IntegerField())
 
 
 class Pause(models.Model):

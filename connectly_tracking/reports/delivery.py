@@ -183,7 +183,8 @@ def _excused(using: str) -> set[str]:
 
 def _late(using: str, alias: str, overdue: str) -> Finding:
     recent = _attempts(using, alias).filter(started_at__gte=DbNow(-OVERDUE))
-    if recent.exists():
+    rows = Conversion.objects.using(using).filter(business=alias)
+    if recent.exists() or rows.filter(state=State.SENDING, due_at__gt=DbNow()).exists():
         text = _("%(business)s: %(events)s. A worker is sending them.")
         text %= {"business": alias, "events": overdue}
         return found(Subject.DELIVERY, "behind", text, business=alias)

@@ -93,7 +93,7 @@ class Stage:
             yield move, self._played(world, move.play)
             if world.budget.kills and move.kinds[0] in _KILLABLE:
                 yield from self._killed(world, move)
-            if self._interrupts and move.kinds[0] == "take":
+            if self._interrupts and move.kinds[0] in _TAKES:
                 yield from self._interrupted(world, move)
 
     def _played(self, world: World, play: Play) -> World:
@@ -207,9 +207,14 @@ class Stage:
             else:
                 yield move("settle", self._settle)
             return
-        held_for = world.now - it.batch.claimed_at
-        if it.waiting and it.may_start and held_for < 0.9 * LEASE - DEADLINE:
-            yield move("post", _post, writes=False)
+        if it.waiting and it.may_start:
+            held_for = world.now - it.waiting[0].claimed_at
+            if held_for < 0.9 * LEASE - DEADLINE:
+                yield move("post", _post, writes=False)
+        elif it.flying and it.may_start and not it.is_alone:
+            ours = {row.token.hex for row in it.in_hand}
+            if any(row.is_live and row.lease_token not in ours for row in world.rows):
+                yield move("take more", self._take_more)
         for row in it.flying:
             yield from self._answers_to(world, index, row)
         if it.results:
@@ -260,13 +265,22 @@ class Stage:
                 return _with(world, index, taken)
         return world
 
+    def _take_more(self, world: World, index: int) -> World:
+        worker = world.workers[index]
+        batch = deliveries.claim_more(self._breaker(worker), 2)
+        if batch is None:
+            return world
+        return _with(world, index, replace(worker, waiting=batch.rows))
+
     def _settle(self, world: World, index: int) -> World:
         worker = world.workers[index]
-        written = self._settlement(worker).write(worker.results)
+        settlement = self._settlement(worker)
+        written = settlement.write(worker.results)
+        is_noted = worker.is_noted or settlement.is_calm
         after = replace(
             worker,
             results=(),
-            verdicts=None if worker.is_noted else _telling(worker),
+            verdicts=None if is_noted else _telling(worker),
             is_noted=False,
             may_start=worker.may_start and written,
         )
@@ -309,8 +323,9 @@ class _Forgetful(LastTimes):
         pass
 
 
+_TAKES: Final = frozenset({"take", "take more"})
 #: The moves of a worker at the tables.
-_KILLABLE: Final = frozenset({"take", "settle", "note", "release"})
+_KILLABLE: Final = _TAKES | {"settle", "note", "release"}
 
 
 def _post(world: World, index: int) -> World:

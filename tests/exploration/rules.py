@@ -22,10 +22,10 @@ _GIVEN_UP: Final = frozenset({State.REJECTED, State.EXPIRED, State.SKIPPED})
 def broken_in(world: World) -> Iterator[str]:
     """The invariants of a state that do not hold."""
     hands = Counter(
-        pk
+        row.pk
         for worker in world.workers
-        if worker.batch and world.now - worker.batch.claimed_at < LEASE
-        for pk in worker.in_hand
+        for row in worker.in_hand
+        if world.now - row.claimed_at < LEASE
     )
     for pk, holders in hands.items():
         if holders > 1:

@@ -47,7 +47,10 @@ class Clocks(Clock):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A worker's memory. Without a batch it is idle, as a new process is."""
+    """A worker's memory. Without a batch it is idle, as a new process is.
+
+    ``batch`` is the first one; rows claimed while it is under way are with its own.
+    """
 
     batch: Batch | None = None
     probes: int = 0
@@ -60,20 +63,29 @@ class Worker:
     may_start: bool = True
 
     @property
-    def in_hand(self) -> set[int]:
+    def in_hand(self) -> tuple[Claimed, ...]:
         """The rows whose result is not written yet."""
-        rows = (*self.waiting, *self.flying, *(it.row for it in self.results))
-        return {row.pk for row in rows}
+        return (*self.waiting, *self.flying, *(it.row for it in self.results))
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it claims no other row meanwhile."""
+        assert self.batch is not None
+        return self.probes > 0 or any(row.may_crash for row in self.batch.rows)
 
     def key(self, now: float) -> Hashable:
         if self.batch is None:
             return None
+
+        def row_key(row: Claimed) -> Hashable:
+            return (row.pk, row.unconfirmed, row.crashes, now - row.claimed_at)
+
         return (
-            now - self.batch.claimed_at,
+            self.is_alone,
             self.probes,
-            tuple(map(_claimed_key, self.waiting)),
-            tuple(map(_claimed_key, self.flying)),
-            tuple((_claimed_key(it.row), it.verdict.outcome) for it in self.results),
+            tuple(map(row_key, self.waiting)),
+            tuple(map(row_key, self.flying)),
+            tuple((row_key(it.row), it.verdict.outcome) for it in self.results),
             self.verdicts is None,
             tuple(it.outcome for it in self.verdicts or ()),
             self.is_noted,
@@ -151,9 +163,9 @@ class World:
 
     def key(self) -> Hashable:
         holders = {
-            worker.batch.token.hex: index
+            row.token.hex: index
             for index, worker in enumerate(self._sorted_workers())
-            if worker.batch
+            for row in worker.in_hand
         }
         return (
             tuple(self._row_key(row, holders) for row in self.rows),
@@ -257,7 +269,3 @@ def _seconds(text: str | None) -> float | None:
         return None
     at = datetime.fromisoformat(text).replace(tzinfo=START.tzinfo)
     return round((at - START).total_seconds(), 3)
-
-
-def _claimed_key(row: Claimed) -> Hashable:
-    return (row.pk, row.unconfirmed, row.crashes)

@@ -14,11 +14,11 @@ from connectly_tracking.models import Reason, State
 from .ledger import Fuse, Lease, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from connectly_tracking.api.verdicts import Verdict
+    from connectly_tracking.delivery.claim import Claimed
     from connectly_tracking.delivery.send import Result
 
     from .clock import Clock
@@ -100,7 +100,11 @@ class Take(Action):
     fuse_seen: Fuse | None
     looked_at: datetime
     fingerprint: str
+    #: Whether other rows are under way.
+    is_extra: bool = False
     taken: list[Row] = field(default_factory=list)
+    #: Rows that another worker left behind, and those whose attempt it had not written.
+    left: dict[int, Row] = field(default_factory=dict)
     tried: list[int] = field(default_factory=list)
     is_probe: bool = False
 
@@ -110,6 +114,8 @@ class Take(Action):
         assert before.is_live, before
         assert self.is_over(before.due_at), f"taken before it was due: {before}"
         assert not self.ledger.is_leased(before.pk), f"two have it: {before}"
+        if before.is_left_behind:
+            self.left[before.pk] = before
         match after.state:
             case State.SENDING:
                 self._claimed(before, after)
@@ -143,6 +149,7 @@ class Take(Action):
         history = self.ledger.histories[after.pk]
         history.claims += 1
         assert after.lease_token is not None
+        history.tokens.add(after.lease_token)
         until = self.ledger.clock.later(LEASE)
         history.lease = Lease(after.lease_token, until)
         self.taken.append(before)
@@ -172,12 +179,16 @@ class Take(Action):
         assert after is not None
         assert (after.outcome, after.finished_at) == (Outcome.UNKNOWN, None), after
         self.tried.append(after.conversion_id)
-        self.ledger.histories[after.conversion_id].tries.add(after.pk)
+        history = self.ledger.histories[after.conversion_id]
+        if self.left[after.conversion_id].lease_token in history.tokens:
+            history.tries.add(after.pk)
 
     def done(self) -> None:
-        assert sorted(self.tried) == sorted(row.pk for row in self.taken)
+        assert sorted(self.tried) == sorted(self.left)
         suspects = [it for it in self.taken if it.is_left_behind or it.crashes]
-        assert len(self.taken) <= 1 or not suspects, f"in company: {self.taken}"
+        company = len(self.taken) + self.is_extra
+        assert company <= 1 or not suspects, f"in company: {self.taken}"
+        assert not (self.is_extra and self.is_probe), f"not a probe: {self.taken}"
         if self.fuse_seen is not None and self.fuse_seen.is_paused and self.taken:
             assert self.is_probe, f"paused, and taken: {self.taken}"
             assert len(self.taken) == 1, f"more than a probe: {self.taken}"
@@ -195,24 +206,29 @@ class Take(Action):
 class Settle(Action):
     """The results of a batch, or some of them."""
 
-    token: UUID
-    results: Mapping[int, Result]
+    results: Sequence[Result]
     #: If this is a probe, its number in this pause; otherwise 0.
     probes: int
     moved: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        rows = self.ledger.rows
-        self._held = {pk for pk in self.results if rows[pk].lease_token == self.token}
-        self._delivered = {
-            pk for pk in self.results if rows[pk].state == State.DELIVERED
-        }
+        self._before = {it.row.pk: self.ledger.rows[it.row.pk] for it in self.results}
+
+    def _result(self, row: Row) -> Result:
+        """The one that decides. A row may have been claimed twice, and its first lease
+        lost.
+        """
+        found = [it for it in self.results if it.row.pk == row.pk]
+        assert found, f"not of this group: {row}"
+        confirmed = [it for it in found if it.verdict.outcome == Outcome.CONFIRMED]
+        held = [it for it in found if it.row.token == row.lease_token]
+        return [*confirmed, *held, *found][0]
 
     def row(self, before: Row | None, after: Row) -> None:
         assert before is not None, after
-        assert before.pk in self.results, f"not of this group: {before}"
         self.moved.add(before.pk)
-        outcome = self.results[before.pk].verdict.outcome
+        result = self._result(before)
+        outcome = result.verdict.outcome
         if outcome == Outcome.CONFIRMED:
             expected = before._replace(
                 state=State.DELIVERED,
@@ -223,7 +239,7 @@ class Settle(Action):
             )
         else:
             assert before.state == State.SENDING, before
-            assert before.lease_token == self.token, f"not its own: {before}"
+            assert before.lease_token == result.row.token, f"not its own: {before}"
             expected = self._after_failure(before, after.due_at)
             if outcome == Outcome.CONFIGURATION:
                 self.ledger.histories[before.pk].uncounted += 1
@@ -233,14 +249,14 @@ class Settle(Action):
         tries = row.attempts
         if row.replayed_at is not None:
             # A row that was given back unsent too late is counted, but is not a try.
-            tries = len(self.ledger.histories[row.pk].tries)
+            tries = len(self.ledger.histories[row.pk].tries) + 1
         wait = RETRIES[min(tries, len(RETRIES)) - 1]
         least, most = 0.8 * wait, 1.2 * wait
         if self.probes:
             # The next probe needs a row.
             longest = probe_wait(self.probes)
             least, most = min(least, longest), min(most, longest)
-        verdict = self.results[row.pk].verdict
+        verdict = self._result(row).verdict
         freed = row._replace(state=State.PENDING, lease_token=None, due_at=due_at)
         ended = row._replace(state=State.REJECTED, lease_token=None, due_at=None)
         match verdict.outcome:
@@ -277,20 +293,36 @@ class Settle(Action):
                 return freed._replace(crashes=0)
 
     def attempt(self, before: Try | None, after: Try | None) -> None:
-        assert before is not None, after
         assert after is not None, before
-        result = self.results[before.conversion_id]
-        assert result.row.attempt_id == before.pk, (before, result)
+        result = next(
+            (it for it in self.results if it.row.attempt_id == after.pk), None
+        )
+        if result is None:
+            # A late confirmation takes the row from another worker.
+            row = self._before[after.conversion_id]
+            result = self._result(row)
+            assert result.verdict.outcome == Outcome.CONFIRMED, (after, result)
+            assert row.lease_token not in (None, result.row.token), after
+            assert before is None, (before, after)
+            assert (after.outcome, after.finished_at) == (Outcome.UNKNOWN, None), after
+            return
+        assert before is None or before.finished_at is None, (before, after)
         assert after.outcome == result.verdict.outcome, (after, result)
+        history = self.ledger.histories[after.conversion_id]
         if after.outcome == Outcome.CONFIGURATION:
-            self.ledger.histories[after.conversion_id].tries.discard(after.pk)
+            history.tries.discard(after.pk)
+        elif result.row.token in history.tokens:
+            history.tries.add(after.pk)
         assert after.finished_at is not None, after
 
     def done(self) -> None:
-        for pk, result in self.results.items():
+        for pk, row in self._before.items():
+            result = self._result(row)
             is_confirmed = result.verdict.outcome == Outcome.CONFIRMED
-            must = pk not in self._delivered if is_confirmed else pk in self._held
+            is_held = row.lease_token == result.row.token
+            must = row.state != State.DELIVERED if is_confirmed else is_held
             assert (pk in self.moved) == must, f"settled wrongly: {result}"
+        for result in self.results:
             assert self.ledger.tries[result.row.attempt_id].finished_at is not None
 
 
@@ -384,12 +416,14 @@ class Note(Action):
 class Release(Action):
     """Rows that were not sent are given back."""
 
-    token: UUID
-    tries: Mapping[int, UUID]
+    unsent: Sequence[Claimed]
 
     def __post_init__(self) -> None:
         rows = self.ledger.rows
-        self._held = {pk for pk in self.tries if rows[pk].lease_token == self.token}
+        self._tries = {it.attempt_id for it in self.unsent}
+        self._held = {
+            it.pk for it in self.unsent if rows[it.pk].lease_token == it.token
+        }
 
     def row(self, before: Row | None, after: Row) -> None:
         assert before is not None, after
@@ -406,13 +440,13 @@ class Release(Action):
     def attempt(self, before: Try | None, after: Try | None) -> None:
         assert before is not None, after
         assert after is None, after
-        assert before.pk in self.tries.values(), before
+        assert before.pk in self._tries, before
         self.ledger.histories[before.conversion_id].tries.discard(before.pk)
 
     def done(self) -> None:
         for pk in self._held:
             assert self.ledger.rows[pk].state == State.PENDING, self.ledger.rows[pk]
-        assert not self.ledger.tries.keys() & set(self.tries.values())
+        assert not self.ledger.tries.keys() & self._tries
 
 
 @dataclass
@@ -494,6 +528,7 @@ class Replay(Action):
             unconfirmed=0,
             crashes=0,
         ), (before, after)
+        self.ledger.histories[before.pk].tokens.clear()
         self.ledger.histories[before.pk].tries.clear()
 
     def done(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
-from uuid import UUID
 
 from django.db import connection
 
@@ -18,6 +17,7 @@ from connectly_tracking.models import Circuit, Conversion, DeliveryAttempt, Stat
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from uuid import UUID
 
     from django.db.models import Model
 
@@ -102,14 +102,16 @@ class Lease(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """The past of a row. ``uncounted``: claims that do not count. ``tries``: attempts
-    since its replay, without those that say nothing about the row.
+    """The past of a row. ``uncounted``: claims that do not count. ``tokens``: claims
+    since its replay. ``tries``: their attempts that are written, without those that say
+    nothing about the row.
     """
 
     body: str = ""
     claims: int = 0
     uncounted: int = 0
     lease: Lease | None = None
+    tokens: set[UUID] = field(default_factory=set)
     tries: set[UUID] = field(default_factory=set)
 
 
@@ -121,8 +123,8 @@ class Ledger:
         self.tries: dict[UUID, Try] = {}
         self.histories: dict[int, History] = {}
         self.orders = set[tuple[str, str]]()
-        #: The attempts whose request went out.
-        self.sent = set[UUID]()
+        #: The attempts whose request went out: their rows and tokens.
+        self.sent: dict[UUID, tuple[int, UUID]] = {}
         #: By business: when the API asked to wait, and until when.
         self.silences: dict[str, tuple[datetime, datetime]] = {}
         #: Happens during the next move.
@@ -207,7 +209,11 @@ class Ledger:
             if row.state == State.DELIVERED:
                 assert row.body in self.api.confirmed, f"never confirmed: {row}"
                 assert row.delivered_at is not None, row
-        assert self.sent <= self.tries.keys(), "a request went out without an attempt"
+        for sent, (pk, token) in self.sent.items():
+            is_held = self.rows[pk].lease_token == token
+            assert is_held or sent in self.tries, (
+                "a request went out without an attempt"
+            )
 
 
 class _Table(Generic[_Record]):

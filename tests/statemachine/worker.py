@@ -28,6 +28,7 @@ from .statements import Killed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from connectly_tracking.api.verdicts import Verdict
     from connectly_tracking.delivery.breaker import Breaker
@@ -61,7 +62,9 @@ class Worker:
         self._accounts: list[Account] = []
         self._batches: Iterator[tuple[Batch, Breaker]] | None = None
         self._fuse: Fuse | None = None
-        self._looked_at = self._claimed_at = world.clock.now()
+        self._looked_at = world.clock.now()
+        #: By token.
+        self._claimed_at: dict[UUID, datetime] = {}
         #: A process remembers its own pauses.
         self._refusals = LastTimes()
         self._batch: Batch | None = None
@@ -97,6 +100,8 @@ class Worker:
         if self._waiting and len(self._flying) < WIDTH and self._may_start:
             moves.append(self._start)
         moves += [partial(self._answer, it) for it in range(len(self._flying))]
+        if self._flying and self._may_take_more:
+            moves.append(self._take_more)
         if self._results:
             moves.append(self._settle)
         elif not self._flying:
@@ -127,8 +132,16 @@ class Worker:
 
     @property
     def _may_start(self) -> bool:
-        held_for = -self._world.clock.until(self._claimed_at)
+        claimed_at = self._claimed_at[self._waiting[0].token]
+        held_for = -self._world.clock.until(claimed_at)
         return self._gate_is_open and held_for < 0.9 * LEASE - DEADLINE
+
+    @property
+    def _may_take_more(self) -> bool:
+        assert self._batch is not None
+        is_alone = any(row.may_crash for row in self._batch.rows)
+        is_ready = self._gate_is_open and not self._waiting
+        return is_ready and not is_alone and not self._breaker.is_probe
 
     def _take(self, _: Behaviour | None) -> None:
         world, ledger = self._world, self._world.ledger
@@ -142,7 +155,7 @@ class Worker:
             self._fuse = ledger.fuses.get(account.alias)
             self._looked_at = world.clock.now()
             self._batches = worker.batches(Run.begin(), account, conf.BATCH)
-        self._claimed_at = world.clock.now()
+        claimed_at = world.clock.now()
         action = Take(
             ledger=ledger,
             business=account.alias,
@@ -158,18 +171,43 @@ class Worker:
             self._accounts, self._batches = self._accounts[1:], None
             return
         self._batch, self._breaker = found
+        self._claimed_at = {self._batch.token: claimed_at}
         self._settlement = Settlement(
             self._breaker.run, self._batch, longest_wait=self._breaker.longest_wait
         )
         self._gate_is_open = True
-        self._waiting = deque(self._batch.rows)
         assert self._breaker.is_probe == action.is_probe
-        assert {row.pk for row in self._waiting} == {row.pk for row in action.taken}
-        for claimed in self._waiting:
-            row = ledger.rows[claimed.pk]
+        self._receive(self._batch, action)
+
+    def _take_more(self, _: Behaviour | None) -> None:
+        ledger, now = self._world.ledger, self._world.clock.now()
+        ledger.catch_up()
+        action = Take(
+            ledger=ledger,
+            business=self._breaker.business,
+            fuse_seen=ledger.fuses.get(self._breaker.business),
+            looked_at=now,
+            fingerprint=self._breaker.fingerprint,
+            is_extra=True,
+        )
+        with ledger.during(action):
+            batch = worker.claim_more(self._breaker, conf.BATCH)
+        action.done()
+        if batch is None:
+            assert not action.taken, "taken, and forgotten"
+            return
+        self._claimed_at[batch.token] = now
+        self._settlement.add(batch)
+        self._receive(batch, action)
+
+    def _receive(self, batch: Batch, action: Take) -> None:
+        assert {row.pk for row in batch.rows} == {row.pk for row in action.taken}
+        for claimed in batch.rows:
+            row = self._world.ledger.rows[claimed.pk]
             assert (claimed.body, claimed.attempts) == (row.body, row.attempts)
             counts = (row.unconfirmed, row.crashes)
             assert (claimed.unconfirmed, claimed.crashes) == counts
+        self._waiting.extend(batch.rows)
 
     def _start(self, _: Behaviour | None) -> None:
         row, ledger = self._waiting.popleft(), self._world.ledger
@@ -177,10 +215,10 @@ class Worker:
         # Only a late confirmation takes a row from the worker that holds it.
         if stored.state != State.DELIVERED:
             assert lease is not None, f"not in hand: {stored}"
-            assert lease.token == self._token, f"in another's hands: {stored}"
+            assert lease.token == row.token, f"in another's hands: {stored}"
             assert ledger.is_leased(row.pk), f"sent after its lease: {stored}"
         assert row.body == stored.body, stored
-        ledger.sent.add(row.attempt_id)
+        ledger.sent[row.attempt_id] = (row.pk, row.token)
         self._world.api.receive(row.body)
         if self._world.curse_of(stored.order_id) is Behaviour.KILLS:
             raise Killed
@@ -206,8 +244,7 @@ class Worker:
         results, self._results = self._results, []
         action = Settle(
             ledger=self._world.ledger,
-            token=self._token,
-            results={result.row.pk: result for result in results},
+            results=results,
             probes=self._breaker.probes,
         )
         noted = self._settlement.tally.total()
@@ -218,7 +255,8 @@ class Worker:
             assert written
             action.done()
         self._gate_is_open &= written
-        self._verdicts = None if self._is_noted else self._telling(results)
+        is_noted = self._is_noted or self._settlement.is_calm
+        self._verdicts = None if is_noted else self._telling(results)
         self._is_noted = False
 
     def _telling(self, results: Sequence[Result]) -> list[Verdict]:
@@ -257,17 +295,8 @@ class Worker:
     def _give_back(self, _: Behaviour | None) -> None:
         unsent, self._waiting = list(self._waiting), deque()
         if unsent:
-            action = Release(
-                ledger=self._world.ledger,
-                token=self._token,
-                tries={row.pk: row.attempt_id for row in unsent},
-            )
+            action = Release(ledger=self._world.ledger, unsent=unsent)
             with self._world.ledger.during(action):
                 self._settlement.release(unsent)
             action.done()
         self._batch = None
-
-    @property
-    def _token(self):
-        assert self._batch is not None
-        return self._batch.token
