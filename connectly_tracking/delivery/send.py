@@ -99,7 +99,7 @@ class Sending:
         self._more_after = MORE_AFTER
         self._more_at = self._next_claim(batch)
         self._host = urlsplit(client.url).hostname or ""
-        self._trace = current_context()
+        self._trace: Any = None
 
     @property
     def unsent(self) -> tuple[Claimed, ...]:
@@ -115,6 +115,7 @@ class Sending:
         A group ends with the first result that is not a confirmation.
         """
         group, ends_at = list[Result](), 0.0
+        self._trace = current_context()
         self._start_requests(len(group))
         while self._under_way:
             answer = self._next_answer(ends_at if group else math.inf)
