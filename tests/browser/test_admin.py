@@ -170,6 +170,30 @@ def test_everybody_can_read_it(
         assert wide <= width, f"{path} is {wide} px wide"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_that_sending_is_paused(
+    shop: Shop, chromium: Browser, orders: dict[str, Conversion], scheme: Any
+) -> None:
+    outbox.pause("default", detail="ada: stocktaking")
+    context = chromium.new_context(
+        color_scheme=scheme, viewport={"width": 390, "height": 900}
+    )
+    page = log_in(context.new_page(), shop)
+    for path in (
+        "/admin/",
+        CONVERSIONS,
+        f"{CONVERSIONS}{orders['waiting'].pk}/change/",
+    ):
+        page.goto(shop.url + path)
+        page.get_by_text("Nothing is sent until a person resumes it.").first.wait_for()
+        assert_accessible(page, "ul.messagelist")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{path} is {wide} px wide"
+    for path in ("", f"{Pause.objects.get().pk}/change/", "by-hand/"):
+        page.goto(f"{shop.url}/admin/connectly_tracking/pause/{path}")
+        assert_accessible(page, "#content", but="#changelist-search")
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_longest_ids_are_shown_whole_and_make_no_page_wider(
     shop: Shop, chromium: Browser, orders: dict[str, Conversion], width: int
