@@ -92,7 +92,8 @@ _FIELD: Final = re.compile(r"([\w.\[\]]+): (.+)", re.S)
 
 def translate_detail(detail: str) -> str:
     """Return the sentences of a stored detail in the current language."""
-    found, rest = [], detail
+    found: list[str] = []
+    rest = detail
     while rest:
         sentence, length = _first(_SENTENCES, r"(?:\s+|$)", rest)
         if not length:
