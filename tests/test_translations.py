@@ -22,15 +22,21 @@ from django.utils.translation import override
 from django.utils.translation.template import templatize
 
 import connectly_tracking
+from connectly_tracking import outbox
 from connectly_tracking.conf import conf
 from connectly_tracking.doctor import as_json, as_lines, examine
 from connectly_tracking.findings import CATALOGUE
 from connectly_tracking.models import Conversion, Reason, zoned_text
 from connectly_tracking.reports import explain
+from connectly_tracking.reports.details import translate_detail
 from connectly_tracking.sandbox.rules import list_problems
+
+from .conftest import make_click, make_purchase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from connectly_tracking.events import Purchase
 
 PACKAGE: Final = Path(connectly_tracking.__file__).parent
 SHOP: Final = PACKAGE.parent / "example_project"
@@ -325,3 +331,57 @@ def test_an_answer_is_in_the_readers_language(
     with override(language):
         assert str(Reason.CONSENT_REFUSED.label) == label
         assert sentence in explain("ORD-1")
+
+
+#: Details as they are stored, and their beginnings in Spanish.
+DETAILS: Final = {
+    "value: must be a number, such as 99.97, not 'a. b'": "value: debe ser un número",
+    "contents[0] (id 'x') was left out: quantity must be greater than zero.": (
+        "Se omitió contents[0] (id 'x'): quantity debe ser mayor que cero."
+    ),
+    "content_ids[3] was left out: it must not be empty. And 2 more.": (
+        "Se omitió content_ids[3]: no debe estar vacío. Y 2 más."
+    ),
+    "contents was left out: the request would be longer than 32768 bytes.": (
+        "Se omitió contents: la solicitud"
+    ),
+    "The order id came again with 1.00 USD, which is not reported.": (
+        "El número de pedido llegó otra vez con 1.00 USD"
+    ),
+    "Each worker that took it ended.": "Todos los workers que lo tomaron se cerraron.",
+    "What the shop said itself.": "What the shop said itself.",
+}
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_a_stored_detail_is_in_the_readers_language(detail: str) -> None:
+    assert translate_detail(detail) == detail
+    with override("es"):
+        assert translate_detail(detail).startswith(DETAILS[detail])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        make_purchase("1", value="x"),
+        make_purchase("1", value=-1),
+        make_purchase("1", currency="US$"),
+        make_purchase("1", currency=None),
+        make_purchase("1", event_time="yesterday"),
+        make_purchase("1", event_time=10**12),
+        make_purchase("1", event_time=1e18),
+        make_purchase(" 1 "),
+        make_purchase(""),
+        make_purchase("1" * 200),
+        make_purchase("1", contents=[{"id": "", "quantity": 0}, {"ids": 1}, 7]),
+        make_purchase("1", contents=7),
+        make_purchase("1", content_type="", num_items="many", content_ids={"a"}),
+    ],
+)
+def test_no_detail_of_an_order_is_left_in_english(db: None, event: Purchase) -> None:
+    row = outbox.record(event, attribution=make_click(age=3600))
+    assert row.detail
+    with override("pt-br"):
+        said = translate_detail(row.detail)
+    english = re.findall(r"\b(?:must|was|were|not|is|the|with)\b", said)
+    assert english == [], said

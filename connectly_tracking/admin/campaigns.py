@@ -21,7 +21,7 @@ from ..models import UPSTREAM, Campaign, CampaignName
 from ..reports.campaigns import CampaignReport
 from .chart import Chart
 from .display import ad_id, campaign_id
-from .earnings import Earnings, count
+from .earnings import SHOWN_UPSTREAM, Earnings, count
 from .export import csv_response
 from .figures import Days
 from .readonly import ReadOnlyAdmin, StrictAdmin
@@ -60,9 +60,9 @@ def _counted(name: str) -> Callable[[CampaignName], str]:
 
 @admin.register(CampaignName)
 class CampaignNameAdmin(StrictAdmin):
-    list_display = ["short_id", "kind", "name", *map(_counted, UPSTREAM)]
+    list_display = ["short_id", "kind", "name", *map(_counted, SHOWN_UPSTREAM)]
     list_editable = ["name"]
-    sortable_by = UPSTREAM
+    sortable_by = SHOWN_UPSTREAM
     list_filter = ["kind"]
     search_fields = ["id__exact", "name"]
     fields = ["id", "kind", "name", *UPSTREAM]

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import UPSTREAM, Reason
 from ..reports.campaigns import CampaignRow, total
+from .display import ad_id, campaign_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ _REPORT_COLUMNS: Final = (
     "unreported_value",
     "clicked_over_7_days_before",
 )
+#: Those that a table has room for; the CSV file has all.
+SHOWN_UPSTREAM: Final = ("sent", "link_clicks")
 _UPSTREAM_NAMES: Final[dict[str, StrOrPromise]] = {
     "sent": gettext_lazy("Sent"),
     "link_clicks": gettext_lazy("Link clicks"),
@@ -66,7 +69,7 @@ class Line:
     """A row of the table. ``url`` leads deeper, if there is anything."""
 
     name: StrOrPromise
-    id: str
+    id: StrOrPromise
     url: str
     cells: list[Figure]
 
@@ -170,8 +173,7 @@ class Earnings:
 
     @property
     def _known_upstream(self) -> list[str]:
-        """Those that the table has room for; the CSV file has all."""
-        return [it for it in ("sent", "link_clicks") if it in self.total.upstream]
+        return [it for it in SHOWN_UPSTREAM if it in self.total.upstream]
 
     def lines(self, question: Question, rows: Sequence[CampaignRow]) -> list[Line]:
         return [self._line(question, row) for row in rows]
@@ -182,6 +184,7 @@ class Earnings:
 
     def _line(self, question: Question, row: CampaignRow) -> Line:
         name: StrOrPromise = row.name or row.key or _("(not known)")
+        show_id = ad_id if question.by == "ad" else campaign_id
         url = ""
         if question.by == "day" and (day := parse_date(row.key)):
             name = date_format(day)
@@ -189,7 +192,7 @@ class Earnings:
             url = question.url(by="ad", campaign=row.key)
         return Line(
             name=name,
-            id=row.key if row.name else "",
+            id=show_id(row.key) if row.name else "",
             url=url,
             cells=self._cells(question, row, question.row_filter(row.key)),
         )

@@ -15,6 +15,7 @@ from ..api.verdicts import Outcome
 from ..models import DeliveryAttempt, Reason, State, is_overdue
 from ..remedies import ENDS, FOR_NO_WORKER, FOR_PAUSE, diagnose
 from ..reports.advice import advice_for
+from ..reports.details import translate_detail
 from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
 from .display import clock
 
@@ -110,7 +111,8 @@ def _before(
         facts=(conversion.amount,) if conversion.amount else (),
     )
     # The detail of an internal error is not from when the row was recorded.
-    detail = "" if conversion.reason == Reason.INTERNAL else conversion.detail
+    is_ours = conversion.reason == Reason.INTERNAL
+    detail = "" if is_ours else translate_detail(conversion.detail)
     yield TimelineEntry(
         at=conversion.recorded_at,
         kind="order",

@@ -24,6 +24,7 @@ from ..models import (
     key_of,
     zoned_text,
 )
+from .details import translate_detail
 from .similar import similar_orders
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
             _("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
             % facts
         )
-    if detail := row.detail.rstrip("."):
+    if detail := translate_detail(row.detail).rstrip("."):
         yield _("Details: %(details)s.") % {"details": detail}
 
 
