@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 @pytest.mark.parametrize(
     ("bound", "at_least"),
     [
-        (Bound(), 1000),
+        (Bound(), 2000),
         (Bound(orders=1, kills=1, interrupts=True), 250),
         (Bound(orders=1, people=1), 1500),
         (Bound(orders=1, failures=1, answers=PAUSE), 1000),

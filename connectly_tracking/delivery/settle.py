@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 RELEASED: Final = "released"
 JITTER: Final = 0.2
 MAX_UNCONFIRMED: Final = 8
+MAX_READ_AT_ONCE: Final = 500  # rows, for listeners
 #: How often an event is sent again that Meta refused only for now.
 MAX_TRANSIENT: Final = 3
 
@@ -135,8 +136,11 @@ class Settlement:
     def send_signals(self) -> None:
         for signal, states in _SIGNALS.items():
             keys = [pk for pk, state in self._reached if state in states]
-            if keys and signal.has_listeners(Conversion):
-                for conversion in self._run.conversions.filter(pk__in=keys):
+            if not signal.has_listeners(Conversion):
+                continue
+            for start in range(0, len(keys), MAX_READ_AT_ONCE):
+                some = keys[start : start + MAX_READ_AT_ONCE]
+                for conversion in self._run.conversions.filter(pk__in=some):
                     signal.send_robust(Conversion, conversion=conversion)
 
     def _write_alone(self, result: Result) -> bool:

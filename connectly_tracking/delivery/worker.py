@@ -53,7 +53,7 @@ def deliver(
     ends_at = time.monotonic() + (math.inf if seconds is None else seconds)
     must_poll = len(accounts) > 1 or not run.claims_at_once
     while accounts and not stop() and (not must_poll or run.is_any_due(accounts)):
-        moved = total.moved
+        moved, must_poll = total.moved, True  # most often, all is sent after one round
         # In random order, so that no business is always the last.
         for account in random.sample(list(accounts.values()), len(accounts)):
             rest = sys.maxsize if limit is None else limit - total.claimed

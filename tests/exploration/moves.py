@@ -192,8 +192,11 @@ class Stage:
             return Move(name=name, kinds=(kind,), play=bound, is_fair=True, **fields)
 
         if it.batch is None:
-            if any(row.is_live for row in world.rows):
+            live = sum(row.is_live for row in world.rows)
+            if live:
                 yield move("take", self._take)
+            if live > 1:  # so that the other one is taken meanwhile
+                yield move("take one", partial(self._take, most=1))
             return
         if world.budget.kills:
             yield replace(move("die", _die, writes=False), is_fair=False)
@@ -258,8 +261,8 @@ class Stage:
                 name = f"a person: {kind} row {row.pk}"
                 yield Move(name=name, kinds=(kind,), play=play)
 
-    def _take(self, world: World, index: int) -> World:
-        for batch, breaker in deliveries.batches(self._run, self._account, 2):
+    def _take(self, world: World, index: int, most: int = 2) -> World:
+        for batch, breaker in deliveries.batches(self._run, self._account, most):
             if batch.rows:
                 taken = Worker(batch=batch, probes=breaker.probes, waiting=batch.rows)
                 return _with(world, index, taken)
@@ -323,7 +326,7 @@ class _Forgetful(LastTimes):
         pass
 
 
-_TAKES: Final = frozenset({"take", "take more"})
+_TAKES: Final = frozenset({"take", "take one", "take more"})
 #: The moves of a worker at the tables.
 _KILLABLE: Final = _TAKES | {"settle", "note", "release"}
 
