@@ -59,9 +59,14 @@ class TimelineEntry:
 
     @property
     def order(self) -> float:
-        """An order's time is in whole seconds: a click in the same one came first."""
-        at = self.at.timestamp() if self.at else math.inf
-        return at // 1 if self.kind == "click" else at
+        """An order's time is in whole seconds: a click in the same one came first. The
+        database's clock may be as coarse as milliseconds.
+        """
+        if self.at is None:
+            return math.inf
+        step = 1_000_000 if self.kind == "click" else 1000  # microseconds
+        at = self.at.replace(microsecond=self.at.microsecond // step * step)
+        return at.timestamp()
 
 
 def timeline(

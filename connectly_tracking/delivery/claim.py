@@ -45,8 +45,9 @@ _ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
 class Claimed(NamedTuple):
     """A due row. Once it is claimed, ``attempts`` includes this one.
 
-    ``read_at`` and ``claimed_at``: when it was claimed, by the database's clock and by
-    the monotonic one. ``token`` is the claim's, ``lease_token`` that of the one before.
+    ``read_at``: when it was claimed, by the database's clock. By the monotonic one that
+    was after ``claimed_at``, from which its lease counts, and before ``seen_at``.
+    ``token`` is the claim's, ``lease_token`` that of the one before.
     """
 
     pk: int
@@ -64,6 +65,7 @@ class Claimed(NamedTuple):
     read_at: datetime
     token: UUID
     claimed_at: float
+    seen_at: float
 
     @property
     def attempt_id(self) -> UUID:
@@ -99,7 +101,7 @@ class Claimed(NamedTuple):
 
 
 #: What a claim reads: the row, and the circuit of its business.
-_COLUMNS: Final = (*Claimed._fields[:-2], "paused_until", "changed_at")
+_COLUMNS: Final = (*Claimed._fields[:-3], "paused_until", "changed_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +168,8 @@ def claim(
         batch = replace(batch, changed_at=changed_at, last_due_at=last_due_at)
         if paused_until is not None and not is_probe:
             return replace(batch, is_paused=True)
-        found = [
-            Claimed._make((*row[:-2], batch.token, batch.claimed_at)) for row in columns
-        ]
+        ours = (batch.token, batch.claimed_at, time.monotonic())
+        found = [Claimed._make((*row[:-2], *ours)) for row in columns]
         ended = _end_unsendable(run, found)
         rows = [row for row in found if row.pk not in ended]
         if is_probe:

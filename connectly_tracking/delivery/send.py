@@ -224,8 +224,10 @@ class Sending:
         return verdict
 
     def _time(self, row: Claimed) -> datetime:
-        """The database's time: that of the claim, and what has passed since."""
-        return row.read_at + timedelta(seconds=time.monotonic() - row.claimed_at)
+        """The database's time, and never ahead of it: that of the claim, and what has
+        passed since it was seen.
+        """
+        return row.read_at + timedelta(seconds=time.monotonic() - row.seen_at)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
