@@ -98,6 +98,10 @@ _NOTES: Final[dict[str, StrOrPromise]] = {
         "For a pool that is kept, start the worker with `--pool threads`, or run "
         "`connectly_deliver --loop`. See docs/operator/running.md."
     ),
+    "broker_django_tasks": _(
+        "Check that a worker of the TASKS backend runs, and that cron runs "
+        "`connectly_deliver` once a minute and `connectly_prune` once a day."
+    ),
     "broker_none": _(
         "Run `connectly_deliver --loop`, or set CELERY_BROKER_URL and start a worker."
     ),

@@ -17,9 +17,11 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
+import django
 from celery import current_app
 from celery.exceptions import QueueNotFound
 from celery.utils import uuid
+from django.utils.module_loading import import_string
 
 from .conf import conf
 from .exceptions import causes
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 TASK: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
 WATCH: Final = "connectly_tracking.watch"
+#: The task for Django's own workers. It is loaded where there are some.
+DJANGO_TASK: Final = "connectly_tracking.background.deliver_in_background"
+#: Backends that run a task in the page that asks for it, or never.
+_NO_WORKERS: Final = ("DummyBackend", "ImmediateBackend")
 MAX_DELAY: Final = 0.3  # seconds that an order waits for its message
 SILENCE: Final = 30.0  # seconds without publishing, after an error
 PUBLISH_TIMEOUT: Final = 0.25  # seconds, for a step of talking to one broker
@@ -133,8 +139,12 @@ class Publisher:
         """Tell the workers that an event is due. Never raises."""
         try:
             app: Celery = current_app._get_current_object()  # type: ignore[attr-defined]
-            if time.monotonic() >= self._silent_until and has_broker(app):
+            if time.monotonic() < self._silent_until:
+                return
+            if has_broker(app):
                 self._messenger(app).publish(app)
+            elif not app.conf.task_always_eager and has_task_backend():
+                import_string(DJANGO_TASK).enqueue()
         except Exception as exc:  # noqa: BLE001 - the row is safe; the next poll sends it
             was_silent = time.monotonic() < self._silent_until
             self._silent_until = max(self._silent_until, time.monotonic() + SILENCE)
@@ -183,6 +193,17 @@ def has_broker(app: Any) -> bool:
     """Whether the project names a broker. In eager mode there is no worker to wake."""
     named = app.conf.broker_url or app.conf.broker_write_url
     return bool(named) and not app.conf.task_always_eager
+
+
+def has_task_backend() -> bool:
+    """Whether Django's own tasks (Django 6.0) have workers that are other processes.
+
+    Raises InvalidTaskBackend for a backend that cannot be loaded.
+    """
+    if django.VERSION < (6, 0):
+        return False
+    backend = import_string("django.tasks.task_backends")["default"]
+    return not any(kind.__name__ in _NO_WORKERS for kind in type(backend).__mro__)
 
 
 def connection_of(app: Any, timeout: float, url: str | None = None) -> Connection:

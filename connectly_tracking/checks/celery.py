@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 
 from ..conf import conf
-from ..wakeup import PRUNE, TASK, queue_of
+from ..wakeup import PRUNE, TASK, has_task_backend, queue_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,8 @@ def check_celery(**_kwargs: Any) -> list[CheckMessage]:
 
 def _problems(app: Any) -> Iterator[CheckMessage]:
     has_broker = bool(app.conf.broker_url or app.conf.broker_write_url)
+    if not has_broker and not app.conf.task_always_eager and has_task_backend():
+        return  # Django's own tasks take the place of Celery
     if not has_broker and isinstance(app.loader, Loader):
         yield checks.Warning(
             _(

@@ -13,7 +13,7 @@ from kombu.exceptions import ChannelError
 
 from ..conf import conf
 from ..exceptions import causes
-from ..wakeup import PRUNE, TASK, connection_of, has_broker, queue_of
+from ..wakeup import PRUNE, TASK, connection_of, has_broker, has_task_backend, queue_of
 from .findings import Subject, found, run_check, with_timeout
 from .settings import system_checks
 
@@ -100,6 +100,10 @@ def examine_schedule(app: Any) -> Iterator[Finding]:
 
 
 def examine_broker(app: Any) -> Iterator[Finding]:
+    if not has_broker(app) and not app.conf.task_always_eager and has_task_backend():
+        text = _("Celery has no broker. An order wakes a worker of Django's own tasks.")
+        yield found(Subject.BROKER, "broker_django_tasks", text)
+        return
     if not has_broker(app):
         text = _(
             "Celery has no broker or is in eager mode: no worker is told of orders."
