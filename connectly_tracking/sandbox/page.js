@@ -456,7 +456,7 @@ function show(seen, quietly) {
   at("rest").hidden = hidden <= 0;
   at("rest").textContent = plural(hidden, "{n} older event not shown.", "{n} older events not shown.") +
     (seen.received_count > records.size
-      ? ` ${_("All counts but “received” are of the newest {n}.", { n: records.size })}` : "");
+      ? ` ${_("All counts but “Received” are of the newest {n}.", { n: records.size })}` : "");
   at("empty").hidden = list.children.length > 0;
   at("fold").hidden = at("clear").hidden = !list.children.length;
 }
