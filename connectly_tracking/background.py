@@ -1,4 +1,4 @@
-"""What `connectly_tracking.deliver_due` does, for Django's own tasks, which Django has since 6.0."""
+"""What the Celery task ``deliver_due`` does, for Django 6.0's own tasks."""
 
 from __future__ import annotations
 
