@@ -158,14 +158,14 @@ def _facts(attempt: DeliveryAttempt) -> Iterator[str]:
 
 def _after(conversion: Conversion) -> Iterator[TimelineEntry]:
     yield TimelineEntry(at=conversion.delivered_at, kind="good", title=_("Delivered"))
-    title = _("Order cancelled")
-    if user := _user_who(CANCEL, conversion, conversion.cancelled_at):
-        title = _("Report cancelled by %(user)s") % {"user": user}
-    yield TimelineEntry(at=conversion.cancelled_at, kind="note", title=title)
     title = _("Sent again")
     if user := _user_who(SEND_AGAIN, conversion, conversion.replayed_at):
         title = _("Sent again by %(user)s") % {"user": user}
     yield TimelineEntry(at=conversion.replayed_at, kind="note", title=title)
+    title = _("Order cancelled")
+    if user := _user_who(CANCEL, conversion, conversion.cancelled_at):
+        title = _("Report cancelled by %(user)s") % {"user": user}
+    yield TimelineEntry(at=conversion.cancelled_at, kind="note", title=title)
 
 
 def _end(

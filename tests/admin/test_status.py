@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from connectly_tracking import outbox
 from connectly_tracking.admin import status
@@ -225,8 +226,8 @@ def test_how_long_it_took_is_exact_by_day(admin_client: Client, settings: Any) -
     took(midnight - timedelta(days=2), 3)
     took(midnight - timedelta(days=20), 9)
     assert durations(admin_client) == [
-        (f"{midnight - timedelta(days=1):%Y-%m-%d}", "102", "505.0 s", "959.5 s"),
-        (f"{midnight - timedelta(days=2):%Y-%m-%d}", "1", "3.0 s", "3.0 s"),
+        (date_format(midnight - timedelta(days=1)), "102", "505.0 s", "959.5 s"),
+        (date_format(midnight - timedelta(days=2)), "1", "3.0 s", "3.0 s"),
     ]
 
 
