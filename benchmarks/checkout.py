@@ -2,7 +2,8 @@
 
 Measures this checkout, or those that are named, in turn: before and after. Each line is
 beside the same page without us, in the same round; printed are the median of the rounds
-and the quartiles. ``--postgres`` takes the PostgreSQL from the wheel, not SQLite.
+and the quartiles. ``--postgres`` takes PostgreSQL from the wheel, not SQLite. A disk
+that others use hides what a page costs; ``TMPDIR`` may name a directory in memory.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    Round = dict[str, float]
+    Round = dict[str, tuple[float, float]]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = "connectly_tracking"
@@ -74,16 +75,19 @@ def table(rounds: list[Round]) -> str:
     """A line for each line of performance.md, then what they are made of."""
     lines = []
     for name, beside, goal in LINES:
-        ratios = [each[name] / each[beside] for each in rounds]
+        ratios = [each[name][0] / each[beside][0] for each in rounds]
         lines.append(f"{name:<34} {_spread(ratios, 2)} x  goal {goal:g}")
     for name in rounds[0]:
-        goal_text = f"  goal {GOALS[name]:g}" if name in GOALS else ""
-        times = [each[name] for each in rounds]
-        lines.append(f"  {name:<32} {_spread(times, 0)} µs{goal_text}")
+        goal_text = f", goal {GOALS[name]:g}" if name in GOALS else ""
+        whole, computing = zip(*[each[name] for each in rounds], strict=True)
+        lines.append(
+            f"  {name:<32} {_spread(whole, 0)} µs, computing {median(computing):.0f}"
+            f"{goal_text}"
+        )
     return "\n".join(lines)
 
 
-def _spread(values: list[float], places: int) -> str:
+def _spread(values: Sequence[float], places: int) -> str:
     low, middle, high = quantiles(values, n=4)
     return f"{middle:7.{places}f} ({low:.{places}f} to {high:.{places}f})".ljust(26)
 

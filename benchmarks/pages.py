@@ -1,4 +1,5 @@
-"""Lands and orders, with us and without: prints microseconds, as JSON.
+"""Lands and orders, with us and without: prints microseconds, as JSON: how long each
+took, and how much of it this process was computing.
 
 `checkout` runs this file with a checkout as working directory and ``PYTHONPATH``. Each
 line of its input is a number of times, and each line of its output a round.
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Times = tuple[float, float]
 
 TAG: Final = (
     "cnct_tracking_id=b1f6f3f0-7c1d-4a38-8b1a-{0:012d}"
@@ -69,9 +72,9 @@ class Pages:
         self.page_by_hand = SessionMiddleware(self._view_by_hand)
         self.open_session = SessionMiddleware(lambda _: HttpResponse()).process_request
 
-    def round(self, times: int) -> dict[str, float]:
+    def round(self, times: int) -> dict[str, Times]:
         """The median of each page, all in turn, so that a slow moment hits all."""
-        pages: dict[str, Callable[[], float]] = {
+        pages: dict[str, Callable[[], Times]] = {
             "landing by hand": self.landing_by_hand,
             "P2 landing": self.landing,
             "P2 our Python": self.landing_in_memory,
@@ -81,7 +84,7 @@ class Pages:
             "P5 checkout with the wake-up": lambda: self.checkout(broker=True),
             "order, INSERT and delay()": lambda: self.order(self._delay_by_hand),
         }
-        took: dict[str, list[float]] = {name: [] for name in pages}
+        took: dict[str, list[Times]] = {name: [] for name in pages}
         gc.collect()
         gc.disable()
         for _ in range(times):
@@ -89,18 +92,22 @@ class Pages:
                 took[name].append(page())
         gc.enable()
         self._forget()
-        return {name: 1e6 * median(each) for name, each in took.items()}
+        return {
+            name: (median(whole), median(computing))
+            for name, each in took.items()
+            for whole, computing in [zip(*each, strict=True)]
+        }
 
-    def landing(self) -> float:
+    def landing(self) -> Times:
         """A new visitor's landing, through the middleware; the session is saved."""
         request = self._landing_request()
         return _timed(lambda: self.landing_page(request))
 
-    def landing_by_hand(self) -> float:
+    def landing_by_hand(self) -> Times:
         request = self._landing_request()
         return _timed(lambda: self.page_by_hand(request))
 
-    def landing_in_memory(self) -> float:
+    def landing_in_memory(self) -> Times:
         """Without a database: what is left is our own, and setting a cookie."""
         from django.http import HttpResponse
 
@@ -115,9 +122,9 @@ class Pages:
         response = HttpResponse()
         cookie = "1" * 45
         set_cookie = _timed(lambda: response.set_cookie("c", cookie, httponly=True))
-        return took - set_cookie
+        return took[0] - set_cookie[0], took[1] - set_cookie[1]
 
-    def order(self, then: Callable[[Any, Any], object]) -> float:
+    def order(self, then: Callable[[Any, Any], object]) -> Times:
         """A shop's own order, and something else in its transaction."""
         from django.db import transaction
 
@@ -134,7 +141,7 @@ class Pages:
 
         return _timed(pay)
 
-    def checkout(self, *, broker: bool) -> float:
+    def checkout(self, *, broker: bool) -> Times:
         from connectly_tracking.signals import order_completed
         from example_project.shop.models import Order
 
@@ -262,10 +269,11 @@ def _broker(is_there: bool) -> Iterator[None]:
         publisher._silent_until = 0.0
 
 
-def _timed(page: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _timed(page: Callable[[], object]) -> Times:
+    began = time.perf_counter_ns(), time.process_time_ns()
     page()
-    return time.perf_counter() - began
+    computing = time.process_time_ns() - began[1]
+    return (time.perf_counter_ns() - began[0]) / 1000, computing / 1000
 
 
 if __name__ == "__main__":

@@ -247,9 +247,9 @@ def _connection(app: Any, url: str) -> Connection:
 
 
 def _send(app: Celery, producer: Producer) -> None:
-    """As `Celery.send_task`, without what other messages need: half of its time.
+    """Publish what `Celery.send_task` would, without what only other messages need.
 
-    Routes and the signals of a publish are as for any task.
+    Routes and signals are as for any task; an app's own ``send_task`` is not called.
     """
     amqp: Any = app.amqp
     message = amqp.create_task_message(
