@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from django.test import RequestFactory
 
+    from connectly_tracking.models import ConversionQuerySet
     from connectly_tracking.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -323,3 +327,44 @@ def test_a_worker_that_is_slow_does_not_keep_others_from_their_rows(
     worker.join()
     assert took < 4.5
     assert sandbox.received_count == 2
+
+
+@pytest.mark.postgres
+def test_an_old_transaction_does_not_slow_the_next_batch_down() -> None:
+    click = make_click()
+    outbox.record(make_purchase(), attribution=click)
+    row, run, now = Conversion.objects.get(), Run.begin(), timezone.now()
+    copies = []
+    for number in range(1500):
+        row.pk, row.key = None, f"copy-{number}"
+        row.due_at = now - timedelta(seconds=2000 - number)
+        copies.append(copy(row))
+    Conversion.objects.bulk_create(copies)
+    since = now - timedelta(seconds=600)
+
+    def pages(rows: ConversionQuerySet) -> int:
+        look = rows.values_list("pk")[:64].explain(analyze=True, buffers=True)
+        return sum(map(int, re.findall(r"(?:hit|read)=(\d+)", look.splitlines()[1])))
+
+    held, let_go = threading.Event(), threading.Event()
+
+    def look_and_wait(_: int) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            Conversion.objects.count()
+            held.set()
+            let_go.wait(60)
+
+    old = threading.Thread(target=lambda: at_once(1, look_and_wait))
+    old.start()
+    held.wait(20)
+    Conversion.objects.filter(due_at__lt=since).update(
+        state=State.DELIVERED, due_at=None
+    )
+    due = run.conversions.due(["default"])
+    assert len(due) < 700
+    try:
+        assert pages(due.filter(due_at__gte=since)) * 3 < pages(due)
+    finally:
+        let_go.set()
+        old.join()

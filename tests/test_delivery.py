@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -778,8 +779,12 @@ def test_the_next_batch_is_claimed_when_the_last_row_of_one_is_sent(
     sandbox.behave("delay:0.2")
     record(12)
     batches: list[Any] = []
-    assert deliver(report=batches.append) == {State.DELIVERED: 12}
+    with CaptureQueriesContext(connection) as queries:
+        assert deliver(report=batches.append) == {State.DELIVERED: 12}
     assert batches == [{State.DELIVERED: 12}]
+    claims = [it for it in statements_of(queries) if "body" in it]
+    continued = [bool(re.search("due_at. >=", sql)) for sql in claims]
+    assert continued[:3] == [False, True, True]
 
 
 def test_what_is_claimed_meanwhile_keeps_to_the_limit_and_the_time(

@@ -331,7 +331,7 @@ def patient(celery_broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     one is given up as always.
     """
     monkeypatch.setattr(wakeup, "MAX_DELAY", SOON)
-    monkeypatch.setattr(wakeup, "PUBLISH_TIMEOUT", 0.25)
+    monkeypatch.setattr(wakeup, "PUBLISH_TIMEOUT", 1.0)
 
 
 @pytest.mark.usefixtures("patient")
