@@ -108,9 +108,10 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
     ),
     "database_clock_apart": _NTP,
     "database_isolation": _(
-        "Set the level to read committed for the shop's database user, or repeat a "
-        "transaction of yours that the database ends: two requests that report one "
-        "order at the same time may end one of them."
+        "Set the level to read committed for the shop's database user. If you need "
+        "the current level, retry a transaction that the database rolls back: when "
+        "two requests report the same order at the same time, the database may roll "
+        "back one of the two transactions."
     ),
     "schedule_lacks": _("Add an enabled periodic task for it in the admin."),
     "queue_long": _(

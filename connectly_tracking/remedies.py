@@ -92,7 +92,10 @@ FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
     Circuit.Reason.THROTTLED: _(
         "Nothing to do. Sending resumes when the wait that the API asked for is over."
     ),
-    Circuit.Reason.BY_HAND: _("Nothing is sent until a person resumes it."),
+    Circuit.Reason.BY_HAND: _(
+        'To resume sending, open Pauses in the admin and choose "Pause or resume by '
+        'hand".'
+    ),
 }
 
 NO_WORKER: Final = _("Orders are due, but no worker is sending them.")
@@ -169,7 +172,7 @@ _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
         "api_address_wrong",
         _("BASE_URL is not the address of Connectly's API."),
     ),
-    Outcome.THROTTLED: ("api_throttles", _("The API asked to wait.")),
+    Outcome.THROTTLED: ("api_throttles", _("The API told us to wait.")),
     Outcome.UNAVAILABLE: ("api_unavailable", _("The API reports a problem.")),
     Outcome.UNKNOWN: ("api_mute", _("No complete answer was received.")),
     Outcome.INTERNAL: ("api_failed", _("There was an internal error in this app.")),

@@ -349,13 +349,13 @@ def test_the_beginning_and_the_end_are_told_once(
     alerts.watch()
     alerts.watch()
     (mail,) = mailoutbox
-    assert "paused_configuration (default)" in mail.subject
+    assert mail.subject.startswith("[Django] [Connectly] default is paused")
     assert "API_KEY" in mail.body
     Circuit.objects.all().resume("default", by="probe")
     alerts.watch()
     alerts.watch()
     assert [mail.subject for mail in mailoutbox[1:]] == [
-        "[Django] Connectly: over: paused_configuration (default)"
+        mail.subject.replace("[Connectly]", "[Connectly] Resolved:")
     ]
     assert not Alert.objects.exists()
 
@@ -418,7 +418,7 @@ def test_an_alert_of_another_version_is_ended(configure: Any) -> None:
     Alert.objects.begin("gone:", code="gone", business="", detail="It was so.")
     Alert.objects.update(told_at=DbNow())
     alerts.watch()
-    assert heard == ["This is over: It was so."]
+    assert heard == ["Resolved: It was so."]
     assert not Alert.objects.exists()
 
 
@@ -479,7 +479,7 @@ def test_the_command_prints_what_it_tells(capsys: pytest.CaptureFixture[str]) ->
     paused()
     call_command("connectly_watch")
     printed = capsys.readouterr().out
-    assert printed.startswith("Connectly: paused_configuration (default)")
+    assert printed.startswith("default is paused")
     assert "API_KEY" in printed
     call_command("connectly_watch")
     assert capsys.readouterr().out == ""

@@ -60,7 +60,7 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
     inlines = [CreditedOrderInline, BoundOrderInline]
     search_fields = ["id"]
     search_help_text = _(
-        "Exact campaign, ad, click or tracking id, or the number of the click itself."
+        "Exact campaign, ad, click or tracking id, or the click's UUID."
     )
     empty_message = _(
         "No click has been recorded yet. A click appears here when a customer opens "

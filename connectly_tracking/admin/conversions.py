@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 #: Instead of the time of the next try.
-_LATER: Final = _("waits until a person resumes it")
+_LATER: Final = _("waits until sending is resumed by hand")
 
 
 @admin.register(Conversion)

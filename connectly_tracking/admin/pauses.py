@@ -54,8 +54,8 @@ class PauseAdmin(ReadOnlyAdmin):
     ]
     empty_message = _(
         "Sending has never been paused. If Connectly refuses the API key, cannot be "
-        "reached or asks to wait, the pause appears here, with its reason and what to "
-        "do."
+        "reached or tells us to wait, the pause appears here, with its reason and "
+        "what to do."
     )
 
     @admin.display(description=_("what to do"))

@@ -197,11 +197,12 @@ def _isolation_problems(
             )
             % {"alias": alias, "level": chosen},
             hint=_(
-                "Remove isolation_level from DATABASES['%(alias)s']['OPTIONS'], since "
-                "Django's default is read committed. Otherwise repeat a transaction of "
-                "yours that the database ends: two requests that report one order at "
-                "the same time may end one of them. Our workers use read committed in "
-                "any case."
+                "Remove isolation_level from DATABASES['%(alias)s']['OPTIONS'], "
+                "since Django's default is read committed. If you need the current "
+                "level, retry a transaction that the database rolls back: when two "
+                "requests report the same order at the same time, the database may "
+                "roll back one of the two transactions. Our workers always use read "
+                "committed."
             )
             % {"alias": alias},
             id="connectly_tracking.W014",

@@ -21,7 +21,7 @@ class DeliveryAttempt(models.Model):
         REFUSED = "refused", _("refused")
         TRANSIENT = "transient", _("refused for now")
         CONFIGURATION = "configuration", _("wrong settings")
-        THROTTLED = "throttled", _("asked to wait")
+        THROTTLED = "throttled", _("told to wait")
         UNAVAILABLE = "unavailable", _("API unavailable")
         NOT_SENT = "not_sent", _("not sent")
         UNKNOWN = "unknown", _("unknown")

@@ -80,8 +80,8 @@ class Circuit(models.Model):
         META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
         REFUSALS = "refusals", _("several events in a row were refused")
         UNAVAILABLE = "unavailable", _("the API is unavailable")
-        THROTTLED = "throttled", _("the API asked to wait")
-        BY_HAND = "by_hand", _("a person paused it")
+        THROTTLED = "throttled", _("the API told us to wait")
+        BY_HAND = "by_hand", _("by hand")
 
     business = models.CharField(_("business"), max_length=64, primary_key=True)
     paused_until = models.DateTimeField(

@@ -134,7 +134,7 @@ def test_each_try_is_told_with_its_answer_whole_and_explained(
         (Outcome.CONFIGURATION, 401, "", "The API key is missing or wrong."),
         (Outcome.CONFIGURATION, 404, "", "no WhatsApp Cloud channel"),
         (Outcome.CONFIGURATION, 302, "", "never followed"),
-        (Outcome.THROTTLED, 429, "", "asked to wait"),
+        (Outcome.THROTTLED, 429, "", "told to wait"),
         (Outcome.UNCONFIRMED, 200, "<html>", "captive portal"),
         (Outcome.NOT_SENT, None, "", "Nothing was sent"),
         (Outcome.INTERNAL, None, "KeyError", "internal error"),
@@ -218,7 +218,7 @@ def test_a_late_cancellation_cannot_be_taken_back(
     deliver()
     outbox.cancel(row.order_id)
     assert told(admin_client, row)[-1] == "Order cancelled"
-    assert "It cannot be undone" in page(admin_client, row)
+    assert "The report cannot be withdrawn" in page(admin_client, row)
 
 
 def test_what_a_user_sent_again_or_cancelled_names_the_user(
