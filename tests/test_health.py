@@ -437,7 +437,7 @@ def test_a_pause_by_hand_needs_no_worker(admin_client: Client) -> None:
     Circuit.objects.update(paused_until=DbNow(-600))
     assert reports.health()["findings"] == ["paused_by_hand", "nothing_sent_yet"]
     (finding,) = (it for it in current_findings() if it.code == "paused_by_hand")
-    assert "next try" not in finding.text
+    assert "next attempt" not in finding.text
     assert "ana: stocktaking" in finding.text
     page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
     assert "no worker is sending them" not in page.content.decode()

@@ -229,8 +229,8 @@ def test_the_next_try_is_that_of_the_pause(admin_client: Client) -> None:
     until = Circuit.objects.get().paused_until
     own = Conversion.objects.get(order_id="A-2").due_at
     page = admin_client.get(LIST).content.decode()
-    assert page.count(f"next try {clock(until)}") == 1
-    assert page.count(f"next try {clock(own)}") == 1
+    assert page.count(f"next attempt {clock(until)}") == 1
+    assert page.count(f"next attempt {clock(own)}") == 1
     assert next_tries(admin_client) == {"A-1": clock(until), "A-2": clock(own)}
 
 
@@ -240,7 +240,7 @@ def test_while_a_person_has_paused_it_no_next_try_is_named(
     record("A-1")
     outbox.pause("default", detail="ana: stocktaking")
     page = admin_client.get(LIST).content.decode()
-    assert "next try <time" not in page
+    assert "next attempt <time" not in page
     assert "waits until sending is resumed by hand" in page
     assert "time left: " in page
     assert next_tries(admin_client) == {"A-1": "waits until sending is resumed by hand"}

@@ -38,7 +38,7 @@ class BoundOrderInline(ReadOnlyInline):
     """The orders that were bound to the click before they were paid."""
 
     model = OrderAttribution
-    verbose_name_plural = _("orders bound before payment")
+    verbose_name_plural = _("orders linked to this click before payment")
     fields = ["order_id", "bound_at"]
 
 

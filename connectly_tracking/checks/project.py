@@ -62,9 +62,10 @@ def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
             _("A page cache comes before AttributionMiddleware: %(path)s.")
             % {"path": path},
             hint=_(
-                "Put it below AttributionMiddleware, as the last one in MIDDLEWARE. "
-                "UpdateCacheMiddleware may stay the first. Otherwise no click is "
-                "captured on a page that is served from the cache."
+                "Move %(path)s to the end of MIDDLEWARE, below "
+                "AttributionMiddleware. UpdateCacheMiddleware may remain first. "
+                "Otherwise no click is captured on a page that is served from the "
+                "cache."
             ),
             id="connectly_tracking.W017",
         )

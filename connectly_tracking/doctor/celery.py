@@ -102,7 +102,8 @@ def examine_schedule(app: Any) -> Iterator[Finding]:
 def examine_broker(app: Any) -> Iterator[Finding]:
     if not has_broker(app):
         text = _(
-            "Celery has no broker or is in eager mode: no worker is told of orders."
+            "Celery has no broker or is in eager mode, so a new order does not "
+            "wake a worker."
         )
         yield found(Subject.BROKER, "broker_none", text)
         return

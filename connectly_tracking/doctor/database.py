@@ -167,7 +167,10 @@ def _charset(using: str) -> Iterator[Finding]:
     if charset is None:
         return
     if charset.lower() not in {"utf8", "utf8mb4"}:
-        text = _("Our tables store text as %(charset)s, which lacks most characters.")
+        text = _(
+            "The tables use the character set %(charset)s, which cannot store most "
+            "characters."
+        )
         text %= {"charset": charset}
         yield found(Subject.DATABASE, "database_charset", text)
 

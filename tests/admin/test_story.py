@@ -120,7 +120,7 @@ def test_each_try_is_told_with_its_answer_whole_and_explained(
     html = page(admin_client, row)
     assert "&lt;b&gt;is not valid&lt;/b&gt;" in html
     assert "x" * 300 in html
-    assert "it counts in Connectly&#x27;s analytics, but not in Ads Manager." in html
+    assert "counts in Connectly&#x27;s analytics, but not in Ads Manager." in html
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_of_very_many_tries_the_last_are_told(
 def test_what_waits_says_when_it_is_sent(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(due_at=DbNow(3600))
-    assert "the next try is at 20" in page(admin_client, row)
+    assert "the next attempt is at 20" in page(admin_client, row)
 
 
 def test_what_nobody_takes_says_so(admin_client: Client) -> None:

@@ -173,8 +173,8 @@ def test_a_night_is_told_once_seen_and_remembered(
     cells = operator.locator("#result_list tbody tr").locator("th, td")
     shown = dict(zip(column_names(operator), cells.all_inner_texts(), strict=True))
     assert shown["business"] == "default"
-    assert shown["orders held"] == str(HELD)
-    assert shown["ended by"] == "probe"
+    assert shown["orders waiting"] == str(HELD)
+    assert shown["ended by"] == "an answered order"
     assert shown["reason"] == "the key, the business or the address is wrong"
     assert f"{pause.began:%Y-%m-%d %H:%M}" in shown["began"]
     assert f"{pause.ended:%Y-%m-%d %H:%M}" in shown["ended"]
