@@ -239,8 +239,8 @@ FOR_CAUSE: Final[Mapping[str, StrOrPromise]] = {
         "refused until Meta is connected again in Connectly."
     ),
     Cause.PERMISSION: _(
-        "Connectly lacks a permission at Meta. Every order is refused until Meta is "
-        "connected again in Connectly, with all permissions."
+        "Connectly does not have a permission that it needs at Meta. Every order is "
+        "refused until Meta is connected again in Connectly, with all permissions."
     ),
     Cause.BLOCKED: _("Meta has temporarily blocked the sender for violating a policy."),
     Cause.TRANSIENT: _("Meta could not process the order at that moment."),

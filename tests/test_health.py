@@ -414,11 +414,11 @@ def test_what_another_run_has_told_meanwhile_is_not_told_again(
 
 def test_an_alert_of_another_version_is_ended(configure: Any) -> None:
     heard: list[str] = []
-    configure(ALERTS=lambda finding: heard.append(finding.message))
-    Alert.objects.begin("gone:", code="gone", business="", detail="It was so.")
+    configure(ALERTS=lambda it: heard.extend([it.subject_line, it.message]))
+    Alert.objects.begin("gone:", code="gone", business="", detail="It was\nso.")
     Alert.objects.update(told_at=DbNow())
     alerts.watch()
-    assert heard == ["Resolved: It was so."]
+    assert heard == ["[Connectly] Resolved: It was so.", "Resolved: It was\nso."]
     assert not Alert.objects.exists()
 
 

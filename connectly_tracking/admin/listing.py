@@ -101,7 +101,7 @@ class TriesFilter(admin.SimpleListFilter):
 
 
 class AnswerFilter(admin.SimpleListFilter):
-    """Those that had this answer at any try."""
+    """Those that had this answer at any attempt."""
 
     title = _("answer status")
     parameter_name = "status"

@@ -49,13 +49,15 @@ _WRONG: Final[Mapping[str, StrOrPromise]] = {
     "business_forgotten": _(
         "Orders are waiting, but their business is not in the settings."
     ),
-    "database_may_be_copied": _("Orders wait, and none was recorded for 24 hours."),
+    "database_may_be_copied": _(
+        "Orders are waiting, but none has been recorded for 24 hours."
+    ),
     "behind": _("Orders come in faster than they are sent."),
     "nobody_looks": NO_WORKER,
     "failing": _("Some reports have been failing for more than an hour."),
     "expiring_soon": _("Some waiting orders will expire within a day."),
     "rejected_lately": _("Orders were rejected in the last 24 hours."),
-    "expired_lately": _("Orders became too old in the last 24 hours."),
+    "expired_lately": _("Orders expired in the last 24 hours."),
     "last_answer_bad": _("The last attempt failed."),
     "clicks_stopped": _("No click for 24 hours, after a week with clicks every day."),
     "orders_stopped": _("No order for 24 hours, after a week with orders every day."),
@@ -64,8 +66,8 @@ _WRONG: Final[Mapping[str, StrOrPromise]] = {
 _WHAT_TO_DO: Final[Mapping[str, StrOrPromise]] = {
     "business_forgotten": _("Put the business back into the setting BUSINESSES."),
     "database_may_be_copied": _(
-        "If this database is a copy or was restored, set SEND to False before a worker "
-        "sends these orders once more."
+        "If this database is a copy or was restored, set SEND to False before a "
+        "worker sends these orders again."
     ),
     "behind": _("If this lasts, raise THREADS or start another worker."),
     "nobody_looks": FOR_NO_WORKER,

@@ -102,8 +102,8 @@ def _unscheduled(scheduled: set[str]) -> Iterator[CheckMessage]:
     if TASK not in scheduled:
         yield checks.Warning(
             _(
-                "The beat schedule lacks %(task)s: an order is never sent if its "
-                "wake-up message is lost or the API is unavailable."
+                "The beat schedule does not contain %(task)s: an order is never sent "
+                "if its wake-up message is lost or the API is unavailable."
             )
             % {"task": TASK},
             hint=_(
@@ -116,7 +116,10 @@ def _unscheduled(scheduled: set[str]) -> Iterator[CheckMessage]:
         )
     if PRUNE not in scheduled:
         yield checks.Warning(
-            _("The beat schedule lacks %(task)s: clicks and orders are kept forever.")
+            _(
+                "The beat schedule does not contain %(task)s: clicks and orders are "
+                "kept forever."
+            )
             % {"task": PRUNE},
             hint=_(
                 "Add %(entry)s to CELERY_BEAT_SCHEDULE. If you run `connectly_prune` "

@@ -157,7 +157,7 @@ def _missing_migrations(using: str) -> Iterator[Finding]:
     plan = executor.migration_plan(targets)
     names = [step.name for step, _back in plan if step.app_label == label]
     if names:
-        text = _("%(name)s lacks migrations of %(app)s: %(migrations)s.")
+        text = _("In %(name)s, migrations of %(app)s are not applied: %(migrations)s.")
         text %= {"name": using, "app": label, "migrations": ", ".join(names)}
         yield found(Subject.DATABASE, "migrations_missing", text)
 

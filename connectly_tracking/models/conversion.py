@@ -104,7 +104,7 @@ class Conversion(models.Model):
     replayed_at = models.DateTimeField(
         _("sent again at"),
         null=True,
-        help_text=_("When a person sent it again. Its age counts from then."),
+        help_text=_("When a user sent it again. Its age counts from then."),
     )
 
     objects = ConversionQuerySet.as_manager()

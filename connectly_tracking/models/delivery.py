@@ -1,4 +1,4 @@
-"""Written by the workers: each try at sending a conversion."""
+"""Written by the workers: each attempt at sending a conversion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class DeliveryAttempt(models.Model):
-    """One try at sending a conversion, written with the claim, before it is sent.
+    """One attempt at sending a conversion, written with the claim, before it is sent.
 
     An attempt without an end has an unknown outcome, and is shown as such.
     """
