@@ -15,7 +15,7 @@ from django.db import router
 from django.utils.translation import gettext as _
 
 from .conf import MAIL_ADMINS, conf
-from .findings import CATALOGUE, Finding, Level, Subject
+from .findings import CATALOGUE, Finding, Level, Subject, one_line
 from .models import Alert, DbNow
 from .reports.health import current_findings
 from .signals import alert
@@ -39,16 +39,16 @@ class Notice(Finding):
     @property
     def subject_line(self) -> str:
         """As the subject of a mail."""
-        name = f"{self.code} ({self.business})" if self.business else self.code
+        text = one_line(self.text)
         if self.is_over:
-            return _("Connectly: over: %(finding)s") % {"finding": name}
-        return f"Connectly: {name}"
+            return _("[Connectly] Resolved: %(finding)s") % {"finding": text}
+        return f"[Connectly] {text}"
 
     @property
     def message(self) -> str:
         """As the text of a mail."""
         if self.is_over:
-            return _("This is over: %(finding)s") % {"finding": self.text}
+            return _("Resolved: %(finding)s") % {"finding": self.text}
         return f"{self.text}\n\n{self.remedy}".strip()
 
 

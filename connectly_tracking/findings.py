@@ -82,7 +82,9 @@ _MEANWHILE: Final = _(
 
 _NOTES: Final[dict[str, StrOrPromise]] = {
     "sending_off": _("Set SEND to True to report orders."),
-    "session_short": _and(_BIND, _("Or set SESSION_COOKIE_AGE to {seconds}.")),
+    "session_short": _and(
+        _BIND, _("Or set SESSION_COOKIE_AGE (in seconds) to at least {seconds}.")
+    ),
     "session_ends_with_browser": _BIND,
     "session_in_cache": _and(_BIND, _("Or use the session engine cached_db.")),
     "session_per_host": _(
@@ -91,8 +93,8 @@ _NOTES: Final[dict[str, StrOrPromise]] = {
         "between the hosts."
     ),
     "schedule_elsewhere": _(
-        "Check there that connectly_tracking.deliver_due runs every 30 seconds and "
-        "connectly_tracking.prune once a day."
+        "In that scheduler, check that connectly_tracking.deliver_due runs every 30 "
+        "seconds and connectly_tracking.prune once a day."
     ),
     "database_pool": _(
         "For a pool that is kept, start the worker with `--pool threads`, or run "
@@ -105,28 +107,32 @@ _NOTES: Final[dict[str, StrOrPromise]] = {
     "broker_none": _(
         "Run `connectly_deliver --loop`, or set CELERY_BROKER_URL and start a worker."
     ),
-    "nothing_sent_yet": _("Run `connectly_doctor --probe` to test key and business."),
+    "nothing_sent_yet": _(
+        "Run `connectly_doctor --probe` to test the key and the business."
+    ),
 }
 
 _WARNINGS: Final[dict[str, StrOrPromise]] = {
     "database_charset": _(
-        "Convert the table to utf8mb4 (PostgreSQL: use a database in UTF8). Until "
-        "then, answers are stored with escapes, and order ids with such characters "
-        "are refused."
+        "Convert the tables of connectly_tracking to utf8mb4 (on PostgreSQL, use a "
+        "UTF8 database). Until then, characters outside this set are escaped in "
+        "stored answers, and order ids that contain them are refused."
     ),
     "database_clock_apart": _NTP,
     "database_isolation": _(
-        "Set the level to read committed for the shop's database user, or repeat a "
-        "transaction of yours that the database ends: two requests that report one "
-        "order at the same time may end one of them."
+        "Set the level to read committed for the shop's database user. If you need "
+        "the current level, retry a transaction that the database rolls back: when "
+        "two requests report the same order at the same time, the database may roll "
+        "back one of the two transactions."
     ),
     "schedule_lacks": _("Add an enabled periodic task for it in the admin."),
     "queue_long": _(
         "Start more workers that read this queue. A task of yours may be blocking them."
     ),
     "worker_none": _(
-        "Start one: `celery -A … worker`. A worker with the pool solo does not answer "
-        "while it works. If `connectly_deliver` runs instead, all is well."
+        "Start a worker: `celery -A … worker`. If you run `connectly_deliver --loop` "
+        "instead of workers, ignore this warning. A worker with `--pool=solo` does "
+        "not answer while it runs a task."
     ),
     "worker_not_reading": _(
         "Start a worker with -Q {queue}, or change CONNECTLY_TRACKING['QUEUE'] and the "
@@ -145,19 +151,21 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
         "nothing is sent for the business."
     ),
     "failing": _(
-        "Read the last attempts of these orders in the admin. They are tried again "
-        "until they are too old."
+        "Open a waiting order in the admin, and read the last attempts on its "
+        "timeline. Orders are sent again until they expire."
     ),
     "expiring_soon": _(
-        "Correct what keeps it waiting. An order that becomes too old is not sent."
+        "Open the waiting orders in the admin: each page says why it waits. "
+        "Orders that expire are not sent."
     ),
     "rejected_lately": _(
-        "Look at the rejected orders in the admin: each says what to do. "
+        "Open the rejected orders in the admin: each page says what to do. "
         "`connectly_replay --state rejected` sends them again."
     ),
     "expired_lately": _(
-        "Find out why they waited. `connectly_replay --state expired` sends them "
-        "again, but Meta refuses what is more than seven days old."
+        "Open the expired orders in the admin to see why they waited. "
+        "`connectly_replay --state expired` sends them again, but Meta refuses "
+        "orders that are more than 7 days old."
     ),
     "clicks_stopped": _(
         "Open an ad's link yourself. If no click appears, look for a change of the "
@@ -168,8 +176,10 @@ _WARNINGS: Final[dict[str, StrOrPromise]] = {
         "or in the payment webhook."
     ),
     "parameter_missing": _(
-        "Compare an ad's link with the five parameters. Something on the way removes "
-        "this one, or the campaign no longer adds it."
+        "Check that an ad's link has all five parameters: cnct_tracking_id, "
+        "sendout_id, ctwa_clid, ad_id and attribution_source. If one is missing, the "
+        "campaign no longer adds it; otherwise something between the ad and the shop "
+        "removes it."
     ),
     "paused_by_hand": FOR_PAUSE["by_hand"],
     "paused_unavailable": FOR_PAUSE["unavailable"],
@@ -199,7 +209,8 @@ _ERRORS: Final[dict[str, StrOrPromise]] = {
         "Settings, General, API Key."
     ),
     "database_unreachable": _(
-        "Check DATABASES: is the server running, and are host, name and password right?"
+        "Check DATABASES: is the server running, and are the host, the name and "
+        "the password right?"
     ),
     "database_mute": _(
         "Check the network and the server's load. A firewall that drops packets has "
@@ -230,7 +241,9 @@ _ERRORS: Final[dict[str, StrOrPromise]] = {
         _MEANWHILE,
     ),
     "broker_unknown_host": _("Check CELERY_BROKER_URL and this machine's name server."),
-    "broker_auth": _("Correct user, password and virtual host in CELERY_BROKER_URL."),
+    "broker_auth": _(
+        "Correct the user, the password and the virtual host in CELERY_BROKER_URL."
+    ),
     "broker_tls": _(
         "Check whether the broker uses TLS (then write rediss:// or amqps://), and "
         "whether this machine trusts its certificate."

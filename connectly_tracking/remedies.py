@@ -40,26 +40,35 @@ FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
         "passes the wrong time for its orders."
     ),
     Reason.CONSENT_PENDING: _(
-        "The shop must report the customer's answer when it comes."
+        "Wait until the customer gives or refuses consent. A developer can check "
+        "that the shop passes the answer on."
     ),
     Reason.INVALID: _(
         "Ask a developer to correct the named field in the shop's code, and to record "
         "the order again."
     ),
     Reason.SENDING_OFF: _("Nothing to do if sending was switched off on purpose."),
-    Reason.EXPIRED: _("Find out why it waited."),
-    Reason.REFUSED: _(
-        "Read Meta's message below. If Meta refused it, it counts in Connectly's "
-        "analytics, but not in Ads Manager."
+    Reason.EXPIRED: _(
+        "The timeline on the order's page, and the list of pauses, show why it waited."
     ),
-    Reason.UNCONFIRMED: _("Check BASE_URL and any proxy."),
-    Reason.INTERNAL: _("Look for the error in the worker's log."),
+    Reason.REFUSED: _(
+        "Read the message of Connectly or Meta on the order's page. An order that "
+        "Meta refused counts in Connectly's analytics, but not in Ads Manager."
+    ),
+    Reason.UNCONFIRMED: _(
+        "Ask a developer to check BASE_URL and the proxy: something other than "
+        "Connectly may be answering."
+    ),
+    Reason.INTERNAL: _(
+        "Ask a developer to find the error in the worker's log, then send the order "
+        "again."
+    ),
 }
 #: How a report ends that is not delivered.
 ENDS: Final[Mapping[str, StrOrPromise]] = {
     State.REJECTED: _("Rejected"),
     State.EXPIRED: _("Expired"),
-    State.SKIPPED: _("Not reported"),
+    State.SKIPPED: _("Skipped"),
 }
 TOO_OLD_FOR_META: Final = _(
     "The order is more than 7 days old, so Meta refuses it: if it is sent, it counts "
@@ -78,21 +87,25 @@ FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
         "change."
     ),
     Circuit.Reason.META_LINK: _(
-        "Connect Meta again in Connectly, with all permissions. One order at a time is "
-        "tried, and all are sent once Meta accepts one."
+        "Connect Meta again in Connectly, with all permissions. One order at a time "
+        "is sent until Meta accepts one; then all are sent."
     ),
     Circuit.Reason.REFUSALS: _(
-        "Read Meta's messages on the rejected orders. They probably have one cause, "
-        "most likely in the data that the shop passes."
+        "Read the messages on the rejected orders, and ask a developer to correct "
+        "the data that the shop passes: they probably have one cause. One order at a "
+        "time is sent until one is accepted; then all are sent."
     ),
     Circuit.Reason.UNAVAILABLE: _(
-        "Nothing to do. One order at a time is tried, and all are sent once the API "
-        "answers."
+        "Nothing to do. One order at a time is sent until the API answers; then all "
+        "are sent."
     ),
     Circuit.Reason.THROTTLED: _(
         "Nothing to do. Sending resumes when the wait that the API asked for is over."
     ),
-    Circuit.Reason.BY_HAND: _("Nothing is sent until a person resumes it."),
+    Circuit.Reason.BY_HAND: _(
+        'To resume sending, open Pauses in the admin and choose "Pause or resume by '
+        'hand".'
+    ),
 }
 
 NO_WORKER: Final = _("Orders are due, but no worker is sending them.")
@@ -169,7 +182,7 @@ _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
         "api_address_wrong",
         _("BASE_URL is not the address of Connectly's API."),
     ),
-    Outcome.THROTTLED: ("api_throttles", _("The API asked to wait.")),
+    Outcome.THROTTLED: ("api_throttles", _("The API told us to wait.")),
     Outcome.UNAVAILABLE: ("api_unavailable", _("The API reports a problem.")),
     Outcome.UNKNOWN: ("api_mute", _("No complete answer was received.")),
     Outcome.INTERNAL: ("api_failed", _("There was an internal error in this app.")),
@@ -226,11 +239,11 @@ FOR_CAUSE: Final[Mapping[str, StrOrPromise]] = {
         "refused until Meta is connected again in Connectly."
     ),
     Cause.PERMISSION: _(
-        "Connectly lacks a permission at Meta. Every order is refused until Meta is "
-        "connected again in Connectly, with all permissions."
+        "Connectly does not have a permission that it needs at Meta. Every order is "
+        "refused until Meta is connected again in Connectly, with all permissions."
     ),
-    Cause.BLOCKED: _("Meta has blocked the sender for a while, for its policies."),
-    Cause.TRANSIENT: _("Meta could not take the order at that moment."),
+    Cause.BLOCKED: _("Meta has temporarily blocked the sender for violating a policy."),
+    Cause.TRANSIENT: _("Meta could not process the order at that moment."),
     Cause.TOO_OLD: _(
         "Meta refuses events that are more than seven days old or in the future."
     ),

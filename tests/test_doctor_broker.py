@@ -93,7 +93,7 @@ def test_a_broker_that_wants_a_password(celery_broker: Redis) -> None:
         celery_broker.execute_command("AUTH", "swordfish")
         celery_broker.config_set("requirepass", "")
     assert finding.code == "broker_auth"
-    assert_says(finding, "error", "Correct user, password")
+    assert_says(finding, "error", "Correct the user, the password")
 
 
 def test_a_user_who_may_not_ask_for_the_replication(

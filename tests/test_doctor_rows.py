@@ -232,7 +232,7 @@ def test_what_waits_while_nobody_looks(db: None) -> None:
     record(3)
     let_wait(300)
     finding = codes()["nobody_looks"]
-    assert_says(finding, "error", "default: 3 overdue", "beat is running")
+    assert_says(finding, "error", "default: 3 reports overdue", "beat is running")
 
 
 def test_a_backlog_that_somebody_works_off_is_no_alarm(db: None) -> None:
@@ -242,7 +242,7 @@ def test_a_backlog_that_somebody_works_off_is_no_alarm(db: None) -> None:
     Conversion.objects.filter(pk=row.pk).update(attempts=1)
     DeliveryAttempt.objects.create(conversion=row, started_at=DbNow(-10))
     found = codes()
-    assert_says(found["behind"], "warning", "default: 3 overdue", "THREADS")
+    assert_says(found["behind"], "warning", "default: 3 reports overdue", "THREADS")
     assert "nobody_looks" not in found
     DeliveryAttempt.objects.update(started_at=DbNow(-200))
     assert "nobody_looks" in codes()
@@ -252,9 +252,9 @@ def test_what_is_due_for_a_moment_is_nobodys_fault(db: None) -> None:
     record(3)
     let_wait(60)
     found = codes()
-    assert_says(found["nothing_overdue"], "ok", "due later: 3")
+    assert_says(found["nothing_overdue"], "ok", "Due later: 3")
     Conversion.objects.exclude(order_id="ORD-1").delete()
-    assert_says(codes()["nothing_overdue"], "ok", "due later: 1")
+    assert_says(codes()["nothing_overdue"], "ok", "Due later: 1")
     assert_says(found["nothing_sent_yet"], "note", "--probe")
 
 
@@ -270,7 +270,7 @@ def test_what_a_dead_worker_held_is_overdue_too(db: None) -> None:
         ("configuration", "401: bad key", "error", "Correct API_KEY"),
         ("meta_link", "400: (#190)", "error", "Connect Meta again"),
         ("refusals", "400: (#100)", "error", "connectly_replay"),
-        ("unavailable", "503: away", "warning", "once the API answers"),
+        ("unavailable", "503: away", "warning", "until the API answers"),
         (
             "throttled",
             "429: slow down",
@@ -286,7 +286,7 @@ def test_a_pause_is_said_with_its_words_and_excuses_what_waits(
     let_wait(300)
     pause(reason, detail=detail)
     found = codes()
-    assert_says(found[f"paused_{reason}"], level, detail, words, "1 overdue")
+    assert_says(found[f"paused_{reason}"], level, detail, words, "1 report overdue")
     assert not {"nobody_looks", "nothing_overdue"} & {*found}
 
 
@@ -301,7 +301,9 @@ def test_rows_of_a_business_that_the_settings_lack(db: None) -> None:
     record()
     Conversion.objects.update(business="old", due_at=DbNow(-300))
     found = codes()
-    assert_says(found["business_forgotten"], "warning", "old: 1 overdue", "BUSINESSES")
+    assert_says(
+        found["business_forgotten"], "warning", "old: 1 report overdue", "BUSINESSES"
+    )
     assert "business_forgotten" not in codes("default")
 
 

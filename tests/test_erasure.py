@@ -137,12 +137,12 @@ def test_the_command_says_what_goes_and_asks(
     said = say("--user", "ada", dry_run=True)
     assert said.splitlines() == [
         "      1 clicks to delete",
-        "      1 waiting events not to send",
-        "      0 finished events to clear",
-        "      0 events being sent, not to be tried again",
+        "      1 waiting reports that will not be sent",
+        "      0 ended reports to clear",
+        "      0 reports being sent now: run this command again in a few minutes",
         "      0 answers of the API to delete",
         "      0 entries of the admin's log to clear",
-        "      0 sessions to take the click out of",
+        "      0 sessions to remove the click from",
         "Nothing was changed.",
     ]
     monkeypatch.setattr("builtins.input", lambda _: "n")
@@ -178,14 +178,14 @@ def test_the_command_forgets_a_user_who_is_deleted(ada: User) -> None:
 def test_the_command_says_when_to_come_again(sandbox: Sandbox) -> None:
     row = outbox.record(make_purchase(), attribution=make_click())
     Conversion.objects.update(state=State.SENDING, due_at=timezone.now())
-    with pytest.raises(CommandError, match=r"1 events were being sent"):
+    with pytest.raises(CommandError, match=r"1 reports were being sent"):
         say("--order", row.order_id, yes=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "Say who: --user, --user-id, --order or --click."),
+        ([], "Specify a customer with --user, --user-id, --order or --click."),
         (["--user", "nobody"], "There is no user 'nobody'."),
         (["--user-id", "x"], "'x' is not the primary key of a user."),
     ],

@@ -349,13 +349,13 @@ def test_the_beginning_and_the_end_are_told_once(
     alerts.watch()
     alerts.watch()
     (mail,) = mailoutbox
-    assert "paused_configuration (default)" in mail.subject
+    assert mail.subject.startswith("[Django] [Connectly] default is paused")
     assert "API_KEY" in mail.body
     Circuit.objects.all().resume("default", by="probe")
     alerts.watch()
     alerts.watch()
     assert [mail.subject for mail in mailoutbox[1:]] == [
-        "[Django] Connectly: over: paused_configuration (default)"
+        mail.subject.replace("[Connectly]", "[Connectly] Resolved:")
     ]
     assert not Alert.objects.exists()
 
@@ -414,11 +414,11 @@ def test_what_another_run_has_told_meanwhile_is_not_told_again(
 
 def test_an_alert_of_another_version_is_ended(configure: Any) -> None:
     heard: list[str] = []
-    configure(ALERTS=lambda finding: heard.append(finding.message))
-    Alert.objects.begin("gone:", code="gone", business="", detail="It was so.")
+    configure(ALERTS=lambda it: heard.extend([it.subject_line, it.message]))
+    Alert.objects.begin("gone:", code="gone", business="", detail="It was\nso.")
     Alert.objects.update(told_at=DbNow())
     alerts.watch()
-    assert heard == ["This is over: It was so."]
+    assert heard == ["[Connectly] Resolved: It was so.", "Resolved: It was\nso."]
     assert not Alert.objects.exists()
 
 
@@ -437,7 +437,7 @@ def test_a_pause_by_hand_needs_no_worker(admin_client: Client) -> None:
     Circuit.objects.update(paused_until=DbNow(-600))
     assert reports.health()["findings"] == ["paused_by_hand", "nothing_sent_yet"]
     (finding,) = (it for it in current_findings() if it.code == "paused_by_hand")
-    assert "next try" not in finding.text
+    assert "next attempt" not in finding.text
     assert "ana: stocktaking" in finding.text
     page = admin_client.get(reverse("admin:connectly_tracking_conversion_status"))
     assert "no worker is sending them" not in page.content.decode()
@@ -479,7 +479,7 @@ def test_the_command_prints_what_it_tells(capsys: pytest.CaptureFixture[str]) ->
     paused()
     call_command("connectly_watch")
     printed = capsys.readouterr().out
-    assert printed.startswith("Connectly: paused_configuration (default)")
+    assert printed.startswith("default is paused")
     assert "API_KEY" in printed
     call_command("connectly_watch")
     assert capsys.readouterr().out == ""

@@ -130,8 +130,8 @@ def test_it_is_paused_and_resumed_in_the_admin(
     for url in banner_pages():
         page = admin_client.get(url).content.decode()
         banner = (
-            "Sending is paused for default: a person paused it. Nothing is sent until "
-            "a person resumes it."
+            "Sending is paused for default: by hand. To resume sending, open Pauses "
+            "in the admin and choose &quot;Pause or resume by hand&quot;."
         )
         assert page.count(banner) == 1, url
     page = admin_client.post(
@@ -155,7 +155,7 @@ def test_it_takes_a_permission_of_its_own(
     client.force_login(user)
     assert client.get(BY_HAND).status_code == status
     listed = client.get(reverse("admin:connectly_tracking_pause_changelist"))
-    assert ("by hand" in listed.content.decode()) is (status == 200)
+    assert ("Pause or resume by hand" in listed.content.decode()) is (status == 200)
 
 
 def test_without_a_reason_nothing_is_paused(admin_client: Client) -> None:
@@ -229,8 +229,8 @@ def test_the_next_try_is_that_of_the_pause(admin_client: Client) -> None:
     until = Circuit.objects.get().paused_until
     own = Conversion.objects.get(order_id="A-2").due_at
     page = admin_client.get(LIST).content.decode()
-    assert page.count(f"next try {clock(until)}") == 1
-    assert page.count(f"next try {clock(own)}") == 1
+    assert page.count(f"next attempt {clock(until)}") == 1
+    assert page.count(f"next attempt {clock(own)}") == 1
     assert next_tries(admin_client) == {"A-1": clock(until), "A-2": clock(own)}
 
 
@@ -240,10 +240,10 @@ def test_while_a_person_has_paused_it_no_next_try_is_named(
     record("A-1")
     outbox.pause("default", detail="ana: stocktaking")
     page = admin_client.get(LIST).content.decode()
-    assert "next try <time" not in page
-    assert "waits until a person resumes it" in page
+    assert "next attempt <time" not in page
+    assert "waits until sending is resumed by hand" in page
     assert "time left: " in page
-    assert next_tries(admin_client) == {"A-1": "waits until a person resumes it"}
+    assert next_tries(admin_client) == {"A-1": "waits until sending is resumed by hand"}
     Conversion.objects.update(state="delivered", due_at=None)
     assert next_tries(admin_client) == {"A-1": "-"}
 

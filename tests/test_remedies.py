@@ -61,7 +61,7 @@ def test_every_other_outcome_has_a_meaning_and_a_remedy(outcome: str) -> None:
         (Outcome.CONFIGURATION, 404, "", "api_business_unknown", "WhatsApp Cloud"),
         (Outcome.CONFIGURATION, 302, "", "api_redirects", "never followed"),
         (Outcome.CONFIGURATION, 405, "", "api_address_wrong", "is not the address"),
-        (Outcome.THROTTLED, 429, "", "api_throttles", "asked to wait. All workers"),
+        (Outcome.THROTTLED, 429, "", "api_throttles", "told us to wait. All workers"),
         (Outcome.UNAVAILABLE, 500, "", "api_unavailable", "reports a problem"),
         (Outcome.UNCONFIRMED, 200, "<html>", "api_not_connectly", "captive portal"),
         (Outcome.UNKNOWN, None, "", "api_mute", "the same data is sent again"),

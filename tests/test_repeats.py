@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-AGAIN = "The order id came again with 25.00 EUR, which is not reported."
+AGAIN = "The shop sent this order id again with 25.00 EUR; the first value is kept."
 
 
 def record(attribution: Any = None, **fields: Any) -> Conversion:
@@ -80,8 +80,8 @@ def test_a_cancelled_number_that_the_next_customer_gets(
     row = record(others)
     assert row.attribution_id == click.pk
     assert row.detail == (
-        "The order id came again with another click (campaign send-9), which is not "
-        "credited."
+        "The shop sent this order id again with another click (campaign send-9), "
+        "which is not credited."
     )
     (line,) = lines(caplog)
     assert f"click={click.pk} other_click={others.pk}" in line
@@ -140,10 +140,12 @@ def test_a_difference_is_said_with_and_without_a_click(
 ) -> None:
     record(click if has_first else None, **one)
     row = record(click if has_second else None, **other)
-    assert "The order id came" in row.detail
+    assert "sent this order id" in row.detail
     assert len(lines(caplog)) == 1
     if has_second and not has_first:
-        assert "came before with 10.00 USD" in row.detail or one != {"value": 10}
+        assert "first sent this order id with 10.00 USD" in row.detail or one != {
+            "value": 10
+        }
         assert row.state == State.PENDING
 
 
@@ -203,7 +205,7 @@ def test_an_invalid_repetition_changes_nothing(
 def test_a_file_that_has_a_number_twice(caplog: pytest.LogCaptureFixture) -> None:
     twice = [make_purchase("2001", value=10), make_purchase("2001", value=20)]
     backfill(twice)
-    assert "came again with 20.00 USD" in Conversion.objects.get().detail
+    assert "again with 20.00 USD" in Conversion.objects.get().detail
     assert len(lines(caplog)) == 1
 
 

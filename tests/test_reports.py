@@ -188,7 +188,7 @@ def test_an_order_is_looked_up_by_an_index(click: Attribution) -> None:
 
 def test_what_waits_says_until_when_and_what_is_paused(click: Attribution) -> None:
     outbox.record(make_purchase("7821"), attribution=click)
-    assert "is waiting to be sent; the next try is at 2" in explain("7821")
+    assert "is waiting to be sent; the next attempt is at 2" in explain("7821")
     Circuit.objects.create(
         business="default",
         reason="configuration",

@@ -389,7 +389,7 @@ def test_the_command_says_what_it_could_not_reach(engine: str, settings: Any) ->
             "connectly_forget", click=["track-phone"], yes=True, stdout=out, stderr=err
         )
     assert "Connectly has already received" in err.getvalue()
-    assert f"{int(engine == 'db')} sessions to take" in out.getvalue()
+    assert f"{int(engine == 'db')} sessions to remove" in out.getvalue()
     assert ("were not searched" in out.getvalue()) == (engine == "cache")
 
 

@@ -313,7 +313,8 @@ class TestAmounts:
             "contents[0] (id 'sku') was left out: quantity must be greater than zero."
         )
         assert notes_on(num_items=quantity) == (
-            "num_items is the sum of the quantities: it must be greater than zero."
+            "num_items was replaced by the sum of the quantities: the value passed "
+            "must be greater than zero."
         )
 
     def test_a_line_with_no_quantity_is_left_out(self):

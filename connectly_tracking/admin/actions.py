@@ -123,9 +123,12 @@ CANCEL: Final = ConfirmedAction(
             "If it has not been sent, it will not be. If it has, it cannot be undone; "
             "only the time of the cancellation is recorded."
         ),
-        _("The order itself does not change, neither in the shop nor here."),
+        _("This does not cancel the order in the shop."),
     ),
-    rule=_("The report of an order can be cancelled once."),
+    rule=_(
+        "A report can be cancelled if it is of a purchase and has not been cancelled "
+        "yet."
+    ),
     button=_("Yes, cancel the report"),
     done=ngettext_lazy(
         "%(count)d report was cancelled.", "%(count)d reports were cancelled.", "count"

@@ -38,7 +38,7 @@ class BoundOrderInline(ReadOnlyInline):
     """The orders that were bound to the click before they were paid."""
 
     model = OrderAttribution
-    verbose_name_plural = _("orders bound before payment")
+    verbose_name_plural = _("orders linked to this click before payment")
     fields = ["order_id", "bound_at"]
 
 
@@ -60,7 +60,7 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
     inlines = [CreditedOrderInline, BoundOrderInline]
     search_fields = ["id"]
     search_help_text = _(
-        "Exact campaign, ad, click or tracking id, or the number of the click itself."
+        "Exact campaign, ad, click or tracking id, or the click's UUID."
     )
     empty_message = _(
         "No click has been recorded yet. A click appears here when a customer opens "

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 
-#: Instead of the time of the next try.
-_LATER: Final = _("waits until a person resumes it")
+#: Instead of the time of the next attempt.
+_LATER: Final = _("waits until sending is resumed by hand")
 
 
 @admin.register(Conversion)
@@ -83,7 +83,10 @@ class ConversionAdmin(
     ordering = ["-recorded_at", "-id"]
     sortable_by = ()  # any other order would read the whole table
     search_fields = ["order_id"]
-    search_help_text = _("Exact order number, campaign, ad, click or tracking id.")
+    search_help_text = _(
+        "Order number as the customer writes it, or an exact campaign, ad, click or "
+        "tracking id."
+    )
     empty_message = _(
         "No order has been recorded yet. An order appears here when the shop reports "
         "it as paid. If orders are missing, a developer can run connectly_doctor to "
@@ -135,7 +138,7 @@ class ConversionAdmin(
         return ours + super().get_urls()
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """With the pause of each row's business, which decides on its next try."""
+        """With the pause of each row's business, which decides on its next attempt."""
         changes = super().get_changelist_instance(request)
         paused = pauses_of(request)
         for row in changes.result_list:
@@ -253,7 +256,7 @@ class ConversionAdmin(
     def status(self, conversion: Conversion) -> SafeString:
         return format_html("{}{}", badge(conversion), _quiet(*_progress(conversion)))
 
-    @admin.display(description=_("next try"))
+    @admin.display(description=_("next attempt"))
     def next_try(self, conversion: Conversion) -> StrOrPromise:
         pause = Circuit.objects.paused().filter(pk=conversion.business).first()
         if conversion.due_at is None:
@@ -291,16 +294,16 @@ def _next_try(conversion: Conversion, pause: Circuit | None) -> datetime | None:
 
 
 def _progress(conversion: Conversion) -> Iterator[StrOrPromise]:
-    """Say why it is in its state, how often it was tried, and when it is next."""
+    """Say why it is in its state, how many attempts it had, and when the next is."""
     yield conversion.explanation
     if conversion.attempts > 1:
-        yield ngettext("%(count)d try", "%(count)d tries", conversion.attempts) % {
-            "count": conversion.attempts
-        }
+        yield ngettext(
+            "%(count)d attempt", "%(count)d attempts", conversion.attempts
+        ) % {"count": conversion.attempts}
     if conversion.state == State.PENDING and conversion.due_at is not None:
         pause: Circuit | None = getattr(conversion, "pause", None)
         at = _next_try(conversion, pause)
-        yield format_html(gettext("next try {}"), clock(at)) if at else _LATER
+        yield format_html(gettext("next attempt {}"), clock(at)) if at else _LATER
         if (left := time_left(conversion)) is not None:
             yield gettext("time left: %(time)s") % {"time": age(left)}
 

@@ -53,7 +53,10 @@ class CustomerForm(forms.Form):
         label=_("Click"),
         required=False,
         max_length=1024,
-        help_text=_("The number of the click, its tracking id or its click id."),
+        help_text=_(
+            "The tracking id or click id of the click, or the UUID in the address of "
+            "its page."
+        ),
     )
 
     def clean_user(self) -> list[Any]:

@@ -46,7 +46,7 @@ _REPORT_COLUMNS: Final = (
 #: Those that a table has room for; the CSV file has all.
 SHOWN_UPSTREAM: Final = ("sent", "link_clicks")
 _UPSTREAM_NAMES: Final[dict[str, StrOrPromise]] = {
-    "sent": gettext_lazy("Sent"),
+    "sent": gettext_lazy("Messages sent"),
     "link_clicks": gettext_lazy("Link clicks"),
 }
 
@@ -118,7 +118,7 @@ class Earnings:
             before=money_list(averages(before)),
         )
         yield Figure(
-            name=_("Rate"),
+            name=_("Conversion rate"),
             values=[percent(now.rate)],
             note=_("clicks that led to an order"),
         )
@@ -135,7 +135,7 @@ class Earnings:
             % {"count": count(now.orders - now.repeats)},
         )
         yield Figure(
-            name=_("Confirmed"),
+            name=_("Reported"),
             values=[count(now.confirmed)],
             before=[count(before.confirmed)],
             url=orders_url("confirmed"),
@@ -163,10 +163,10 @@ class Earnings:
             *(_UPSTREAM_NAMES[name] for name in self._known_upstream),
             _("Clicks"),
             _("Orders"),
-            _("Rate"),
+            _("Conversion rate"),
             _("Revenue"),
             _("Time to purchase"),
-            _("Confirmed"),
+            _("Reported"),
             _("Waiting"),
             _("Not reported"),
         ]
@@ -183,7 +183,7 @@ class Earnings:
         return self._cells(question, self.total, {})
 
     def _line(self, question: Question, row: CampaignRow) -> Line:
-        name: StrOrPromise = row.name or row.key or _("(not known)")
+        name: StrOrPromise = row.name or row.key or _("(unknown)")
         show_id = ad_id if question.by == "ad" else campaign_id
         url = ""
         if question.by == "day" and (day := parse_date(row.key)):

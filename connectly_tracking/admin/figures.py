@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Figures that are orders, as the list calls them.
 FIGURE_NAMES: Final[dict[str, StrOrPromise]] = {
-    "orders": _("orders from clicks that count"),
-    "confirmed": _("confirmed by Connectly"),
+    "orders": _("orders credited to a click"),
+    "confirmed": _("reported to Connectly"),
     "waiting": _("waiting to be reported"),
     "unreported": _("not reported, with a click"),
     "repeats": _("from customers who had bought before"),
@@ -113,7 +113,7 @@ class ClickedFilter(PlacedFilter):
 
 
 class FigureFilter(LinkedFilter):
-    title = _("campaign report")
+    title = _("campaign figures")
     parameter_name = "figure"
 
     def name_of(self, value: str) -> StrOrPromise:

@@ -67,8 +67,8 @@ class TimeLeftFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
-            ("soon", _("Less than a day: soon too old")),
-            ("any", _("Everything that waits")),
+            ("soon", _("Expires in less than a day")),
+            ("any", _("All waiting orders")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -85,7 +85,7 @@ class TimeLeftFilter(admin.SimpleListFilter):
 
 
 class TriesFilter(admin.SimpleListFilter):
-    title = _("tries")
+    title = _("attempts")
     parameter_name = "tries"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -101,9 +101,9 @@ class TriesFilter(admin.SimpleListFilter):
 
 
 class AnswerFilter(admin.SimpleListFilter):
-    """Those that had this answer at any try."""
+    """Those that had this answer at any attempt."""
 
-    title = _("status of an answer")
+    title = _("answer status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:

@@ -40,7 +40,7 @@ class _PauseForm(forms.Form):
 
 @admin.register(Pause)
 class PauseAdmin(ReadOnlyAdmin):
-    list_display = ["business", "began", "ended", "reason", "held_now", "ended_by"]
+    list_display = ["business", "began", "ended", "reason", "held_now", "ended_how"]
     list_filter = ["reason"]
     fields = [
         "business",
@@ -50,24 +50,29 @@ class PauseAdmin(ReadOnlyAdmin):
         "remedy",
         "detail",
         "held_now",
-        "ended_by",
+        "ended_how",
     ]
     empty_message = _(
         "Sending has never been paused. If Connectly refuses the API key, cannot be "
-        "reached or asks to wait, the pause appears here, with its reason and what to "
-        "do."
+        "reached or tells us to wait, the pause appears here, with its reason and "
+        "what to do."
     )
 
     @admin.display(description=_("what to do"))
     def remedy(self, pause: Pause) -> StrOrPromise:
         return FOR_PAUSE.get(pause.reason, "-") if pause.ended is None else "-"
 
-    @admin.display(description=_("orders held"))
+    @admin.display(description=_("orders waiting"))
     def held_now(self, pause: Pause) -> int:
         if pause.ended is not None:
             return pause.held
         waiting = Conversion.objects.waiting()
         return waiting.filter(business=pause.business).count()
+
+    @admin.display(description=_("ended by"))
+    def ended_how(self, pause: Pause) -> StrOrPromise:
+        by_itself = pause.ended_by == "probe"
+        return _("an answered order") if by_itself else pause.ended_by or "-"
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -46,35 +46,47 @@ MAX_TIMED: Final = 1_000
 
 #: What is wrong, in words for people; the doctor has the details.
 _WRONG: Final[Mapping[str, StrOrPromise]] = {
-    "business_forgotten": _("Orders wait for a business that the settings lack."),
-    "database_may_be_copied": _("Orders wait, and none was recorded for 24 hours."),
+    "business_forgotten": _(
+        "Orders are waiting, but their business is not in the settings."
+    ),
+    "database_may_be_copied": _(
+        "Orders are waiting, but none has been recorded for 24 hours."
+    ),
     "behind": _("Orders come in faster than they are sent."),
     "nobody_looks": NO_WORKER,
-    "failing": _("Orders have been tried in vain for more than an hour."),
-    "expiring_soon": _("Orders that wait will be too old within a day."),
+    "failing": _("Some reports have been failing for more than an hour."),
+    "expiring_soon": _("Some waiting orders will expire within a day."),
     "rejected_lately": _("Orders were rejected in the last 24 hours."),
-    "expired_lately": _("Orders became too old in the last 24 hours."),
+    "expired_lately": _("Orders expired in the last 24 hours."),
     "last_answer_bad": _("The last attempt failed."),
     "clicks_stopped": _("No click for 24 hours, after a week with clicks every day."),
     "orders_stopped": _("No order for 24 hours, after a week with orders every day."),
-    "parameter_missing": _("A parameter that the ads' links had is missing."),
+    "parameter_missing": _("The links of the ads have lost a parameter."),
 }
 _WHAT_TO_DO: Final[Mapping[str, StrOrPromise]] = {
     "business_forgotten": _("Put the business back into the setting BUSINESSES."),
     "database_may_be_copied": _(
-        "If this database is a copy or was restored, set SEND to False before a worker "
-        "sends these orders once more."
+        "If this database is a copy or was restored, set SEND to False before a "
+        "worker sends these orders again."
     ),
     "behind": _("If this lasts, raise THREADS or start another worker."),
     "nobody_looks": FOR_NO_WORKER,
-    "failing": _("Read the last attempts of these orders."),
-    "expiring_soon": _("Correct what keeps them waiting."),
-    "rejected_lately": _("Look at these orders: each says what to do."),
-    "expired_lately": _("Find out why they waited, then send them again."),
-    "last_answer_bad": _("Nothing to do if it was only one: it is tried again."),
+    "failing": _("Open a waiting order, and read the last attempts on its timeline."),
+    "expiring_soon": _("Open the waiting orders: each page says why it waits."),
+    "rejected_lately": _("Open the rejected orders: each page says what to do."),
+    "expired_lately": _(
+        "Open the expired orders to see why they waited. You can send them again, "
+        "but Meta refuses those that are more than 7 days old."
+    ),
+    "last_answer_bad": _(
+        "Nothing to do after a single failure: the order is sent again."
+    ),
     "clicks_stopped": _("Open an ad's link yourself, and see whether a click appears."),
     "orders_stopped": _("Place a test order, and see whether it appears."),
-    "parameter_missing": _("Compare an ad's link with the five parameters."),
+    "parameter_missing": _(
+        "Check that an ad's link has all five parameters: cnct_tracking_id, "
+        "sendout_id, ctwa_clid, ad_id and attribution_source."
+    ),
 }
 
 
@@ -148,12 +160,12 @@ class BusinessStatus:
         """Names and values, as the page lists them."""
         found = [
             (gettext("Waiting"), count(self.backlog.waiting)),
-            (gettext("Due now"), count(self.backlog.due)),
-            (gettext("Due since"), clock(self.backlog.due_since)),
+            (gettext("Ready to send"), count(self.backlog.due)),
+            (gettext("Oldest ready since"), clock(self.backlog.due_since)),
             (gettext("Last delivered"), clock(self.delivered_at)),
         ]
         if self.pause is not None and not self.pause.is_by_hand:
-            found.append((gettext("Next try"), clock(self.pause.paused_until)))
+            found.append((gettext("Next attempt"), clock(self.pause.paused_until)))
         if self.time_left:
             found.append((gettext("Oldest waiting order expires in"), self.time_left))
         return found

@@ -218,5 +218,8 @@ def next_step(conversion: Conversion, pause: Circuit | None) -> StrOrPromise:
         case State.SENDING:
             return _("If its worker stops, another worker sends it.")
         case State.DELIVERED if conversion.cancelled_at is not None:
-            return _("It cannot be undone: Connectly has no event for a cancellation.")
+            return _(
+                "Nothing to do. The report cannot be withdrawn: Connectly has no "
+                "event for a cancellation."
+            )
     return advice_for(conversion)

@@ -1,4 +1,4 @@
-"""The five landing parameters, read from a URL verbatim or not at all.
+"""The five landing parameters of a link. An id is read as it is, or not at all.
 
 Knows no Django::
 
@@ -6,7 +6,7 @@ Knows no Django::
     >>> landing.cnct_tracking_id, landing.missing
     ('a+b', ('ctwa_clid',))
 
-Links arrive damaged. Repaired is how a link is put together:
+Links arrive damaged. How a link is put together is repaired, not its ids:
 
 - A raw ``?`` or ``#`` separates like ``&``, so a second ``?`` is read, and so is a
   whole address. So does an encoded ``?`` or ``&`` before ``name=``: if it belonged to a
@@ -16,14 +16,15 @@ Links arrive damaged. Repaired is how a link is put together:
 - Closing punctuation is cut from the last value of a link, as in "(see …&ad_id=9)."
 - ``META_CTWA`` and ``meta_ctwa/`` are ``meta_ctwa``, which is a word and not an id.
 
-An id is never changed by a guess: it is opaque, and a wrong one credits nobody, or
-another ad. Cut are only raw signs that an encoder would have encoded or that end no id:
+An id is opaque, and a wrong one credits nobody, or another ad. Therefore nothing is
+guessed: a character at the end is cut only if it is raw, and if an encoder would have
+encoded it or no id ends with it. Kept are:
 
-- not a bracket or a quote that closes one in the value;
-- not ``- _ ~ = + /``, in which Base64 and tokens may end;
-- a full stop by itself only after six or more letters, digits, ``-`` and ``_``;
-- nothing that the link encodes, since its author meant it, except typographic signs,
-  which no id has.
+- a bracket or a quote that closes one in the value;
+- ``- _ ~ = + /``, in which Base64 and tokens may end;
+- a full stop by itself, except after six or more letters, digits, ``-`` and ``_``;
+- what the link encodes, since its author meant it, except typographic signs, which no
+  id has.
 
 An ad's id is digits, so any punctuation after digits is cut from it, also the quotes
 that browsers encode by themselves. What is cut is noted.
@@ -94,7 +95,8 @@ class Landing:
     """One click's five parameters (seed: "Capture tracking parameters at landing").
 
     Each is 1 to 1,024 characters of printable ASCII, exactly as in the URL, or ``""``
-    if the link lacked it. ``missing`` names the parameters that the link lacked;
+    if it is missing or unusable. An ``attribution_source`` that is missing or unusable
+    counts as ``meta_ctwa``. ``missing`` names the parameters that are empty;
     ``is_reportable`` is whether Connectly can credit the click: no id is missing and
     the source is Connectly's own.
     """

@@ -267,7 +267,9 @@ def _content_type(value: object, notes: _Notes) -> str:
         with reading("content_type"):
             return checked_text("content_type", value)
     except InvalidEvent as exc:
-        notes.add(f"content_type is 'product': the given one {exc.problem}.")
+        notes.add(
+            f"content_type was replaced by 'product': the value passed {exc.problem}."
+        )
         return "product"
 
 
@@ -280,7 +282,10 @@ def _num_items(
             if value is not None:
                 return checked_quantity("num_items", value)
     except InvalidEvent as exc:
-        notes.add(f"num_items is the sum of the quantities: it {exc.problem}.")
+        notes.add(
+            "num_items was replaced by the sum of the quantities: the value passed "
+            f"{exc.problem}."
+        )
     return _total_quantity(contents)
 
 

@@ -35,8 +35,8 @@ def check_celery(**_kwargs: Any) -> list[CheckMessage]:
                 _("Celery's settings cannot be read: %(error)s.")
                 % {"error": type(exc).__name__},
                 hint=_(
-                    "Run `celery -A … report` to see more. Workers are not told about "
-                    "orders."
+                    "Run `celery -A … report` to see more. Until this is corrected, "
+                    "a new order does not wake a worker."
                 ),
                 id="connectly_tracking.W013",
             )
@@ -50,32 +50,32 @@ def _problems(app: Any) -> Iterator[CheckMessage]:
     if not has_broker and isinstance(app.loader, Loader):
         yield checks.Warning(
             _(
-                "Requests use Celery's default app, not the project's: workers are not "
-                "told about orders."
+                "Requests use Celery's default app, not the project's, so a new "
+                "order does not wake a worker."
             ),
             hint=_(
-                "Write `from .celery import app as celery_app` in the __init__.py next "
-                "to celery.py (%(guide)s), or run `connectly_deliver --loop` instead "
-                "and silence this check."
+                "Write `from .celery import app as celery_app` in the __init__.py "
+                "next to celery.py (%(guide)s). If you run `connectly_deliver "
+                "--loop` instead of Celery workers, silence this check."
             )
             % {"guide": GUIDE},
             id="connectly_tracking.W007",
         )
     elif app.conf.task_always_eager:
         yield checks.Warning(
-            _("Celery runs in eager mode: workers are not told about orders."),
+            _("Celery runs in eager mode, so a new order does not wake a worker."),
             hint=_(
-                "Set task_always_eager only in tests, or run `connectly_deliver "
-                "--loop` instead and silence this check."
+                "Set task_always_eager only in tests. If you run `connectly_deliver "
+                "--loop` instead of Celery workers, silence this check."
             ),
             id="connectly_tracking.W009",
         )
     elif not has_broker:
         yield checks.Warning(
-            _("Celery has no broker: workers are not told about orders."),
+            _("Celery has no broker, so a new order does not wake a worker."),
             hint=_(
-                "Set CELERY_BROKER_URL (%(guide)s), or run `connectly_deliver --loop` "
-                "instead and silence this check."
+                "Set CELERY_BROKER_URL (%(guide)s). If you run `connectly_deliver "
+                "--loop` instead of Celery workers, silence this check."
             )
             % {"guide": GUIDE},
             id="connectly_tracking.W008",
@@ -104,24 +104,28 @@ def _unscheduled(scheduled: set[str]) -> Iterator[CheckMessage]:
     if TASK not in scheduled:
         yield checks.Warning(
             _(
-                "The beat schedule lacks %(task)s: an order is never sent if its "
-                "wake-up message is lost or the API is unavailable."
+                "The beat schedule does not contain %(task)s: an order is never sent "
+                "if its wake-up message is lost or the API is unavailable."
             )
             % {"task": TASK},
             hint=_(
-                "Add %(entry)s to CELERY_BEAT_SCHEDULE, or run `connectly_deliver "
-                "--loop` instead and silence this check."
+                "Add %(entry)s to CELERY_BEAT_SCHEDULE. If you run "
+                "`connectly_deliver --loop` instead of Celery workers, silence this "
+                "check."
             )
             % {"entry": f'{{"task": "{TASK}", "schedule": 30}}'},
             id="connectly_tracking.W010",
         )
     if PRUNE not in scheduled:
         yield checks.Warning(
-            _("The beat schedule lacks %(task)s: clicks and orders are kept forever.")
+            _(
+                "The beat schedule does not contain %(task)s: clicks and orders are "
+                "kept forever."
+            )
             % {"task": PRUNE},
             hint=_(
-                "Add %(entry)s to CELERY_BEAT_SCHEDULE, or run `connectly_prune` once "
-                "a day and silence this check."
+                "Add %(entry)s to CELERY_BEAT_SCHEDULE. If you run `connectly_prune` "
+                "once a day instead, silence this check."
             )
             % {
                 "entry": f'{{"task": "{PRUNE}", "schedule": crontab(hour=4, minute=0)}}'

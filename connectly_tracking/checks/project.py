@@ -62,9 +62,10 @@ def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
             _("A page cache comes before AttributionMiddleware: %(path)s.")
             % {"path": path},
             hint=_(
-                "Put it below AttributionMiddleware, as the last one in MIDDLEWARE. "
-                "UpdateCacheMiddleware may stay the first. Otherwise no click is "
-                "captured on a page that is served from the cache."
+                "Move %(path)s to the end of MIDDLEWARE, below "
+                "AttributionMiddleware. UpdateCacheMiddleware may remain first. "
+                "Otherwise no click is captured on a page that is served from the "
+                "cache."
             ),
             id="connectly_tracking.W017",
         )
@@ -197,11 +198,12 @@ def _isolation_problems(
             )
             % {"alias": alias, "level": chosen},
             hint=_(
-                "Remove isolation_level from DATABASES['%(alias)s']['OPTIONS'], since "
-                "Django's default is read committed. Otherwise repeat a transaction of "
-                "yours that the database ends: two requests that report one order at "
-                "the same time may end one of them. Our workers use read committed in "
-                "any case."
+                "Remove isolation_level from DATABASES['%(alias)s']['OPTIONS'], "
+                "since Django's default is read committed. If you need the current "
+                "level, retry a transaction that the database rolls back: when two "
+                "requests report the same order at the same time, the database may "
+                "roll back one of the two transactions. Our workers always use read "
+                "committed."
             )
             % {"alias": alias},
             id="connectly_tracking.W014",

@@ -104,7 +104,8 @@ def _contradictory() -> Iterator[CheckMessage]:
             _("There is neither a default business nor a BUSINESS_RESOLVER."),
             hint=_(
                 "Set BUSINESS_RESOLVER to a function (request, order) -> alias, or "
-                "pass business=… with each order. Other orders are refused."
+                "pass business=… with each order. An order without a business is "
+                "recorded as invalid and not sent."
             ),
             id="connectly_tracking.W006",
         )
@@ -116,8 +117,8 @@ def _contradictory() -> Iterator[CheckMessage]:
             )
             % {"lease": f"{conf.LEASE:g}", "deadline": f"{conf.DEADLINE:g}"},
             hint=_(
-                "Set LEASE to %(least)s or more. If a lease ends before its request, "
-                "another worker sends the event again."
+                "Set LEASE to %(least)s seconds or more. If a lease ends before its "
+                "request, another worker sends the event again."
             )
             % {"least": f"{2 * conf.DEADLINE:g}"},
             id="connectly_tracking.E030",
@@ -131,15 +132,15 @@ def _contradictory() -> Iterator[CheckMessage]:
             )
             if conf.MAX_EVENT_AGE
             else _(
-                "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than the 30 days "
-                "of an order (%(age)s s)."
+                "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than the 30 "
+                "days (%(age)s s) after which an order expires."
             )
         )
         yield checks.Error(
             text % {"hold": f"{conf.HOLD:g}", "age": f"{age:g}"},
             hint=_(
-                "Set HOLD to less than %(age)s. Otherwise every order expires before "
-                "it may be sent."
+                "Set HOLD to less than %(age)s seconds. Otherwise every order "
+                "expires before it may be sent."
             )
             % {"age": f"{age:g}"},
             id="connectly_tracking.E032",

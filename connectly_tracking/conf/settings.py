@@ -147,14 +147,14 @@ class Conf(BusinessSettings):
 
     @property
     def RETRY_SCHEDULE(self) -> tuple[float, ...]:
-        """The waits between tries; the last repeats, each is varied by 20 %."""
+        """The waits between attempts; the last repeats, each is varied by 20 %."""
         return self._schedule(
             "RETRY_SCHEDULE", default=(30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600)
         )
 
     @property
     def PROBE_SCHEDULE(self) -> tuple[float, ...]:
-        """The waits between two tries of a paused business; the last repeats."""
+        """The waits between two attempts of a paused business; the last repeats."""
         return self._schedule("PROBE_SCHEDULE", default=(30, 60, 120, 300))
 
     @property

@@ -90,7 +90,7 @@ def examine_schedule(app: Any) -> Iterator[Finding]:
         rows = models.get_model("PeriodicTask")._default_manager
         enabled = rows.filter(task__in=[TASK, PRUNE], enabled=True)
         for task in sorted({TASK, PRUNE} - {*enabled.values_list("task", flat=True)}):
-            text = _("The schedule of django-celery-beat lacks %(task)s.")
+            text = _("The schedule of django-celery-beat does not contain %(task)s.")
             text %= {"task": task}
             yield found(Subject.CELERY, "schedule_lacks", text)
     elif not str(app.conf.beat_scheduler).startswith("celery.beat"):
@@ -106,7 +106,8 @@ def examine_broker(app: Any) -> Iterator[Finding]:
         return
     if not has_broker(app):
         text = _(
-            "Celery has no broker or is in eager mode: no worker is told of orders."
+            "Celery has no broker or is in eager mode, so a new order does not "
+            "wake a worker."
         )
         yield found(Subject.BROKER, "broker_none", text)
         return

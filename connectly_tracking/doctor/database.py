@@ -165,7 +165,7 @@ def _missing_migrations(using: str) -> Iterator[Finding]:
     plan = executor.migration_plan(targets)
     names = [step.name for step, _back in plan if step.app_label == label]
     if names:
-        text = _("%(name)s lacks migrations of %(app)s: %(migrations)s.")
+        text = _("In %(name)s, migrations of %(app)s are not applied: %(migrations)s.")
         text %= {"name": using, "app": label, "migrations": ", ".join(names)}
         yield found(Subject.DATABASE, "migrations_missing", text)
 
@@ -175,7 +175,10 @@ def _charset(using: str) -> Iterator[Finding]:
     if charset is None:
         return
     if charset.lower() not in {"utf8", "utf8mb4"}:
-        text = _("Our tables store text as %(charset)s, which lacks most characters.")
+        text = _(
+            "The tables use the character set %(charset)s, which cannot store most "
+            "characters."
+        )
         text %= {"charset": charset}
         yield found(Subject.DATABASE, "database_charset", text)
 

@@ -167,7 +167,7 @@ def examine_businesses(
             findings.append(found(Subject.SETTINGS, "business_not_ready", text))
         else:
             ready.append(business)
-            text = _("%(business)s: business %(id)s, with a key.")
+            text = _("%(business)s: BUSINESS_ID is %(id)s, and API_KEY is set.")
             text %= {"business": alias, "id": business.business_id}
             findings.append(found(Subject.SETTINGS, "business_ready", text))
     return findings, ready

@@ -125,7 +125,7 @@ def confirm(question: str) -> None:
         answer = input(f"{question} [y/N] ")
     except EOFError:
         raise CommandError(
-            "Nothing was changed: there is no terminal to ask at. Add --yes."
+            "Nothing was changed: confirmation needs a terminal. Add --yes to skip it."
         ) from None
     if answer.strip().lower() != "y":
         raise CommandError("Nothing was changed.")

@@ -50,7 +50,7 @@ class Alert(models.Model):
     business = models.CharField(_("business"), max_length=64, blank=True)
     detail = models.TextField(_("detail"))
     since = models.DateTimeField(_("since"))
-    told_at = models.DateTimeField(_("told at"), null=True)
+    told_at = models.DateTimeField(_("notified at"), null=True)
     ended_at = models.DateTimeField(_("ended at"), null=True)
     claimed_until = models.DateTimeField(null=True, editable=False)
 

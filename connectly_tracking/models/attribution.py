@@ -137,14 +137,14 @@ class OrderAttribution(models.Model):
         db_constraint=False,
         related_name="bindings",
     )
-    bound_at = models.DateTimeField(_("bound at"), default=timezone.now)
+    bound_at = models.DateTimeField(_("linked at"), default=timezone.now)
 
     objects = BindingManager()
     with_erased: ClassVar[models.Manager[OrderAttribution]] = models.Manager()
 
     class Meta:
-        verbose_name = _("order's click")
-        verbose_name_plural = _("orders' clicks")
+        verbose_name = _("link of an order to a click")
+        verbose_name_plural = _("links of orders to clicks")
         ordering: ClassVar = ["-bound_at"]
         constraints: ClassVar = [
             models.UniqueConstraint(

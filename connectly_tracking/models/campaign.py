@@ -29,9 +29,9 @@ class CampaignName(models.Model):
         _("kind"), max_length=16, choices=Kind, default=Kind.CAMPAIGN
     )
     name = models.CharField(_("name"), max_length=255)
-    sent = models.PositiveBigIntegerField(_("sent"), null=True, blank=True)
+    sent = models.PositiveBigIntegerField(_("messages sent"), null=True, blank=True)
     delivered = models.PositiveBigIntegerField(_("delivered"), null=True, blank=True)
-    read = models.PositiveBigIntegerField(_("read"), null=True, blank=True)
+    read = models.PositiveBigIntegerField(_("messages read"), null=True, blank=True)
     link_clicks = models.PositiveBigIntegerField(
         _("link clicks"), null=True, blank=True
     )

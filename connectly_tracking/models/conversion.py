@@ -84,12 +84,16 @@ class Conversion(models.Model):
     )
     recorded_at = models.DateTimeField(_("recorded at"))
     due_at = models.DateTimeField(
-        _("next try"), null=True, help_text=_("While sending: the end of the lease.")
+        _("next attempt"),
+        null=True,
+        help_text=_("While sending: the end of the lease."),
     )
     lease_token = models.UUIDField(null=True, editable=False)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
-    unconfirmed = models.PositiveSmallIntegerField(_("unconfirmed"), default=0)
-    crashes = models.PositiveSmallIntegerField(_("crashes"), default=0)
+    unconfirmed = models.PositiveSmallIntegerField(
+        _("answers without confirmation"), default=0
+    )
+    crashes = models.PositiveSmallIntegerField(_("worker crashes"), default=0)
     delivered_at = models.DateTimeField(_("delivered at"), null=True)
     ended_at = models.DateTimeField(
         _("ended at"),
@@ -98,9 +102,9 @@ class Conversion(models.Model):
     )
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True)
     replayed_at = models.DateTimeField(
-        _("replayed at"),
+        _("sent again at"),
         null=True,
-        help_text=_("When a person sent it again. Its age counts from then."),
+        help_text=_("When a user sent it again. Its age counts from then."),
     )
 
     objects = ConversionQuerySet.as_manager()
@@ -219,5 +223,5 @@ class Conversion(models.Model):
         if self.reason in Reason:
             return Reason(self.reason).label
         if self.cancelled_at is not None:
-            return _("the order was cancelled while it was sent, or later")
+            return _("the order was cancelled while it was being sent, or afterwards")
         return ""

@@ -1,4 +1,4 @@
-"""Written by the workers: each try at sending a conversion."""
+"""Written by the workers: each attempt at sending a conversion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DeliveryAttempt(models.Model):
-    """One try at sending a conversion, written with its result.
+    """One attempt at sending a conversion, written with its result.
 
     An attempt without an end has an unknown outcome, and is shown as such: its worker
     ended, and the next one wrote that. `under_way` is one that is not written yet.
@@ -33,7 +33,7 @@ class DeliveryAttempt(models.Model):
         REFUSED = "refused", _("refused")
         TRANSIENT = "transient", _("refused for now")
         CONFIGURATION = "configuration", _("wrong settings")
-        THROTTLED = "throttled", _("asked to wait")
+        THROTTLED = "throttled", _("told to wait")
         UNAVAILABLE = "unavailable", _("API unavailable")
         NOT_SENT = "not_sent", _("not sent")
         UNKNOWN = "unknown", _("unknown")

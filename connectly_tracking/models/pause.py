@@ -79,35 +79,41 @@ class Circuit(models.Model):
             _("the key, the business or the address is wrong"),
         )
         META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
-        REFUSALS = "refusals", _("several events in a row were refused")
+        REFUSALS = "refusals", _("several reports in a row were refused")
         UNAVAILABLE = "unavailable", _("the API is unavailable")
-        THROTTLED = "throttled", _("the API asked to wait")
-        BY_HAND = "by_hand", _("a person paused it")
+        THROTTLED = "throttled", _("the API told us to wait")
+        BY_HAND = "by_hand", _("by hand")
 
     business = models.CharField(_("business"), max_length=64, primary_key=True)
     paused_until = models.DateTimeField(
         _("paused until"),
         null=True,
-        help_text=_("Then one event is tried. Empty if the business is not paused."),
+        help_text=_(
+            "Then one order is sent, to see whether it is accepted. Empty if the "
+            "business is not paused."
+        ),
     )
     reason = models.CharField(_("reason"), max_length=16, choices=Reason, blank=True)
     detail = models.TextField(_("answer"), blank=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
-    probes = models.PositiveIntegerField(_("tries in this pause"), default=0)
+    probes = models.PositiveIntegerField(_("attempts in this pause"), default=0)
     fingerprint = models.CharField(
         max_length=64,
         blank=True,
         editable=False,
-        help_text=_("Of the refused settings; other settings end the pause."),
+        help_text=_(
+            "Fingerprint of the refused settings. Once they change, an order is sent "
+            "without waiting."
+        ),
     )
     changed_at = models.DateTimeField(_("changed at"))
 
     objects = CircuitQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("circuit")
-        verbose_name_plural = _("circuits")
+        verbose_name = _("state of sending")
+        verbose_name_plural = _("states of sending")
         ordering: ClassVar = ["business"]
 
     def __str__(self) -> str:
@@ -152,13 +158,13 @@ class Pause(models.Model):
     reason = models.CharField(_("reason"), max_length=16, choices=Circuit.Reason)
     detail = models.TextField(_("answer"), blank=True)
     held = models.PositiveIntegerField(
-        _("orders held"), default=0, help_text=_("How many waited when it ended.")
+        _("orders waiting"), default=0, help_text=_("How many waited when it ended.")
     )
     ended_by = models.CharField(
         _("ended by"),
         max_length=150,
         blank=True,
-        help_text=_("A probe that was answered, new settings, or a person."),
+        help_text=_("An order that was answered, or a user."),
     )
 
     class Meta:

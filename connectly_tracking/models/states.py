@@ -66,7 +66,7 @@ class Reason(models.TextChoices):
     )
     CONSENT_PENDING = (
         "consent_pending",
-        _("the customer had not yet been asked for consent"),
+        _("the customer had not yet given or refused consent"),
     )
     CONSENT_REFUSED = "consent_refused", _("the customer did not give consent")
     CONSENT_WITHDRAWN = (

@@ -148,7 +148,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self._free(wait, crashes=F("crashes") + crashes)
 
     def release(self, wait: float = 0, *, unconfirmed: int = 0) -> int:
-        """sending → pending: not sent, or sent with wrong settings. Does not count."""
+        """sending → pending: not sent, or sent with wrong settings.
+
+        Takes the attempt off ``attempts`` again; ``unconfirmed`` may still grow.
+        """
         return self._free(
             wait,
             attempts=F("attempts") - 1,

@@ -46,11 +46,13 @@ def note_repeat(rows: ConversionQuerySet, row: Conversion, draft: Draft) -> None
     notes, other = [], draft.row
     kept, came = _amount_of(row), _amount_of_draft(draft)
     if came is not None and came.differs(kept):
-        notes.append(f"The order id came again with {came}, which is not reported.")
+        notes.append(
+            f"The shop sent this order id again with {came}; the first value is kept."
+        )
     # A click that cannot be credited is that of a customer who came back.
     if other.body and row.attribution_id not in (None, other.attribution_id):
         notes.append(
-            "The order id came again with another click (campaign "
+            "The shop sent this order id again with another click (campaign "
             f"{other.sendout_id}), which is not credited."
         )
     notes = [note for note in notes if note not in row.detail]
@@ -65,7 +67,7 @@ def note_replaced(row: Conversion, draft: Draft) -> None:
     """As `note_repeat`, if the draft is about to replace the row."""
     kept, came = _amount_of(row), _amount_of_draft(draft)
     if came is not None and kept is not None and came.differs(kept):
-        note = f"The order id came before with {kept}, which is not reported."
+        note = f"The shop first sent this order id with {kept}; the new value is used."
         draft.row.detail = f"{draft.row.detail} {note}".strip()
         _log(row, kept, came, row.attribution_id, draft.row.attribution_id)
 

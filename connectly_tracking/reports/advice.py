@@ -62,7 +62,9 @@ def _if_a_click_comes(row: Conversion) -> Iterator[str]:
         }
     if row.reason == Reason.CONSENT_PENDING:
         if until is None:
-            yield _("It is too late for the customer to consent to this order.")
+            yield _(
+                "Even if the customer consents now, it is too late to send this order."
+            )
         else:
             yield _("If the customer consents by %(time)s, the order is sent.") % {
                 "time": zoned_text(until)

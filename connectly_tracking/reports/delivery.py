@@ -113,7 +113,7 @@ def examine_delivery(
     excused = _excused(using)
     for alias, events in overdue.items():
         if aliases and alias not in aliases:
-            text = _("%(business)s: %(events)s. The settings lack this business.")
+            text = _("%(business)s: %(events)s. This business is not in the settings.")
             text %= {"business": alias, "events": events}
             yield found(Subject.DELIVERY, "business_forgotten", text, business=alias)
         elif conf.SEND and alias in ready and alias not in excused:
@@ -135,8 +135,8 @@ def _overdue(using: str, only: str | None) -> dict[str, str]:
     grouped: Any = rows.order_by().values_list("business")
     return {
         alias: ngettext(
-            "%(count)d overdue, the oldest since %(time)s",
-            "%(count)d overdue, the oldest since %(time)s",
+            "%(count)d report overdue since %(time)s",
+            "%(count)d reports overdue, the oldest since %(time)s",
             count,
         )
         % {"count": count, "time": _minute(oldest)}
@@ -162,7 +162,7 @@ def _pause(circuit: Circuit, overdue: str | None) -> Finding:
     name = f"{circuit.pk} ({overdue})" if overdue else circuit.pk
     text = _("%(business)s is paused: %(detail)s")
     if circuit.paused_until and not circuit.is_by_hand:
-        text = _("%(business)s is paused, next try %(time)s: %(detail)s")
+        text = _("%(business)s is paused, next attempt %(time)s: %(detail)s")
     text %= {
         "business": name,
         "time": _minute(circuit.paused_until) if circuit.paused_until else "",
@@ -196,7 +196,7 @@ def _late(using: str, alias: str, overdue: str) -> Finding:
 def _nothing_overdue(using: str, only: str | None) -> Finding:
     rows = Conversion.objects.using(using).waiting()
     count = (rows.filter(business=only) if only else rows).count()
-    text = _("Nothing is overdue. Events that are due later: %(count)d.")
+    text = _("No report is overdue. Due later: %(count)d.")
     text %= {"count": count}
     return found(Subject.DELIVERY, "nothing_overdue", text)
 
@@ -212,8 +212,9 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
     for alias, count, oldest in counted.values_list("alias", "count", "oldest"):
         if only in (None, alias) and alias not in paused:
             text = ngettext(
-                "%(business)s: %(count)d tried in vain, oldest since %(time)s.",
-                "%(business)s: %(count)d tried in vain, oldest since %(time)s.",
+                "%(business)s: %(count)d report keeps failing, recorded at %(time)s.",
+                "%(business)s: %(count)d reports keep failing, the oldest "
+                "recorded at %(time)s.",
                 count,
             )
             text %= {"business": alias, "count": count, "time": _minute(oldest)}
@@ -229,8 +230,8 @@ def _expiring(using: str, only: str | None) -> Iterator[Finding]:
     for alias, count in counted.values_list("alias", "count"):
         if only in (None, alias):
             text = ngettext(
-                "%(business)s: %(count)d waiting will be too old within a day.",
-                "%(business)s: %(count)d waiting will be too old within a day.",
+                "%(business)s: %(count)d waiting report expires within a day.",
+                "%(business)s: %(count)d waiting reports expire within a day.",
                 count,
             )
             text %= {"business": alias, "count": count}
@@ -294,7 +295,10 @@ def _silence(using: str) -> Iterator[Finding]:
         and 2 * sum(bool(getattr(click, name)) for click in earlier) > len(earlier)
     ]
     if missing:
-        text = _("No click of the last 24 hours has %(names)s; most had it before.")
+        text = _(
+            "None of the clicks of the last 24 hours has %(names)s, which most "
+            "clicks had before."
+        )
         text %= {"names": ", ".join(missing)}
         yield found(Subject.DELIVERY, "parameter_missing", text)
 

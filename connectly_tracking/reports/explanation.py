@@ -129,7 +129,7 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
     else:
         facts["time"] = _time(row.due_at)
         yield (
-            _("Order %(order)s is waiting to be sent; the next try is at %(time)s.")
+            _("Order %(order)s is waiting to be sent; the next attempt is at %(time)s.")
             % facts
         )
     if detail := translate_detail(row.detail).rstrip("."):

@@ -94,12 +94,6 @@ async function chooseLanguage() {
   }
 }
 
-function ordinal(number) {
-  const tail = number % 100 > 10 && number % 100 < 14 ? "th"
-    : ["th", "st", "nd", "rd"][number % 10] ?? "th";
-  return number + tail;
-}
-
 // ---- JSON: broken into lines and coloured, with no value changed: 99.90 stays 99.90.
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/gs;
@@ -317,8 +311,8 @@ function repeats(seen) {
     (one) => one.order === seen.order_id && one.number < seen.number);
   if (!same.length) return null;
   const equal = same.every((one) => one.body === seen.body);
-  const count = { n: same.length + 1, nth: ordinal(same.length + 1) };
-  const said = equal ? _("{nth} time, same bytes", count) : _("{nth} time, different bytes!", count);
+  const count = { n: same.length + 1 };
+  const said = equal ? _("sent {n} times, always the same bytes", count) : _("sent {n} times, with different bytes!", count);
   return { equal, words: said };
 }
 
@@ -405,7 +399,7 @@ function card(seen) {
   fact(facts, _("campaign"), said.get("sendout_id"));
   fact(facts, _("ad"), said.get("attribution.meta_ctwa.ad_id"));
   fact(facts, _("click"), said.get("attribution.meta_ctwa.ctwa_clid"));
-  fact(facts, _("customer"), said.get("cnct_tracking_id"));
+  fact(facts, _("tracking id"), said.get("cnct_tracking_id"));
   if (!facts.childNodes.length) facts.remove();
   answer(left, seen);
   body(inside, seen);
@@ -456,7 +450,7 @@ function show(seen, quietly) {
   at("rest").hidden = hidden <= 0;
   at("rest").textContent = plural(hidden, "{n} older event not shown.", "{n} older events not shown.") +
     (seen.received_count > records.size
-      ? ` ${_("All counts but “Received” are of the newest {n}.", { n: records.size })}` : "");
+      ? ` ${_("Except for “received”, all counts cover only the newest {n} events.", { n: records.size })}` : "");
   at("empty").hidden = list.children.length > 0;
   at("fold").hidden = at("clear").hidden = !list.children.length;
 }
@@ -468,7 +462,7 @@ function pending({ behaviours, delay }) {
   at("banner").hidden = !behaviours.length && !delay;
   at("behave").hidden = !behaviours.length;
   const fine = behaviours.every(({ behaviour }) => behaviour === "ok") && !delay;
-  at("banner-title").textContent = fine ? _("Behaving") : _("Misbehaving");
+  at("banner-title").textContent = fine ? _("Answering normally") : _("Simulating failures");
   at("pending").replaceChildren();
   behaviours.forEach(({ behaviour, times, order_id: order }, index) => {
     const item = put(at("pending"), "li", "", index && behaviours[index - 1].order_id === order ? `${_("then")} ` : "");
@@ -479,7 +473,7 @@ function pending({ behaviours, delay }) {
       item.append(` ${_("of order")} `);
       put(item, "code", "", order);
     }
-    if (times === null) item.append(_(", until reset"));
+    if (times === null) item.append(_(", until stopped"));
   });
   if (delay) put(at("pending"), "li", "",
       plural(delay, "every answer is delayed by {n} second", "every answer is delayed by {n} seconds"));
@@ -599,7 +593,7 @@ at("script").addEventListener("input", scoped);
 at("behave").addEventListener("click", async () => {
   try {
     pending(await ask("behaviours", "DELETE"));
-    at("news").textContent = _("The sandbox behaves again.");
+    at("news").textContent = _("The sandbox answers normally again.");
     at("misbehave").querySelector("summary").focus();
   } catch {
     linked("bad", _("The sandbox does not answer"));

@@ -40,7 +40,7 @@ def skipped(reason: Reason, *, age: float, **fields: Any) -> Conversion:
 @pytest.mark.parametrize(
     ("reason", "now", "later"),
     [
-        (Reason.CONSENT_PENDING, "If the customer consents by 20", "It is too late"),
+        (Reason.CONSENT_PENDING, "If the customer consents by 20", "it is too late"),
         (Reason.NOT_ATTRIBUTED, "If a click is found by 20", ""),
     ],
 )
@@ -60,12 +60,12 @@ def test_an_order_recorded_late_is_too_old_however_new_its_row_is() -> None:
     row = skipped(Reason.CONSENT_PENDING, age=28)
     Conversion.objects.update(recorded_at=timezone.now())
     row.refresh_from_db()
-    assert "It is too late for the customer" in advice_for(row)
+    assert "it is too late to send this order" in advice_for(row)
 
 
 def test_a_cleared_or_cancelled_order_waits_for_nothing() -> None:
     row = skipped(Reason.CONSENT_PENDING, age=1, payload="")
-    assert "It is too late" in advice_for(row)
+    assert "it is too late" in advice_for(row)
 
 
 @pytest.mark.parametrize(
@@ -160,5 +160,5 @@ def deliver_with(sandbox: Sandbox, behaviour: str) -> None:
 @pytest.mark.parametrize("reason", [Reason.NOT_ATTRIBUTED, Reason.INVALID])
 def test_what_was_skipped_ends_so(admin_client: Client, reason: Reason) -> None:
     row = skipped(reason, age=1)
-    assert told(admin_client, row)[-1].startswith("Not reported")
-    assert re.search(r"<strong>Not reported</strong>", page(admin_client, row))
+    assert told(admin_client, row)[-1].startswith("Skipped")
+    assert re.search(r"<strong>Skipped</strong>", page(admin_client, row))

@@ -118,7 +118,7 @@ def test_a_list_says_what_it_is_filtered_by_and_adds_it_up(history: Client) -> N
     }
     html = history.get(LIST, query).content.decode()
     chosen = html.partition('class="connectly-chosen"')[2].partition("</section>")[0]
-    assert "orders from clicks that count" in chosen
+    assert "orders credited to a click" in chosen
     assert "Black &lt;b&gt;Friday&lt;/b&gt; (send-1)" in chosen
     assert "<strong>4</strong> · 2,000.00\xa0COP · 18.15\xa0USD" in chosen
     kept = [
@@ -158,7 +158,7 @@ def test_the_period_before_is_beside_it(admin_client: Client) -> None:
     order(1, event_time=now - timedelta(days=9), age=10 * DAY, value="1.00")
     order(2, value="2.00")
     html = admin_client.get(f"{PAGE}?period=7").content.decode()
-    assert "before: 1.00\xa0USD" in html
+    assert "previous period: 1.00\xa0USD" in html
 
 
 @pytest.mark.parametrize(

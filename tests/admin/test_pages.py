@@ -124,7 +124,7 @@ def test_a_cancellation_that_came_too_late_is_said(
     Conversion.objects.filter(pk=conversion.pk).mark_delivered()
     outbox.cancel(conversion.order_id)
     page = admin_client.get(url("conversion", "changelist")).content.decode()
-    assert "the order was cancelled while it was sent" in page
+    assert "the order was cancelled while it was being sent" in page
 
 
 def test_a_pause_is_shown_with_its_reason_and_the_words(admin_client: Client) -> None:

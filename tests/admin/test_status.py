@@ -55,7 +55,11 @@ def test_where_nothing_waits_all_is_well(
     deliver()
     assert summary(admin_client) == "good: All is well."
     shown = facts(admin_client)
-    assert (shown["Waiting"], shown["Due now"], shown["Due since"]) == ("0", "0", "-")
+    assert (shown["Waiting"], shown["Ready to send"], shown["Oldest ready since"]) == (
+        "0",
+        "0",
+        "-",
+    )
     assert f">{timezone.now():%Y-%m-%d} " in shown["Last delivered"]
 
 
@@ -65,7 +69,7 @@ def test_what_waits_is_counted_with_the_time_it_has_left(admin_client: Client) -
     old = timezone.now() - timedelta(days=5, minutes=30)
     Conversion.objects.filter(order_id="ORD-1").update(event_time=old)
     shown = facts(admin_client)
-    assert (shown["Waiting"], shown["Due now"]) == ("3", "2")
+    assert (shown["Waiting"], shown["Ready to send"]) == ("3", "2")
     assert shown["Oldest waiting order expires in"] == "1 day, 23 hours"
     assert summary(admin_client) == "good: Orders are being sent."
 
@@ -115,7 +119,7 @@ def test_a_pause_is_said_with_the_answer_and_the_remedy(
     assert summary(admin_client) == f"{level}: Paused: {label}."
     page = admin_client.get(STATUS).content.decode()
     assert "503: &lt;b&gt;down&lt;/b&gt;" in page
-    assert "Next try" in facts(admin_client)
+    assert "Next attempt" in facts(admin_client)
 
 
 def test_each_business_stands_by_itself_also_one_that_is_gone(

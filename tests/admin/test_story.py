@@ -121,7 +121,7 @@ def test_each_try_is_told_with_its_answer_whole_and_explained(
     html = page(admin_client, row)
     assert "&lt;b&gt;is not valid&lt;/b&gt;" in html
     assert "x" * 300 in html
-    assert "it counts in Connectly&#x27;s analytics, but not in Ads Manager." in html
+    assert "counts in Connectly&#x27;s analytics, but not in Ads Manager." in html
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_each_try_is_told_with_its_answer_whole_and_explained(
         (Outcome.CONFIGURATION, 401, "", "The API key is missing or wrong."),
         (Outcome.CONFIGURATION, 404, "", "no WhatsApp Cloud channel"),
         (Outcome.CONFIGURATION, 302, "", "never followed"),
-        (Outcome.THROTTLED, 429, "", "asked to wait"),
+        (Outcome.THROTTLED, 429, "", "told to wait"),
         (Outcome.UNCONFIRMED, 200, "<html>", "captive portal"),
         (Outcome.NOT_SENT, None, "", "Nothing was sent"),
         (Outcome.INTERNAL, None, "KeyError", "internal error"),
@@ -180,7 +180,7 @@ def test_of_very_many_tries_the_last_are_told(
 def test_what_waits_says_when_it_is_sent(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(due_at=DbNow(3600))
-    assert "the next try is at 20" in page(admin_client, row)
+    assert "the next attempt is at 20" in page(admin_client, row)
 
 
 def test_what_nobody_takes_says_so(admin_client: Client) -> None:
@@ -219,7 +219,7 @@ def test_a_late_cancellation_cannot_be_taken_back(
     deliver()
     outbox.cancel(row.order_id)
     assert told(admin_client, row)[-1] == "Order cancelled"
-    assert "It cannot be undone" in page(admin_client, row)
+    assert "The report cannot be withdrawn" in page(admin_client, row)
 
 
 def test_what_a_user_sent_again_or_cancelled_names_the_user(

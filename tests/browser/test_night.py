@@ -134,7 +134,7 @@ def test_a_night_is_told_once_seen_and_remembered(
     night.until(lambda: len(night.mails) == 1)
     (began,) = night.mails
     assert began["To"] == OPS
-    assert began["Subject"].endswith("Connectly: paused_configuration (default)")
+    assert "[Connectly] default is paused" in began["Subject"]
     assert "The key was withdrawn" in began.get_content()
     assert "Correct API_KEY, BUSINESS_ID or BASE_URL." in began.get_content()
     night.until_watched_again()
@@ -159,7 +159,7 @@ def test_a_night_is_told_once_seen_and_remembered(
     night.until(lambda: len(night.mails) == 2)
     night.until_watched_again()
     _began, over = night.mails
-    assert over["Subject"].endswith("Connectly: over: paused_configuration (default)")
+    assert "[Connectly] Resolved: default is paused" in over["Subject"]
     delivered = [json.loads(it.body)["payload"]["order_id"] for it in sandbox.events]
     orders = Conversion.objects.order_by("pk").values_list("order_id", flat=True)
     assert sorted(delivered) == sorted(orders[1:])
@@ -173,8 +173,8 @@ def test_a_night_is_told_once_seen_and_remembered(
     cells = operator.locator("#result_list tbody tr").locator("th, td")
     shown = dict(zip(column_names(operator), cells.all_inner_texts(), strict=True))
     assert shown["business"] == "default"
-    assert shown["orders held"] == str(HELD)
-    assert shown["ended by"] == "probe"
+    assert shown["orders waiting"] == str(HELD)
+    assert shown["ended by"] == "an answered order"
     assert shown["reason"] == "the key, the business or the address is wrong"
     assert f"{pause.began:%Y-%m-%d %H:%M}" in shown["began"]
     assert f"{pause.ended:%Y-%m-%d %H:%M}" in shown["ended"]

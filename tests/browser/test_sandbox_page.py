@@ -138,15 +138,15 @@ def test_an_order_that_comes_again_is_marked(watched: Page, sandbox: Sandbox) ->
     for value in (1, 1, 2):
         send(sandbox, event("A-1", value=value))
     expect(cards(watched)).to_have_count(3)
-    expect(cards(watched).nth(1)).to_contain_text("2nd time, same bytes")
-    expect(cards(watched).nth(0)).to_contain_text("3rd time, different bytes!")
-    expect(cards(watched).nth(2)).not_to_contain_text("time,")
+    expect(cards(watched).nth(1)).to_contain_text("sent 2 times, always the same bytes")
+    expect(cards(watched).nth(0)).to_contain_text("sent 3 times, with different bytes!")
+    expect(cards(watched).nth(2)).not_to_contain_text("times,")
     assert counted(watched)[4] == "1"
 
 
 def test_a_button_makes_the_next_event_fail(watched: Page, sandbox: Sandbox) -> None:
     watched.get_by_role("button", name="500 server error").click()
-    banner = watched.get_by_role("region", name="Misbehaving")
+    banner = watched.get_by_role("region", name="Simulating failures")
     expect(banner).to_contain_text("500 for the next event")
     assert [send(sandbox, event("A-1")), send(sandbox, event("A-1"))] == [500, 200]
     expect(cards(watched)).to_have_count(2)
@@ -162,7 +162,7 @@ def test_it_misbehaves_as_often_as_wanted_until_it_is_told_to_behave(
     watched.get_by_label("How many").fill("2")
     watched.get_by_label("Seconds to wait").fill("7")
     watched.get_by_role("button", name="429").click()
-    watched.get_by_role("radio", name="Until reset").check()
+    watched.get_by_role("radio", name="Until stopped").check()
     watched.get_by_label("Only for order").fill("A-9")
     watched.get_by_label("Meta\N{RIGHT SINGLE QUOTATION MARK}s message").fill(
         "(#100) No"
@@ -171,14 +171,14 @@ def test_it_misbehaves_as_often_as_wanted_until_it_is_told_to_behave(
     expect(watched.locator("#pending li")).to_have_text(
         [
             "429:7 for the next 2 events",
-            "400:(#100) No for all events of order A-9, until reset",
+            "400:(#100) No for all events of order A-9, until stopped",
         ]
     )
     assert send(sandbox, event("A-9")) == 400
     assert send(sandbox, event("A-1")) == 429
     expect(cards(watched)).to_have_count(2)
     expect(cards(watched).last).to_contain_text("Connectly has counted the event; Meta")
-    watched.get_by_role("button", name="Behave again").click()
+    watched.get_by_role("button", name="Stop simulating").click()
     expect(watched.locator("#banner")).to_be_hidden()
     assert sandbox.behaviours == []
     assert send(sandbox, event("A-9")) == 200
@@ -187,7 +187,7 @@ def test_it_misbehaves_as_often_as_wanted_until_it_is_told_to_behave(
 def test_any_behaviour_can_be_typed(page: Page, sandbox: Sandbox) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(sandbox.url)
-    page.get_by_text("Misbehave", exact=True).click()
+    page.get_by_text("Simulate failures", exact=True).click()
     field = page.get_by_label("Another behaviour")
     field.fill("teapot")
     field.press("Enter")

@@ -112,7 +112,7 @@ def test_no_task_needs_more_than_three_clicks(person: Person) -> None:
     person.begin()
     person.click(campaigns)
     rate = person.shown.locator("dl div").filter(
-        has=person.page.get_by_text(gettext("Rate"), exact=True)
+        has=person.page.get_by_text(gettext("Conversion rate"), exact=True)
     )
     expect(rate.locator("dd").first).to_contain_text("%")
 

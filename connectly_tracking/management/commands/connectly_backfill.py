@@ -18,8 +18,9 @@ OPTIONS: Final = ("until", "business", "using", "skip", "rate", "dry_run")
 
 class Command(BaseCommand):
     help = (
-        "Record the orders that are missing, as their own signal would have. It can be "
-        "run again at any time, and continues after an interruption."
+        "Record the orders that are missing, as the signal order_completed would have "
+        "recorded them. It can be run again at any time, and continues after an "
+        "interruption."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,10 +29,14 @@ class Command(BaseCommand):
         add("--csv", metavar="FILE", help="A CSV file instead; - is standard input.")
         add("--since", type=console.parse_time, help="Only orders placed since then.")
         add("--until", type=console.parse_time, help="Only orders placed before then.")
-        add("--business", type=console.parse_business, help="One for all orders.")
-        add("--using", choices=[*connections], help="The database.")
+        add(
+            "--business",
+            type=console.parse_business,
+            help="The business of all orders.",
+        )
+        add("--using", choices=[*connections], help="Alias of the orders' database.")
         add("--skip", type=console.parse_count, default=0, help="Ignore the first N.")
-        add("--rate", type=console.parse_rate, help="At most so many orders a second.")
+        add("--rate", type=console.parse_rate, help="Most orders per second.")
         add("--dry-run", action="store_true", help="Write nothing.")
 
     def handle(self, *, path: str | None, csv: str | None, **options: Any) -> None:
@@ -67,7 +72,10 @@ class Command(BaseCommand):
             )
         if error or counts.failed:
             failed = f"{counts.failed} of {counts.total} orders failed."
-            hint = "What was recorded stays. Run this command again."
+            hint = (
+                "Recorded orders are kept. Correct the problem and run this command "
+                "again."
+            )
             message = f"{error} {failed} {hint}" if error else f"{failed} {hint}"
             raise CommandError(message) from error
 

@@ -31,8 +31,8 @@ PROBE: Final = gettext_lazy(
     "refusal, status 400, may be counted in Connectly's own statistics."
 )
 TEST: Final = gettext_lazy(
-    "This sends the purchase of 1.00 USD above, once. Connectly may count it, even if "
-    "it refuses it, and a purchase cannot be withdrawn."
+    "This sends the purchase above (1.00 USD) once. Connectly may count the purchase "
+    "even if it refuses it, and it cannot be withdrawn."
 )
 
 
@@ -130,6 +130,6 @@ def _requests(
         return [ProbeRequest.invalid(business) for business in ready]
     if len(ready) > 1:
         names = ", ".join(business.alias for business in ready)
-        text = _("Choose one with --business: %(names)s.") % {"names": names}
+        text = _("Choose a business with --business: %(names)s.") % {"names": names}
         raise CommandError(text)
     return [ProbeRequest.purchase(ready[0], click)]

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from connectly_tracking.attribution import Erased
 
 _WARNING: Final = (
-    "This cannot be undone. What it cannot reach: events that Connectly has already "
-    "received (ask them to delete those, too), and your backups and logs. The broker "
-    "has nothing of the customer."
+    "This cannot be undone. It does not affect events that Connectly has already "
+    "received (ask Connectly to delete them), your backups or your logs. No customer "
+    "data is in the broker."
 )
 _COUNTS: Final = {
     "clicks": "clicks to delete",
-    "stopped": "waiting events not to send",
-    "emptied": "finished events to clear",
-    "under_way": "events being sent, not to be tried again",
+    "stopped": "waiting reports that will not be sent",
+    "emptied": "ended reports to clear",
+    "under_way": "reports being sent now: run this command again in a few minutes",
     "answers": "answers of the API to delete",
     "log_entries": "entries of the admin's log to clear",
-    "sessions": "sessions to take the click out of",
+    "sessions": "sessions to remove the click from",
 }
 
 
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         add(
             "--click",
             **many,
-            help="A click's number, tracking id or click id; repeatable.",
+            help="A click's UUID, tracking id or click id; repeatable.",
         )
         add("--export", action="store_true", help="Print the data; change nothing.")
         add("--dry-run", action="store_true", help="Count, and change nothing.")
@@ -68,7 +68,9 @@ class Command(BaseCommand):
             "clicks": options["click"],
         }
         if not any(customer.values()):
-            raise CommandError("Say who: --user, --user-id, --order or --click.")
+            raise CommandError(
+                "Specify a customer with --user, --user-id, --order or --click."
+            )
         if options["export"]:
             text = json.dumps(export(**customer), indent=2, ensure_ascii=False)
             self.stdout.write(text)
@@ -90,16 +92,16 @@ class Command(BaseCommand):
             self.stdout.write("Forgotten.")
         if not can_search_sessions():
             self.stdout.write(
-                "The sessions are not in the database, so they were not searched. One "
-                "that has the click loses it when the click is next used; no order is "
-                "credited to it."
+                "The sessions are not in the database, so they were not searched. A "
+                "session may still refer to a deleted click. No order is credited to "
+                "it, and the reference is removed the next time it is used."
             )
         self.stdout.write(
-            "The customer's browser may keep the click's cookie, which has only a "
-            "signed number. It leads to nothing."
+            "The customer's browser may keep the click's cookie, which contains only "
+            "a signed id. It can no longer be matched to a click."
         )
         if done.under_way:
             raise CommandError(
-                f"{done.under_way} events were being sent and could not be cleared "
+                f"{done.under_way} reports were being sent and could not be cleared "
                 "yet. Run this command again in a few minutes."
             )

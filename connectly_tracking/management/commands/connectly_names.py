@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 class Command(BaseCommand):
     help = (
-        "Read the names of campaigns or ads, and what Connectly counted of them, from "
-        "a CSV file such as Connectly's campaign export. It can be run again."
+        "Read the names of campaigns or ads, and Connectly's message counts, from a "
+        "CSV file such as Connectly's campaign export. It can be run again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,7 +26,8 @@ class Command(BaseCommand):
         add(
             "--kind",
             choices=CampaignName.Kind.values,
-            help="What the ids are; by default as the column is called.",
+            help="Whether the ids are of campaigns or of ads. By default, the name of "
+            "the column decides.",
         )
         add("--dry-run", action="store_true", help="Read the file, change nothing.")
 

@@ -9,10 +9,11 @@ from connectly_tracking.alerts import watch
 
 class Command(BaseCommand):
     help = (
-        "Tell what has gone wrong or is over since the last run, as the Celery task "
-        "does: through the setting ALERTS. Prints each, so that cron mails it."
+        "Report problems that have begun or ended since the last run, through the "
+        "setting ALERTS, as the Celery task does. Each is also printed, so that cron "
+        "mails it."
     )
 
     def handle(self, **_: Any) -> None:
         for notice in watch():
-            self.stdout.write(f"{notice.subject_line}\n{notice.message}\n")
+            self.stdout.write(f"{notice.message}\n")
