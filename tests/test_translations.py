@@ -345,8 +345,8 @@ DETAILS: Final = {
     "contents was left out: the request would be longer than 32768 bytes.": (
         "Se omitió contents: la solicitud"
     ),
-    "The order id came again with 1.00 USD, which is not reported.": (
-        "El número de pedido llegó otra vez con 1.00 USD"
+    "The shop sent this order id again with 1.00 USD; the first value is kept.": (
+        "La tienda envió este número de pedido otra vez con 1.00 USD"
     ),
     "Each worker that took it ended.": "Todos los workers que lo tomaron se cerraron.",
     "What the shop said itself.": "What the shop said itself.",
@@ -385,3 +385,14 @@ def test_no_detail_of_an_order_is_left_in_english(db: None, event: Purchase) -> 
         said = translate_detail(row.detail)
     english = re.findall(r"\b(?:must|was|were|not|is|the|with)\b", said)
     assert english == [], said
+
+
+def test_no_note_of_a_repeated_order_is_left_in_english(db: None) -> None:
+    click, other = make_click(age=3600), make_click(age=60)
+    outbox.record(make_purchase("1", currency="US$", value=1), attribution=click)
+    outbox.record(make_purchase("1", value=2), attribution=click)
+    outbox.record(make_purchase("1", value=3), attribution=other)
+    detail = Conversion.objects.get().detail
+    assert detail.count("The shop") == 2
+    with override("pt-br"):
+        assert "The shop" not in translate_detail(detail)

@@ -21,14 +21,17 @@ _SENTENCES: Final = (
     _("%(names)s were left out: the request would be longer than %(most)s bytes."),
     _("%(place)s was left out: it %(problem)s."),
     _("%(place)s was left out: %(field)s %(problem)s."),
-    _("content_type is 'product': the given one %(problem)s."),
-    _("num_items is the sum of the quantities: it %(problem)s."),
-    _("And %(count)s more."),
-    _("The order id came again with %(amount)s, which is not reported."),
-    _("The order id came before with %(amount)s, which is not reported."),
+    _("content_type was replaced by 'product': the value passed %(problem)s."),
     _(
-        "The order id came again with another click (campaign %(id)s), which is not "
-        "credited."
+        "num_items was replaced by the sum of the quantities: the value passed "
+        "%(problem)s."
+    ),
+    _("And %(count)s more."),
+    _("The shop sent this order id again with %(amount)s; the first value is kept."),
+    _("The shop first sent this order id with %(amount)s; the new value is used."),
+    _(
+        "The shop sent this order id again with another click (campaign %(id)s), which "
+        "is not credited."
     ),
     _("Each worker that took it ended."),
 )
