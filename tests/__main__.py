@@ -104,8 +104,8 @@ def main(arguments: list[str]) -> int:
             code = _run("pytest", *options, DATABASE_URL=url, **suite)
         if code:
             return code
-        if measured:
-            options += ONCE
+        if measured:  # once, since it takes its time
+            options = ["-n", "auto", *ONCE]
     return _run("coverage", "report") if measured else 0
 
 

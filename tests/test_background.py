@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import django
 import pytest
 
 from connectly_tracking import wakeup
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from connectly_tracking.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
-IMMEDIATE = "django.tasks.backends.immediate.ImmediateBackend"
 SETTINGS = """\
 from example_project.settings import *
 
@@ -51,10 +49,6 @@ with transaction.atomic():
     outbox.record(purchase, attribution=click)
 assert "requests" not in sys.modules
 """
-
-pytestmark = pytest.mark.skipif(
-    django.VERSION < (6, 0), reason="Django has tasks since 6.0"
-)
 
 
 @pytest.fixture
