@@ -170,8 +170,9 @@ def test_a_pool_that_celery_closes_is_noted(
 ) -> None:
     assert "database_pool" not in codes()
     options = connection.settings_dict.get("OPTIONS", {})
-    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {**options, "pool": True})
-    (finding,) = examine_pool("default")
+    with monkeypatch.context() as patched:  # and not while the connection is closed
+        patched.setitem(connection.settings_dict, "OPTIONS", {**options, "pool": True})
+        (finding,) = examine_pool("default")
     assert finding.code == "database_pool"
     assert_says(finding, "note", "closes it", "--pool threads")
 
