@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import BooleanField, CharField, Func, Index
+from django.db.models import CharField, F, Func, Index
+from django.db.models.lookups import Exact
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -55,26 +56,22 @@ class PrefixIndex(Index):
         return index.create_sql(model, schema_editor, using, **kwargs)
 
 
-class IsText(Func):
+class IsText(Exact):
     """The condition that a field is this text, for a `PrefixIndex` of the field."""
 
-    output_field = BooleanField()
-
     def __init__(self, field: str, text: str) -> None:
-        super().__init__(field)
+        super().__init__(F(field), text)
         self.text = text
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Any:  # type: ignore[override]
-        return self._sql(compiler, f"(LEFT({{0}}, {LENGTH}) = %s AND {{0}} = %s)")
+    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
+        template = f"(LEFT({{0}}, {LENGTH}) = %s AND {{0}} = %s)"
+        return self._with_prefix(compiler, connection, template)
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
+    def as_sqlite(self, compiler: Any, connection: Any) -> Any:
         # With the plus, since SQLite would put the text for the column into SUBSTR.
-        return self._sql(compiler, f"(SUBSTR({{0}}, 1, {LENGTH}) = %s AND +{{0}} = %s)")
+        template = f"(SUBSTR({{0}}, 1, {LENGTH}) = %s AND +{{0}} = %s)"
+        return self._with_prefix(compiler, connection, template)
 
-    def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> Any:
-        return self._sql(compiler, "({0} = %s)")
-
-    def _sql(self, compiler: Any, template: str) -> Any:
-        column, _none = compiler.compile(self.source_expressions[0])
-        texts = (self.text[:LENGTH], self.text)[-template.count("%s") :]
-        return template.format(column), texts
+    def _with_prefix(self, compiler: Any, connection: Any, template: str) -> Any:
+        column, _none = self.process_lhs(compiler, connection)
+        return template.format(column), (self.text[:LENGTH], self.text)
