@@ -100,6 +100,9 @@ urlpatterns = [
 ]
 
 
+# Django 6.1 wants the setting MAILERS, which Django 5.2 does not know.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 @pytest.mark.urls(__name__)
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("trouble", TROUBLES)
