@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from .shop import Shop
 
 WORDS: Final = "400, as scripted"
-UNKNOWN: Final = (
-    '<span class="connectly-fact">unknown</span>'  # of an attempt, in the admin
-)
+UNKNOWN: Final = "<bdi>unknown</bdi>"  # of an attempt, in the admin
 
 
 @pytest.fixture(autouse=True)
