@@ -7,8 +7,8 @@ Instead of the suite, ``faults`` runs the fault tests, also on MariaDB if its UR
 set; ``oscar``, ``payments`` and ``rest`` the tests of shops with django-oscar,
 django-payments and Django REST framework, which need the dependency group ``shops``;
 ``browser`` those in a
-browser, on SQLite, which need the group ``browser`` and Chromium. Other options are
-passed to pytest.
+browser, on SQLite, which need the group ``browser`` and Chromium. ``coverage`` is the
+whole suite, measured. Other options are passed to pytest.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DATABASES: Final = ("sqlite", "postgres", "mariadb")
 FAULTS: Final = "faults"
 BROWSER: Final = "browser"
+COVERAGE: Final = "coverage"
 DEFAULT: Final = ("sqlite", "postgres")
 #: Shops with their own settings. Oscar's migrations take half a minute, and the other
 #: shop's app has none.
@@ -77,7 +78,7 @@ COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"
 
 def main(arguments: list[str]) -> int:
     chosen = [name for name in DATABASES if name in arguments]
-    words = (*DATABASES, FAULTS, BROWSER)
+    words = (*DATABASES, FAULTS, BROWSER, COVERAGE)
     options = [word for word in arguments if word not in words]
     suite = {}
     if FAULTS in arguments:
@@ -94,9 +95,10 @@ def main(arguments: list[str]) -> int:
     chosen = chosen or list(DEFAULT)
     for name in SHOPS.keys() & set(options):
         options = [*SHOPS[name], *(word for word in options if word != name)]
-    measured = not arguments  # coverage by a part of the suite says nothing
+    measured = arguments == [COVERAGE]  # by a part of the suite it says nothing
+    if measured or not arguments:
+        options = ["-n", "auto", *(COVERED if measured else [])]
     if measured:
-        options = ["-n", "auto", *COVERED]
         _run("coverage", "erase")
     for name in chosen:
         print(f"== {name}", flush=True)  # noqa: T201
@@ -104,7 +106,7 @@ def main(arguments: list[str]) -> int:
             code = _run("pytest", *options, DATABASE_URL=url, **suite)
         if code:
             return code
-        if measured:  # once, since it takes its time
+        if measured or not arguments:  # the rest once, and measured on SQLite only
             options = ["-n", "auto", *ONCE]
     return _run("coverage", "report") if measured else 0
 
