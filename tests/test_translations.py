@@ -22,6 +22,7 @@ from django.utils.translation import override
 from django.utils.translation.template import templatize
 
 import connectly_tracking
+import example_project
 from connectly_tracking import outbox
 from connectly_tracking.conf import conf
 from connectly_tracking.doctor import as_json, as_lines, examine
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from connectly_tracking.events import Purchase
 
 PACKAGE: Final = Path(connectly_tracking.__file__).parent
-SHOP: Final = PACKAGE.parent / "example_project"
+SHOP: Final = Path(example_project.__file__).parent
 SANDBOX: Final = PACKAGE / "sandbox"
 LANGUAGES: Final = ("es", "pt_BR")
 #: With the number of their arguments that are texts.
