@@ -13,6 +13,7 @@ import math
 import os
 import time
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -21,14 +22,19 @@ import django
 from celery import current_app
 from celery.exceptions import QueueNotFound
 from celery.utils import uuid
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from .conf import conf
 from .exceptions import causes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
     from kombu import Connection, Producer
+
+    _Job = tuple[Callable[[], None], Future[None]]
 
 TASK: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
@@ -36,7 +42,10 @@ WATCH: Final = "connectly_tracking.watch"
 #: The task for Django's own workers. It is loaded where there are some.
 DJANGO_TASK: Final = "connectly_tracking.background.deliver_in_background"
 #: Backends that run a task in the page that asks for it, or never.
-_NO_WORKERS: Final = ("DummyBackend", "ImmediateBackend")
+_NO_WORKERS: Final = (
+    "django.tasks.backends.dummy.DummyBackend",
+    "django.tasks.backends.immediate.ImmediateBackend",
+)
 MAX_DELAY: Final = 0.3  # seconds that an order waits for its message
 SILENCE: Final = 30.0  # seconds without publishing, after an error
 PUBLISH_TIMEOUT: Final = 0.25  # seconds, for a step of talking to one broker
@@ -49,7 +58,7 @@ class _Messenger:
     """A thread that publishes over one connection, which no other thread uses."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Celery, Future[None]] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._connection: Connection | None = None
         self._producer: Producer | None = None
         self._url = ""
@@ -63,9 +72,16 @@ class _Messenger:
         self._jobs.put(None)
 
     def publish(self, app: Celery) -> None:
-        """Publish a message. Raises TimeoutError if that takes too long."""
+        """Publish Celery's message. Raises TimeoutError if that takes too long."""
+        self._wait_for(partial(self._publish, app))
+
+    def enqueue(self, task: Any) -> None:
+        """Enqueue a task of Django's. Raises TimeoutError if that takes too long."""
+        self._wait_for(partial(_enqueue, task))
+
+    def _wait_for(self, work: Callable[[], None]) -> None:
         done: Future[None] = Future()
-        self._jobs.put((app, done))
+        self._jobs.put((work, done))
         try:
             done.result(MAX_DELAY)
         except TimeoutError:
@@ -74,11 +90,11 @@ class _Messenger:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            app, done = job
+            work, done = job
             if not done.set_running_or_notify_cancel():
                 continue
             try:
-                self._publish(app)
+                work()
             except BaseException as exc:  # noqa: BLE001 - for the thread that waits
                 self._close()
                 done.set_exception(exc)
@@ -142,9 +158,10 @@ class Publisher:
             if time.monotonic() < self._silent_until:
                 return
             if has_broker(app):
-                self._messenger(app).publish(app)
+                self._celerys_messenger(app).publish(app)
             elif not app.conf.task_always_eager and has_task_backend():
-                import_string(DJANGO_TASK).enqueue()
+                task = import_string(DJANGO_TASK)
+                self._messenger().enqueue(task)
         except Exception as exc:  # noqa: BLE001 - the row is safe; the next poll sends it
             was_silent = time.monotonic() < self._silent_until
             self._silent_until = max(self._silent_until, time.monotonic() + SILENCE)
@@ -165,11 +182,15 @@ class Publisher:
         if messenger := self._messengers.pop(os.getpid(), None):
             messenger.stop()
 
-    def _messenger(self, app: Celery) -> _Messenger:
-        pid = os.getpid()
-        if pid not in self._messengers:
+    def _celerys_messenger(self, app: Celery) -> _Messenger:
+        if os.getpid() not in self._messengers:
             # Imported here, since that may take longer than an order waits.
             _ = [_connection(app, url).transport_cls for url in _urls(app)], app.amqp
+        return self._messenger()
+
+    def _messenger(self) -> _Messenger:
+        pid = os.getpid()
+        if pid not in self._messengers:
             new = _Messenger()
             if self._messengers.setdefault(pid, new) is new:
                 new.start()
@@ -203,7 +224,7 @@ def has_task_backend() -> bool:
     if django.VERSION < (6, 0):
         return False
     backend = import_string("django.tasks.task_backends")["default"]
-    return not any(kind.__name__ in _NO_WORKERS for kind in type(backend).__mro__)
+    return not isinstance(backend, tuple(map(import_string, _NO_WORKERS)))
 
 
 def connection_of(app: Any, timeout: float, url: str | None = None) -> Connection:
@@ -257,6 +278,13 @@ def _send(app: Celery, producer: Producer) -> None:
     )
     route = amqp.router.route({"queue": conf.QUEUE, "expiration": EXPIRES}, TASK)
     amqp.send_task_message(producer, TASK, message, retry=False, **route)
+
+
+def _enqueue(task: Any) -> None:
+    try:
+        task.enqueue()
+    finally:
+        connections.close_all()  # a backend may have opened one for this thread
 
 
 def _is_timeout(exc: Exception) -> bool:

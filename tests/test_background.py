@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.tasks.backends.base import BaseTaskBackend
 
 from connectly_tracking import wakeup
+
+from .test_wakeup import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +35,9 @@ import sys
 import django
 
 django.setup()
+from connectly_tracking import wakeup
+
+wakeup.MAX_DELAY = 20  # however crowded the machine is
 from django.db import transaction
 from django.utils import timezone
 from connectly_tracking import outbox
@@ -109,3 +117,29 @@ def test_a_backend_that_cannot_be_loaded_costs_no_order_anything(
     settings.TASKS = {"default": {"BACKEND": "no.such.Backend"}}
     wakeup.publisher.wake()
     assert "wakeup_failed" in caplog.text
+
+
+class HangingBackend(BaseTaskBackend):
+    """Its broker takes the connection and says nothing."""
+
+    released = threading.Event()
+    asked = 0
+
+    def enqueue(self, *_: Any) -> Any:
+        type(self).asked += 1
+        self.released.wait(SOON)
+
+
+def test_a_backend_that_hangs_costs_an_order_three_tenths_of_a_second_once(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": f"{__name__}.HangingBackend"}}
+    began = time.perf_counter()
+    try:
+        wakeup.wake()
+        assert 0.2 < time.perf_counter() - began < 0.9 * SOON
+        wakeup.wake()
+    finally:
+        HangingBackend.released.set()
+    assert HangingBackend.asked == 1
+    assert caplog.text.count("wakeup_failed") == 1
