@@ -10,12 +10,11 @@ what is not an ``Exception``, such as KeyboardInterrupt, is never caught.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import traceback
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
@@ -28,6 +27,7 @@ from django.db import (
     transaction,
 )
 from django.db.transaction import TransactionManagementError
+from django.utils.asyncio import async_unsafe
 
 from .conf import conf
 from .exceptions import InvalidEvent, causes
@@ -133,14 +133,7 @@ def refuse_async(function: str, instead: str) -> None:
 
     Its message says what to use ``instead``.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
-        raise SynchronousOnlyOperation(
-            f"You cannot call {function} from async code. Use {instead}."
-        )
+    _sync_only(f"You cannot call {function} from async code. Use {instead}.")()
 
 
 def traceback_of(exc: BaseException) -> str:
@@ -154,6 +147,15 @@ def traceback_of(exc: BaseException) -> str:
         shown = issubclass(kind, (*_SAFE_TO_SHOW, ProgrammingError, OperationalError))
         lines.append(f"{kind.__name__}: {error}\n" if shown else f"{kind.__name__}\n")
     return "".join(lines).rstrip()
+
+
+@cache
+def _sync_only(message: str) -> Callable[[], None]:
+    @async_unsafe(message)
+    def proceed() -> None:
+        pass
+
+    return proceed
 
 
 def _is_ended(connection: BaseDatabaseWrapper) -> bool:

@@ -79,7 +79,6 @@ class ConversionAdmin(
         AdFilter,
         OrderLandingFilter,
     ]
-    linked_fields = ("sendout_id", "ad_id")
     ordering = ["-recorded_at", "-id"]
     sortable_by = ()  # any other order would read the whole table
     search_fields = ["order_id"]
@@ -162,16 +161,13 @@ class ConversionAdmin(
             *ids(term, CAMPAIGN_IDS),
             *(Q(attribution__in=click) for click in clicks),
         )
-        similar = similar_orders(term)
         if wanted is not None:
-            rows = queryset.filter(wanted)
-            similar = [] if len(similar) == 1 else similar
-        elif len(similar) == 1:  # no other order can be meant
-            rows = queryset.filter(order_id=similar[0])
-        else:
-            rows = queryset.none()
+            return queryset.filter(wanted), False
+        similar = similar_orders(term)
         request.similar_orders = similar  # type: ignore[attr-defined]
-        return rows, False
+        # One: no other order can be meant.
+        meant = similar if len(similar) == 1 else []
+        return queryset.filter(order_id__in=meant), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from ..api.values import amount_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -54,9 +56,7 @@ def csv_cell(value: object) -> str:
         case None:
             return ""
         case Decimal():
-            # Two places at least, and none that says nothing.
-            whole, _, places = f"{value:f}".partition(".")
-            return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+            return amount_text(value)
         case datetime():
             zone = timezone.get_default_timezone()
             aware = value if timezone.is_aware(value) else value.replace(tzinfo=zone)

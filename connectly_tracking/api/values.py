@@ -212,6 +212,14 @@ def _rounded(number: Decimal) -> Decimal:
     return Decimal(text.rstrip("0").rstrip("."))
 
 
+def amount_text(value: Decimal) -> str:
+    """Return an amount the same in every language: two places at least, and none that
+    says nothing.
+    """
+    whole, _point, places = f"{value:f}".partition(".")
+    return f"{whole}.{places.rstrip('0').ljust(2, '0')}"
+
+
 def checked_amount(field: str, value: object) -> Decimal:
     number = checked_number(field, value)
     if number < 0:

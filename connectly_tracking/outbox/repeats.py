@@ -10,6 +10,8 @@ import logging
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..api.values import amount_text
+
 if TYPE_CHECKING:
     from ..models import Conversion, ConversionQuerySet
     from .draft import Draft
@@ -26,9 +28,7 @@ class Amount(NamedTuple):
     currency: str
 
     def __str__(self) -> str:
-        """The same in every language, since it is stored."""
-        whole, _point, places = f"{self.value:f}".partition(".")
-        return f"{whole}.{places.rstrip('0').ljust(2, '0')} {self.currency}"
+        return f"{amount_text(self.value)} {self.currency}"  # it is stored
 
     def differs(self, other: Amount | None) -> bool:
         """Whether both are known, and not the same."""

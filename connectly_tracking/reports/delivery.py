@@ -79,17 +79,13 @@ def backlogs(using: str) -> dict[str, Backlog]:
     except ImproperlyConfigured:
         field, age = "event_time", None
     is_due = Q(due_at__lte=DbNow())
-    rows: Any = Conversion.objects.using(using).filter(due_at__isnull=False)
-    grouped = (
-        rows.order_by()
-        .values_list("business")
-        .annotate(
-            waiting=Count("pk"),
-            due=Count("pk", filter=is_due),
-            since=Min("due_at", filter=is_due),
-            oldest=Min(field),
-        )
-    )
+    rows = Conversion.objects.using(using).waiting().by_business()
+    grouped = rows.annotate(
+        waiting=Count("pk"),
+        due=Count("pk", filter=is_due),
+        since=Min("due_at", filter=is_due),
+        oldest=Min(field),
+    ).values_list("alias", "waiting", "due", "since", "oldest")
     return {
         alias: Backlog(
             waiting=waiting,

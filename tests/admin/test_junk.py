@@ -56,7 +56,7 @@ PARAMETERS: Final = [
 
 def parameters_of(model_admin: Any) -> list[str]:
     """Those that the list reads."""
-    names = [*PARAMETERS, *getattr(model_admin, "linked_fields", ())]
+    names: list[Any] = [*PARAMETERS]
     for it in model_admin.list_filter:
         name = it[0] if isinstance(it, (list, tuple)) else it
         name = getattr(name, "parameter_name", name)
