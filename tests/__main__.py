@@ -42,10 +42,11 @@ SHOPS: Final = {
         "rest": "rest_framework_package",
     }.items()
 }
-#: They use no database, or their own, so that one run is enough.
+#: One run is enough: they use no database, their own, or ask who may see a page.
 ONCE: Final = [
     f"--ignore=tests/{path}"
     for path in (
+        "admin/test_permissions.py",
         "client",
         "sandbox",
         "test_backfill_memory.py",
