@@ -217,13 +217,13 @@ def commands() -> Iterator[str]:
 
 def urls() -> Iterator[str]:
     """The names that ``reverse`` takes, also those of the admin's further pages."""
-    resolver = get_resolver()
-    for namespace, (_, included) in resolver.namespace_dict.items():
-        for name in included.reverse_dict:
-            if isinstance(name, str) and (
-                namespace == "connectly_tracking" or "connectly" in name
-            ):
-                yield f"url {namespace}:{name}"
+    from connectly_tracking.urls import app_name, urlpatterns
+
+    yield from (f"url {app_name}:{pattern.name}" for pattern in urlpatterns)
+    _, admin = get_resolver().namespace_dict["admin"]
+    for name in admin.reverse_dict:
+        if isinstance(name, str) and "connectly" in name:
+            yield f"url admin:{name}"
 
 
 def tags() -> Iterator[str]:
