@@ -40,7 +40,7 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
     "events": ("Purchase", "ViewContent", "Item"),
     "exceptions": ("ConnectlyTrackingError", "InvalidEvent"),
     "signals": None,
-    "outbox": ("record", "cancel", "replay", "pause", "resume"),
+    "outbox": ("record", "cancel", "cancel_rows", "replay", "pause", "resume"),
     "attribution": (
         "capture",
         "recall",
@@ -52,6 +52,8 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
         "amake_token",
         "consent_changed",
         "forget",
+        "erase",
+        "export",
     ),
     "reports": None,
     "reports.campaigns": ("CampaignRow",),

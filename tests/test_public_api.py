@@ -42,6 +42,27 @@ def test_the_page_of_what_stays_says_what_each_kind_is() -> None:
     assert explained == {line.split()[0] for line in STORED.read_text().splitlines()}
 
 
+def test_a_name_that_the_documentation_imports_or_calls_is_public() -> None:
+    listed = STORED.read_text()
+    public = set(re.findall(r"^(?:class|function|signal) ([\w.]+)", listed, re.M))
+    public |= {f"models.{it}" for it in re.findall(r"^field (\w+)", listed, re.M)}
+    modules = {name.rpartition(".")[0] for name in public}
+    named = set()
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = page.read_text()
+        for module, names in re.findall(
+            r"^from connectly_tracking\.([\w.]+) import (.*)$", text, re.M
+        ):
+            named |= {f"{module}.{it.strip()}" for it in names.split(",")}
+        for name in re.findall(r"`(?:connectly_tracking\.)?((?:\w+\.)+\w+)\(", text):
+            if name.rpartition(".")[0] in modules:
+                named.add(name)
+    assert len(named) > 20
+    # Oscar's adapter is imported by a shop that has Oscar only.
+    found = {name for name in named if not name.startswith("contrib.oscar")}
+    assert sorted(found - public) == []
+
+
 @pytest.mark.parametrize("name", SENT_TO_US)
 def test_the_arguments_of_a_shops_signals_are_those_that_are_received(
     name: str,
