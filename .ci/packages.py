@@ -14,6 +14,8 @@ from pathlib import Path
 
 PACKAGE = "connectly_tracking/"
 IN_SOURCE = (
+    ".ci/",
+    ".github/",
     "benchmarks/",
     PACKAGE,
     "docs/",
@@ -21,10 +23,13 @@ IN_SOURCE = (
     "tests/",
     ".gitignore",
     "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
     "CONTRIBUTING.md",
+    "Dockerfile",
     "LICENSE",
     "README.md",
     "SECURITY.md",
+    "compose.yaml",
     "manage.py",
     "pyproject.toml",
 )

@@ -1,7 +1,7 @@
 """The documentation's pictures, from the demo: ``python docs/screenshots.py``.
 
 Needs the extra ``demo``, the dependency group ``browser``, and Chromium. The pictures
-are written to docs/images.
+are written to docs/images; ``tests/test_docs.py`` fails if a page has changed since.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pictures import IMAGES, ROOT, SOURCES, note_taken
 from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
-IMAGES = ROOT / "docs" / "images"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 CONVERSIONS = "/admin/connectly_tracking/conversion/"
 CAMPAIGNS = "/admin/connectly_tracking/campaign/"
@@ -59,10 +57,10 @@ def _shoot(browser: Any, said: str) -> None:
 
     page = browser.new_context(viewport=WIDE, reduced_motion="reduce").new_page()
     page.goto(landing)
-    page.screenshot(path=IMAGES / "shop.png")
+    _take(page, "shop")
     page.goto(sandbox)
     page.get_by_text("ORD-").first.wait_for()
-    page.screenshot(path=IMAGES / "sandbox.png")
+    _take(page, "sandbox")
     for scheme, size in (("light", WIDE), ("dark", PHONE)):
         page = browser.new_context(viewport=size, color_scheme=scheme).new_page()
         page.goto(f"{shop}/admin/")
@@ -71,15 +69,24 @@ def _shoot(browser: Any, said: str) -> None:
         page.keyboard.press("Enter")
         page.get_by_role("link", name="Conversions").first.wait_for()
         page.goto(shop + CONVERSIONS)
-        page.screenshot(path=IMAGES / f"list-{scheme}.png")
+        _take(page, f"list-{scheme}")
         page.goto(f"{shop}{CONVERSIONS}?state__exact=rejected")
         page.locator(".field-order a").first.click()
         page.locator(".connectly-timeline").wait_for()
-        page.screenshot(path=IMAGES / f"story-{scheme}.png")
+        _take(page, f"story-{scheme}")
         page.goto(f"{shop}{CAMPAIGNS}")
-        page.screenshot(path=IMAGES / f"campaigns-{scheme}.png", full_page=True)
+        page.set_viewport_size(size | {"height": 1200})
+        _take(page, f"campaigns-{scheme}")
+        page.set_viewport_size(size)
         page.goto(f"{shop}{CONVERSIONS}status/")
-        page.screenshot(path=IMAGES / f"status-{scheme}.png")
+        _take(page, f"status-{scheme}")
+    note_taken()
+
+
+def _take(page: Any, name: str) -> None:
+    """Take a picture, if the manual shows it."""
+    if name in SOURCES:
+        page.screenshot(path=IMAGES / f"{name}.png")
 
 
 def _said(said: str, pattern: str) -> str:

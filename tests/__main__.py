@@ -7,8 +7,8 @@ Instead of the suite, ``faults`` runs the fault tests, also on MariaDB if its UR
 set; ``oscar``, ``payments`` and ``rest`` the tests of shops with django-oscar,
 django-payments and Django REST framework, which need the dependency group ``shops``;
 ``browser`` those in a
-browser, on SQLite, which need the group ``browser`` and Chromium. ``coverage`` is the
-whole suite, measured. Other options are passed to pytest.
+browser, on SQLite, which need the groups ``browser`` and ``themes``, and Chromium.
+``coverage`` is the whole suite, measured. Other options are passed to pytest.
 """
 
 from __future__ import annotations

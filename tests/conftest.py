@@ -120,6 +120,8 @@ def process_env(sandbox: Sandbox, settings: Any) -> dict[str, str]:
         "CONNECTLY_API_KEY": business["API_KEY"],
         "CONNECTLY_BASE_URL": sandbox.url,
         "PYTHONUNBUFFERED": "1",
+        # As in this process; but the tests may be root's.
+        "PYTHONWARNINGS": "error,ignore:You're running the worker",
     }
 
 

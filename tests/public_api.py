@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import inspect
 import os
+import re
 import sys
 from argparse import SUPPRESS
 from operator import attrgetter
@@ -23,6 +24,7 @@ from django.dispatch import Signal
 from django.urls import get_resolver
 
 import connectly_tracking
+from connectly_tracking import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,7 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
     "events": ("Purchase", "ViewContent", "Item"),
     "exceptions": ("ConnectlyTrackingError", "InvalidEvent"),
     "signals": None,
-    "outbox": ("record", "cancel"),
+    "outbox": ("record", "cancel", "cancel_rows", "replay", "pause", "resume"),
     "attribution": (
         "capture",
         "recall",
@@ -50,9 +52,12 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
         "amake_token",
         "consent_changed",
         "forget",
+        "erase",
+        "export",
     ),
     "reports": None,
-    "views": ("ContentViewedMixin", "ContentViewedMixin.get_view_content"),
+    "reports.campaigns": ("CampaignRow",),
+    "views": ("ContentViewedMixin", "ContentViewedMixin.get_view_content", "monitor"),
     "admin": (
         "AttributionAdminMixin",
         "AttributionAdminMixin.connectly_campaign",
@@ -67,6 +72,9 @@ IMPORTED: Final[dict[str, tuple[str, ...] | None]] = {
     "sandbox": None,
 }
 
+#: Of a library, the tags that are meant for a shop's templates.
+TAGS: Final = ("connectly_capture",)
+
 
 def public_api() -> Iterator[str]:
     """Each public name with what a user may rely on, in a fixed order."""
@@ -78,10 +86,12 @@ def public_api() -> Iterator[str]:
     for model in sorted(own_models(), key=lambda model: model.__name__):
         yield from described_model(model)
     yield from sorted(settings_and_checks())
+    yield from findings()
     yield from metrics()
     yield from sorted(tasks())
     yield from commands()
     yield from sorted(urls())
+    yield from tags()
 
 
 def defined_in(module: ModuleType) -> Iterator[str]:
@@ -97,7 +107,8 @@ def defined_in(module: ModuleType) -> Iterator[str]:
 def described(name: str, value: Any, *, members: bool) -> Iterator[str]:
     """One line, and for a class one for each of its ``members`` as well."""
     if isinstance(value, Signal):
-        yield f"signal {name}"
+        taken = arguments_of_signals()[name.rpartition(".")[2]]
+        yield f"signal {name}({', '.join(taken)})"
     elif inspect.isclass(value):
         is_data = dataclasses.is_dataclass(value)
         yield f"class {name}{parameters(value) if is_data else ''}"
@@ -118,6 +129,18 @@ def parameters(function: Any) -> str:
         each.replace(annotation=each.empty) for each in signature.parameters.values()
     ]
     return str(signature.replace(parameters=untyped, return_annotation=signature.empty))
+
+
+def arguments_of_signals() -> dict[str, list[str]]:
+    """Return the arguments of each signal, as the comment above it lists them."""
+    found = {}
+    for comment, name in re.findall(
+        r"((?:# .*\n)+)(\w+) = Signal\(\)", Path(signals.__file__).read_text()
+    ):
+        listed = comment.replace("\n# ", " ").partition(" Arguments: ")[2]
+        plain = re.sub(r"\(.*?\)|optional:|\.$", "", listed.strip())
+        found[name] = re.split(r"\s*(?:[,;]|\bor\b)\s*", plain.strip())
+    return found
 
 
 def own_models() -> Iterator[type[Model]]:
@@ -148,6 +171,19 @@ def settings_and_checks() -> Iterator[str]:
         for line in path.read_text().splitlines():
             if 'id="connectly_tracking.' in line:
                 yield "check " + line.split('"')[1]
+
+
+def findings() -> Iterator[str]:
+    """What monitors read of the doctor, of ``health`` and of alerts, and its status."""
+    from connectly_tracking.doctor.report import EXIT_STATUS
+    from connectly_tracking.findings import CATALOGUE, Finding, Subject
+
+    yield f"class findings.Finding{parameters(Finding)}"
+    yield from (f"subject {subject.value}" for subject in Subject)
+    for code, (level, _) in sorted(CATALOGUE.items()):
+        yield f"finding {code}: {level.value}"
+    for level, status in EXIT_STATUS.items():
+        yield f"exit connectly_doctor {level.value}: {status}"
 
 
 def metrics() -> Iterator[str]:
@@ -183,13 +219,21 @@ def commands() -> Iterator[str]:
 
 def urls() -> Iterator[str]:
     """The names that ``reverse`` takes, also those of the admin's further pages."""
-    resolver = get_resolver()
-    for namespace, (_, included) in resolver.namespace_dict.items():
-        for name in included.reverse_dict:
-            if isinstance(name, str) and (
-                namespace == "connectly_tracking" or "connectly" in name
-            ):
-                yield f"url {namespace}:{name}"
+    from connectly_tracking.urls import app_name, urlpatterns
+
+    yield from (f"url {app_name}:{pattern.name}" for pattern in urlpatterns)
+    _, admin = get_resolver().namespace_dict["admin"]
+    for name in admin.reverse_dict:
+        if isinstance(name, str) and "connectly" in name:
+            yield f"url admin:{name}"
+
+
+def tags() -> Iterator[str]:
+    from connectly_tracking.templatetags.connectly_tracking import register
+
+    for name in TAGS:
+        given = inspect.signature(inspect.unwrap(register.tags[name])).parameters
+        yield f"tag {name}({', '.join(it for it in given if it != 'context')})"
 
 
 if __name__ == "__main__":

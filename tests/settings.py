@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 
 # A file and not memory: threads and other processes must see it too.
 if "DATABASE_URL" not in os.environ:
-    _directory = tempfile.TemporaryDirectory(prefix="connectly-")  # goes with us
+    _directory = tempfile.TemporaryDirectory(prefix="connectly-")
+    atexit.register(_directory.cleanup)
     os.environ["DATABASE_URL"] = f"sqlite:///{_directory.name}/db"
 
 from example_project.settings import *  # noqa: F403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_the_python_in_the_documentation_is_python() -> None:
     for page in pages:
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
             compile(block, str(page), "exec")
+
+
+def test_the_pictures_show_what_the_pages_look_like() -> None:
+    """If not: ``python docs/screenshots.py``, and look at each."""
+    pictures = runpy.run_path(str(ROOT / "docs/pictures.py"))
+    assert pictures["stale"]() == []
+    taken = {path.stem for path in (ROOT / "docs/images").glob("*.png")}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "".join(page.read_text() for page in pages)
+    shown = set(re.findall(r"images/([\w-]+)\.png", text))
+    assert taken == shown == set(pictures["SOURCES"])
 
 
 def test_there_are_two_commands_and_each_is_one_line() -> None:

@@ -163,11 +163,11 @@ def test_a_no_leads_back_to_where_the_question_came_from(admin_client: Client) -
     row = record()
     page = admin_client.get(url(row, "cancel")).content.decode()
     here = reverse("admin:connectly_tracking_conversion_change", args=[row.pk])
-    assert f'<a href="{here}" class="button cancel-link">' in page
+    assert f'<a href="{here}" class="connectly-button connectly-cancel">' in page
     chosen = {ACTION_CHECKBOX_NAME: [row.pk], "action": "cancel"}
     filtered = f"{LIST}?state__exact=pending&ad_id={row.ad_id}"
     page = unescape(admin_client.post(filtered, chosen).content.decode())
-    assert f'<a href="{filtered}" class="button cancel-link">' in page
+    assert f'<a href="{filtered}" class="connectly-button connectly-cancel">' in page
 
 
 def test_the_actions_are_offered_to_whoever_may(staff: Staff) -> None:

@@ -20,9 +20,15 @@ def make_ada(settings: Any) -> None:
 
 
 def log_in(page: Page, shop: Shop) -> Page:
-    page.goto(f"{shop.url}/admin/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill("pass")
-    page.keyboard.press("Enter")
+    enter(page, shop)
     page.get_by_role("link", name="Conversions").first.wait_for()
     return page
+
+
+def enter(page: Page, shop: Shop) -> None:
+    """Log in on the page of Django or of a theme."""
+    page.goto(f"{shop.url}/admin/")
+    page.locator("[name=username]").fill("ada")
+    page.locator("[name=password]").fill("pass")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")

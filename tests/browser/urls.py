@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from django.apps import apps
 from django.urls import include, path
 
 from . import views
 
+#: A theme that has views of its own.
+THEME = ["grappelli"] if apps.is_installed("grappelli") else []
+
 urlpatterns = [
+    *(path(f"{name}/", include(f"{name}.urls")) for name in THEME),
     path("connectly/", include("connectly_tracking.urls")),
     path("slow/", views.slow_capture),
     path("another/", views.another),
