@@ -29,7 +29,7 @@ from .transport import TimedAdapter, current_request
 from .verdicts import Outcome, Verdict, verdict_of
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import HTTPResponse
 
     from .secret import Secret
 
@@ -146,14 +146,14 @@ class Client:
         return prepared
 
 
-def _trace_ids(answer: BaseHTTPResponse) -> list[str]:
+def _trace_ids(answer: HTTPResponse) -> list[str]:
     """Return the headers by which Connectly's or Meta's support finds the request."""
     headers = answer.headers.itermerged()
     found = [header for header in headers if _TRACE_ID.fullmatch(header[0])]
     return [f"{name}: {text[:MAX_TRACE_ID]}" for name, text in found[:MAX_TRACE_IDS]]
 
 
-def _read_body(answer: BaseHTTPResponse) -> bytes:
+def _read_body(answer: HTTPResponse) -> bytes:
     body, error = bytearray(), None
     try:
         # To the end, or the connection could not be used again.

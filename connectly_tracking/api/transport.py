@@ -28,7 +28,7 @@ from urllib3.util.wait import wait_for_read
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from requests import PreparedRequest
-    from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+    from urllib3 import HTTPResponse, PoolManager, ProxyManager
 
 MAX_INTERIM: Final = 16  # interim answers (RFC 9110, 15.2) before the final one
 MAX_RECEIVED: Final = 512 * 1024  # bytes: 64 KiB in chunks of one byte, and the headers
@@ -237,20 +237,20 @@ class TimedAdapter(HTTPAdapter):
         self._route: tuple[object, ...] | None = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
-    def exchange(self, request: PreparedRequest, **options: Any) -> BaseHTTPResponse:
+    def exchange(self, request: PreparedRequest, **options: Any) -> HTTPResponse:
         """Send a request and return its answer, whose body is not read yet."""
-        return cast("BaseHTTPResponse", self.send(request, stream=True, **options))
+        return cast("HTTPResponse", self.send(request, stream=True, **options))
 
     def get_connection_with_tls_context(
         self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> HTTPConnectionPool:
+    ) -> Any:
         route = (request.url, verify, proxies, cert)
         if route != self._route:
             self._route = None
             pool = super().get_connection_with_tls_context(
                 request, verify, proxies, cert
             )
-            super().cert_verify(pool, request.url, verify, cert)
+            super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
             self._pool, self._target = pool, super().request_url(request, proxies)
             self._route = route
         return self._pool
