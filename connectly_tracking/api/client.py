@@ -15,7 +15,6 @@ import threading
 import zlib
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import requests
@@ -30,7 +29,7 @@ from .transport import TimedAdapter, current_request
 from .verdicts import Outcome, Verdict, verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from urllib3 import HTTPResponse
 
     from .secret import Secret
 
@@ -107,6 +106,8 @@ class Client:
             first = causes(exc)[-1]
             detail = f"{type(first).__name__}: {first}"
             verdict = Verdict(outcome=outcome, detail=detail)
+        if not verdict.detail:
+            return verdict
         # Control characters go first: a key with a NUL inside would escape the mask.
         detail = _CONTROL.sub("", verdict.detail.replace("\r\n", "\n"))
         return replace(verdict, detail=self.key.mask(detail))
@@ -114,56 +115,58 @@ class Client:
     def _post(self, body: str) -> Verdict:
         # The adapter follows no redirect, which would take the key to the next host,
         # and it reads no netrc and keeps no cookie.
-        with _adapter().send(
+        with _adapter().exchange(
             self._prepared(body.encode()),
             timeout=(self.connect_timeout, self.read_timeout),
             proxies=self.proxies,
             verify=self.ca_bundle or True,
-            stream=True,
-        ) as response:
+        ) as answer:
             verdict = verdict_of(
-                response.status_code,
-                _read_body(response),
-                response.headers.get("Retry-After"),
+                answer.status,
+                _read_body(answer),
+                answer.headers.get("Retry-After"),
+                answer.headers.get("Date"),
             )
-            detail = "\n".join(
-                part for part in (verdict.detail, *_trace_ids(response)) if part
-            )
-            date = response.headers.get("Date")
-            return replace(verdict, detail=detail, date=date)
+            if not (trace_ids := _trace_ids(answer)):
+                return verdict
+            parts = [verdict.detail, *trace_ids] if verdict.detail else trace_ids
+            return replace(verdict, detail="\n".join(parts))
 
     def _prepared(self, body: bytes) -> requests.PreparedRequest:
-        request = self._request
-        if request is None:
+        model = self._request
+        if model is None:
             headers = _HEADERS | {"X-API-KEY": self.key.reveal()}
-            request = requests.Request("POST", self.url, headers).prepare()
-            object.__setattr__(self, "_request", request)
-        prepared = request.copy()
-        prepared.body = body
-        prepared.headers["Content-Length"] = str(len(body))
+            model = requests.Request("POST", self.url, headers).prepare()
+            object.__setattr__(self, "_request", model)
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = model.method, model.url, body
+        # A plain dictionary, which takes less time to copy.
+        headers = {**model.headers, "Content-Length": str(len(body))}
+        prepared.headers = headers  # type: ignore[assignment]
         return prepared
 
 
-def _trace_ids(response: requests.Response) -> Iterator[str]:
-    """Yield the headers by which Connectly's or Meta's support finds the request."""
-    headers = response.headers.items()
-    found = ((name, value) for name, value in headers if _TRACE_ID.fullmatch(name))
-    for name, value in islice(found, MAX_TRACE_IDS):
-        yield f"{name}: {value[:MAX_TRACE_ID]}"
+def _trace_ids(answer: HTTPResponse) -> list[str]:
+    """Return the headers by which Connectly's or Meta's support finds the request."""
+    headers = answer.headers.itermerged()
+    found = [header for header in headers if _TRACE_ID.fullmatch(header[0])]
+    return [f"{name}: {text[:MAX_TRACE_ID]}" for name, text in found[:MAX_TRACE_IDS]]
 
 
-def _read_body(response: requests.Response) -> bytes:
+def _read_body(answer: HTTPResponse) -> bytes:
     body, error = bytearray(), None
     try:
         # To the end, or the connection could not be used again.
         while len(body) < MAX_ANSWER and (
-            chunk := response.raw.read(MAX_ANSWER - len(body), decode_content=False)
+            chunk := answer.read(MAX_ANSWER - len(body), decode_content=False)
         ):
             body += chunk
+            if answer.isclosed():
+                break  # that was the end
     except Exception as exc:  # noqa: BLE001 - the status may decide without the rest
         error = exc
-    text, is_whole = _decoded(bytes(body), response.headers.get("Content-Encoding", ""))
-    if 200 <= response.status_code < 300 and (error or not is_whole):
+    text, is_whole = _decoded(bytes(body), answer.headers.get("Content-Encoding", ""))
+    if 200 <= answer.status < 300 and (error or not is_whole):
         # Only a whole answer confirms.
         raise HTTPException("the answer could not be read to its end") from error
     return text
@@ -175,6 +178,8 @@ def _decoded(body: bytes, encoding: str) -> tuple[bytes, bool]:
     "identity" is asked for, but some gateways compress all the same. A body without the
     encoding that its header names is read as it is.
     """
+    if not encoding:
+        return body, True
     names = {name.strip().lower() for name in encoding.split(",")} - {"", "identity"}
     found = None
     if body and names and names <= {"gzip", "x-gzip"} and "," not in encoding:

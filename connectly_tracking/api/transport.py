@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from ssl import SSLWantReadError
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -27,7 +27,8 @@ from urllib3.util.wait import wait_for_read
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from urllib3 import PoolManager, ProxyManager
+    from requests import PreparedRequest
+    from urllib3 import HTTPResponse, PoolManager, ProxyManager
 
 MAX_INTERIM: Final = 16  # interim answers (RFC 9110, 15.2) before the final one
 MAX_RECEIVED: Final = 512 * 1024  # bytes: 64 KiB in chunks of one byte, and the headers
@@ -225,10 +226,43 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class TimedAdapter(HTTPAdapter):
-    """Keeps one connection and tries once: the row says when to try again."""
+    """Keeps one connection and tries once: the row says when to try again.
+
+    For each request, requests looks up the proxy and the pool, checks the CA bundle,
+    and makes an answer that keeps cookies. Here the way of the last request is kept for
+    the next one, and the answer is urllib3's own.
+    """
 
     def __init__(self) -> None:
+        self._route: tuple[object, ...] | None = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def exchange(self, request: PreparedRequest, **options: Any) -> HTTPResponse:
+        """Send a request and return its answer, whose body is not read yet."""
+        return cast("HTTPResponse", self.send(request, stream=True, **options))
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        route = (request.url, verify, proxies, cert)
+        if route != self._route:
+            self._route = None
+            pool = super().get_connection_with_tls_context(
+                request, verify, proxies, cert
+            )
+            super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+            self._pool, self._target = pool, super().request_url(request, proxies)
+            self._route = route
+        return self._pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """It was checked when the pool was looked up."""
+
+    def request_url(self, *_: Any) -> str:
+        return self._target
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Any:
+        return resp
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

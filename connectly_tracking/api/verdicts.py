@@ -79,10 +79,12 @@ _BY_REMEDY: Final = {
 }
 
 
-def verdict_of(status: int, body: bytes, retry_after: str | None = None) -> Verdict:
+def verdict_of(
+    status: int, body: bytes, retry_after: str | None = None, date: str | None = None
+) -> Verdict:
     """Return what an answer means: the status decides, and after a 400 Meta's code.
 
-    The body of a 2xx only confirms.
+    The body of a 2xx only confirms. ``retry_after`` and ``date`` are its headers.
     """
     text = body.decode("utf-8-sig", "replace")
     outcome = _outcome(status, text, asks_to_wait=retry_after is not None)
@@ -91,6 +93,7 @@ def verdict_of(status: int, body: bytes, retry_after: str | None = None) -> Verd
         status_code=status,
         detail="" if outcome is Outcome.CONFIRMED and _is_bare(text) else text,
         wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
+        date=date,
     )
 
 

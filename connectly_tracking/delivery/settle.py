@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from django.db import Error, InterfaceError, OperationalError
 
 from ..api.verdicts import Outcome
-from ..models import Conversion, DeliveryAttempt, OfCircuit, Reason, State
+from ..models import (
+    Conversion,
+    DeliveryAttempt,
+    OfCircuit,
+    Reason,
+    State,
+    can_write_at_once,
+    write_confirmed,
+)
 from ..signals import conversion_delivered, conversion_failed
 from .claim import MAX_CRASHES, write_unknown
 from .send import Result
@@ -100,7 +108,7 @@ class Settlement:
         return Tally(state for _pk, state in self._reached)
 
     def write(self, results: Sequence[Result]) -> bool:
-        """Write a group in one transaction. Returns whether all could be written.
+        """Write a group at once. Returns whether all could be written.
 
         If the database refuses the group, each result is written by itself: one that
         cannot be written must not cause its neighbours to be sent again.
@@ -166,6 +174,10 @@ class Settlement:
 
     def _write_group(self, results: Sequence[Result], *, skip: bool) -> None:
         """With ``skip``, put aside the results of rows that others hold."""
+        if skip and all(result.is_confirmed for result in results):
+            results = self._write_confirmed(results)
+        if not results:
+            return
         rows, reached = self._run.conversions, list[tuple[int, State]]()
         with self._run.atomic():
             ours = rows.filter(pk__in=[result.row.pk for result in results])
@@ -189,6 +201,21 @@ class Settlement:
         self._reached += reached
         if skip:
             self._busy += [it for it in results if it.row.pk not in locked]
+
+    def _write_confirmed(self, results: Sequence[Result]) -> Sequence[Result]:
+        """Write those of rows that we hold, at once. Returns the others."""
+        using = self._run.using
+        if not can_write_at_once(using):
+            return results
+        written = write_confirmed(
+            [_attempt(result) for result in results],
+            [result.row.token for result in results],
+            business=self._business,
+            using=using,
+        )
+        self.is_calm &= not any(written.values())
+        self._reached += [(pk, State.DELIVERED) for pk in written]
+        return [result for result in results if result.row.pk not in written]
 
     def _note_takeovers(
         self, results: Sequence[Result], locked: dict[int, _Locked]
@@ -270,22 +297,23 @@ class Settlement:
         """Another worker may have written that a result is unknown."""
         by_target = self._run.connection.features.supports_update_conflicts_with_target
         self._run.attempts.bulk_create(
-            [
-                DeliveryAttempt(
-                    id=result.row.attempt_id,
-                    conversion_id=result.row.pk,
-                    started_at=result.started_at,
-                    finished_at=result.finished_at,
-                    outcome=result.verdict.outcome.value,
-                    status_code=result.verdict.status_code,
-                    detail=result.verdict.detail,
-                )
-                for result in results
-            ],
+            [_attempt(result) for result in results],
             update_conflicts=True,
             unique_fields=["id"] if by_target else None,
             update_fields=_FINISHED,
         )
+
+
+def _attempt(result: Result) -> DeliveryAttempt:
+    return DeliveryAttempt(
+        id=result.row.attempt_id,
+        conversion_id=result.row.pk,
+        started_at=result.started_at,
+        finished_at=result.finished_at,
+        outcome=result.verdict.outcome.value,
+        status_code=result.verdict.status_code,
+        detail=result.verdict.detail,
+    )
 
 
 def retry_wait(schedule: Sequence[float], tries: int) -> float:

@@ -18,6 +18,7 @@ from .clock import (
     repeated_time,
     zoned_text,
 )
+from .confirmation import can_write_at_once, write_confirmed
 from .conversion import Conversion
 from .delivery import DeliveryAttempt
 from .pause import Circuit, OfCircuit, Pause
@@ -51,6 +52,7 @@ __all__ = [
     "State",
     "age_field",
     "ago",
+    "can_write_at_once",
     "greatest_age",
     "insert_row",
     "is_overdue",
@@ -60,5 +62,6 @@ __all__ = [
     "read_committed",
     "repeated_time",
     "row_of",
+    "write_confirmed",
     "zoned_text",
 ]

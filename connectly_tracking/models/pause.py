@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.db import models
 from django.db.models.expressions import RawSQL
@@ -14,6 +14,9 @@ from .transitions import read_committed
 
 if TYPE_CHECKING:
     from typing import Any, Self
+
+#: Whether a circuit's business is paused, or its last answers were not good.
+TROUBLE: Final = "paused_until IS NOT NULL OR failures > 0 OR refusals > 0"
 
 
 class CircuitQuerySet(models.QuerySet["Circuit"]):
@@ -142,8 +145,7 @@ class OfCircuit(RawSQL):
     @classmethod
     def trouble(cls, business: str) -> Self:
         """1 if the business is paused, or its last answers were not good; else 0."""
-        bad = "paused_until IS NOT NULL OR failures > 0 OR refusals > 0"
-        sql = f"CASE WHEN {bad} THEN 1 ELSE 0 END"
+        sql = f"CASE WHEN {TROUBLE} THEN 1 ELSE 0 END"
         return cls(sql, business, models.IntegerField())
 
 

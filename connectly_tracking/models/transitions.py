@@ -4,7 +4,7 @@ rows it changed. `read_committed` is the transaction in which workers take them.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections, models, transaction
@@ -17,6 +17,7 @@ from .states import AWAITING_CLICK, EventName, Reason, State, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from contextlib import AbstractContextManager
     from uuid import UUID
 
     from .conversion import Conversion  # noqa: F401 - named in quotes below
@@ -45,6 +46,13 @@ def read_committed(using: str) -> Iterator[None]:
         if lowers and connection.vendor == "postgresql":
             _execute(connection, _READ_COMMITTED)
         yield
+
+
+def statement_read_committed(using: str) -> AbstractContextManager[None]:
+    """As `read_committed`, for one statement, which is a transaction by itself."""
+    connection = connections[using]
+    is_one = connection.get_autocommit() and not _is_above_read_committed(connection)
+    return nullcontext() if is_one else read_committed(using)
 
 
 def _is_above_read_committed(connection: Any) -> bool:
