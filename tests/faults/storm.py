@@ -14,6 +14,7 @@ from django.db import connection
 
 from tests.tools.chaos import Chaos
 
+from . import sender
 from .aftermath import Aftermath
 from .process import PATIENCE, until
 from .shop import CELERY, POLL
@@ -55,6 +56,7 @@ def storm(
     """So many orders in so many seconds or more, and all that can come of them."""
     began = time.monotonic()
     shop.configure(**CLOCKS)
+    sender.install(shop)
     shop.sandbox.delay = LATENCY
     if connection.vendor == "sqlite":
         # Its lock goes to whoever asks at the right moment. Where a machine is crowded,
