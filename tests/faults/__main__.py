@@ -118,8 +118,8 @@ def _say(figures: dict[str, Any], seed: int) -> None:
         f"{figures['server']}, seed {seed}: {figures['orders']} orders,"
         f" {figures['lost']} lost, {figures['repeated']} requests sent again"
         f" ({figures['killed']} by a kill, {figures['cut']} without an answer,"
-        f" unexplained: {figures['unexplained']}), {figures['kills']} kills,"
-        f" {figures['seconds']:.0f} s",
+        f" {figures['late']} past a lease, unexplained: {figures['unexplained']}),"
+        f" {figures['kills']} kills, {figures['seconds']:.0f} s",
         flush=True,
     )
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Self
 
 from connectly_tracking.conf import conf
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from .shop import Shop
 
-#: A killed process's last bytes are read, and a result is written, so long after.
+Outcome = DeliveryAttempt.Outcome
+
+#: The last bytes of a process that was killed are read so long after.
 SLACK: Final = timedelta(seconds=1)
 
 
@@ -31,11 +34,12 @@ class Aftermath:
     """``told`` are the orders that customers know of; all times are seconds.
 
     ``repeated`` is how many requests were sent again: ``killed`` since the process that
-    sent them first was killed while it waited for the answer or wrote it down, ``cut``
-    since no answer came in time, and ``unexplained`` names the orders of the others.
-    ``in_flight`` is how many may have been under way at all kills together.
-    ``recoveries`` are from each kill to the
-    next event that is news to Connectly, ``waits`` from each order to its event.
+    sent them first was killed before it had written the answer down, ``cut`` since no
+    answer came in time, ``late`` since the process stood still until its lease was over
+    and wrote the answer down then, and ``unexplained`` names the others. ``in_flight``
+    is how many may have been under way at all kills together. ``recoveries`` are from
+    each kill to the next event that is news to Connectly, ``waits`` from each order to
+    its event.
     """
 
     told: list[str] = field(repr=False)
@@ -45,6 +49,7 @@ class Aftermath:
     repeated: int
     killed: int
     cut: int
+    late: int
     unexplained: list[str]
     in_flight: int
     kills: int
@@ -65,9 +70,10 @@ class Aftermath:
         sent = defaultdict[str, list[Received]](list)
         for received in shop.sandbox.requests:
             sent[str(received.order_id)].append(received)
-        again = [received for requests in sent.values() for received in requests[:-1]]
-        mysteries = [received for received in again if not _was_killed(received, kills)]
-        cut, unexplained = _without_answer(mysteries)
+        again = [pair for requests in sent.values() for pair in pairwise(requests)]
+        alive = [first for first, second in again if not _ended(first, second, kills)]
+        answered, cut = _apart(alive, Outcome.UNKNOWN)
+        unexplained, late = _apart(answered, Outcome.CONFIRMED)
         return cls(
             told=told,
             orders=len(recorded),
@@ -77,9 +83,10 @@ class Aftermath:
                 for requests in sent.values()
             ),
             repeated=len(again),
-            killed=len(again) - len(mysteries),
-            cut=cut,
-            unexplained=unexplained,
+            killed=len(again) - len(alive),
+            cut=len(cut),
+            late=len(late),
+            unexplained=[_described(received) for received in unexplained],
             in_flight=2 * conf.THREADS * sum(map(_senders, kills)) + _unanswered(),
             kills=sum(kill.whom != "rest" for kill in kills),
             recoveries=_recoveries(kills, arrived.values()),
@@ -97,12 +104,11 @@ def _senders(kill: Kill) -> int:
     return len(kill.pids) - (kill.whom in {"tree", "leader"})
 
 
-def _was_killed(received: Received, kills: Iterable[Kill]) -> bool:
-    """Whether its process was killed before it can have written the answer down."""
-    unsettled = timedelta(seconds=conf.DEADLINE) + SLACK
+def _ended(first: Received, second: Received, kills: Iterable[Kill]) -> bool:
+    """Whether the process that sent the first was killed before the second came."""
     return any(
-        sender_of(received) in _ended_by(kill)
-        and -SLACK <= kill.at - received.received_at <= unsettled
+        sender_of(first) in _ended_by(kill)
+        and first.received_at - SLACK <= kill.at <= second.received_at
         for kill in kills
     )
 
@@ -112,15 +118,30 @@ def _ended_by(kill: Kill) -> tuple[int, ...]:
     return kill.members if kill.whom == "leader" else kill.pids
 
 
-def _without_answer(requests: Iterable[Received]) -> tuple[int, list[str]]:
-    """How many of them were given up for want of an answer; the others' orders."""
-    unknown = DeliveryAttempt.objects.filter(outcome=DeliveryAttempt.Outcome.UNKNOWN)
-    given_up = Counter(
-        unknown.exclude(finished_at=None).values_list("conversion__order_id", flat=True)
+def _apart(
+    requests: Iterable[Received], outcome: Outcome
+) -> tuple[list[Received], list[Received]]:
+    """Those without and those with an attempt that ended so, beside the order's last.
+
+    Each attempt is of one request only.
+    """
+    attempts = DeliveryAttempt.objects.filter(
+        outcome=outcome, finished_at__isnull=False
     )
-    orders = Counter(str(received.order_id) for received in requests)
-    unexplained = orders - given_up
-    return (orders - unexplained).total(), sorted(unexplained.elements())
+    left = Counter(attempts.values_list("conversion__order_id", flat=True))
+    if outcome == Outcome.CONFIRMED:
+        left.subtract(left.keys())  # the last one
+    without, found = list[Received](), list[Received]()
+    for received in requests:
+        order_id = str(received.order_id)
+        (found if left[order_id] > 0 else without).append(received)
+        left[order_id] -= 1
+    return without, found
+
+
+def _described(received: Received) -> str:
+    process, at = sender_of(received), received.received_at
+    return f"{received.order_id} by {process} at {at:%H:%M:%S.%f}"
 
 
 def _unanswered() -> int:
