@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.db import Error, connections, router
+from django.db.transaction import non_atomic_requests
 from django.http import HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import is_same_domain
@@ -20,6 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from . import attribution, reports
 from .guard import guarded
+from .models import Conversion
 from .signals import content_viewed
 
 if TYPE_CHECKING:
@@ -85,15 +88,30 @@ class ContentViewedMixin(_Base):
         return response
 
 
+@non_atomic_requests  # or a database that is down fails before the view is called
 def monitor(request: HttpRequest) -> JsonResponse:
     """``reports.health()`` as JSON; the status is 503 if something is wrong.
 
-    It is in no URLconf of ours: mount it behind a check of your own.
+    If the database cannot be asked, ``ok`` and ``findings`` are all that there is, and
+    say so. It is in no URLconf of ours: mount it behind a check of your own.
     """
-    report = reports.health()
+    try:
+        report = reports.health()
+    except Error as exc:
+        logger.warning("health_not_known error=%s", type(exc).__name__)
+        report = {"ok": False, "findings": [_database_finding()]}
     response = JsonResponse(report, status=200 if report["ok"] else 503)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _database_finding() -> str:
+    """Return the doctor's code for an error of the database."""
+    connection = connections[router.db_for_write(Conversion)]
+    is_there = connection.connection is not None and (
+        connection.in_atomic_block or connection.is_usable()
+    )
+    return "database_refuses" if is_there else "database_unreachable"
 
 
 @csrf_exempt  # a cached page has no token; the origin is checked instead

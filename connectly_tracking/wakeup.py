@@ -49,7 +49,10 @@ _NO_WORKERS: Final = (
 MAX_DELAY: Final = 0.3  # seconds that an order waits for its message
 SILENCE: Final = 30.0  # seconds without publishing, after an error
 PUBLISH_TIMEOUT: Final = 0.25  # seconds, for a step of talking to one broker
-EXPIRES: Final = 300.0  # seconds after which a poll has done what the message asks for
+#: Seconds after which a poll has done what the message asks for. A broker that counts
+#: them, such as RabbitMQ, deletes it then. A worker is told no time, because it would
+#: compare it with its own clock, and run no message if that clock is ahead.
+EXPIRES: Final = 300.0
 
 logger = logging.getLogger(__name__)
 
@@ -273,9 +276,7 @@ def _send(app: Celery, producer: Producer) -> None:
     Routes and signals are as for any task; an app's own ``send_task`` is not called.
     """
     amqp: Any = app.amqp
-    message = amqp.create_task_message(
-        uuid(), TASK, expires=EXPIRES, ignore_result=True
-    )
+    message = amqp.create_task_message(uuid(), TASK, ignore_result=True)
     route = amqp.router.route({"queue": conf.QUEUE, "expiration": EXPIRES}, TASK)
     amqp.send_task_message(producer, TASK, message, retry=False, **route)
 

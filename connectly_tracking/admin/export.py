@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A spreadsheet evaluates a cell that begins like this.
 _FORMULA: Final = re.compile(r"[\s\0]*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
+#: The same after what separates cells where a comma is a decimal sign, or ends a line.
+_LATER_FORMULA: Final = re.compile(r"([;\t\r\n][\s\0\"']*)(?=[=+\-@＝＋－＠])")  # noqa: RUF001
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
@@ -49,8 +51,9 @@ def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterat
 def csv_cell(value: object) -> str:
     """Return a value as text: a decimal point, and times with their offset.
 
-    A text that a spreadsheet would evaluate gets an apostrophe before it. A negative
-    number stays one.
+    What a spreadsheet would evaluate gets an apostrophe before it: a text, and a part
+    of it that would be a cell of its own for a spreadsheet that expects semicolons, as
+    most do in Spanish and Portuguese. A negative number stays one.
     """
     match value:
         case None:
@@ -62,6 +65,9 @@ def csv_cell(value: object) -> str:
             aware = value if timezone.is_aware(value) else value.replace(tzinfo=zone)
             return aware.astimezone(zone).isoformat()
     text = str(value)
-    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+    if _NUMBER.fullmatch(text):
+        return text
+    first = _FORMULA.match(text)
+    end = first.end() if first else 0
+    later = _LATER_FORMULA.sub(r"\1'", text[end:])
+    return "'" * bool(first) + text[:end] + later

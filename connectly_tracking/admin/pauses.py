@@ -103,8 +103,11 @@ class PauseAdmin(ReadOnlyAdmin):
         field.choices = [(name, name) for name in names]
         here = reverse("admin:connectly_tracking_pause_by_hand")
         user = request.user.get_username()
+        by_hand = Circuit.objects.filter(reason=Circuit.Reason.BY_HAND)
         if request.method == "POST" and (business := request.POST.get("resume")):
-            if outbox.resume(business, by=user):
+            # Only a known name is looked up: PostgreSQL takes no NUL in a text.
+            is_paused = business in {circuit.business for circuit in by_hand}
+            if is_paused and outbox.resume(business, by=user):
                 self._log(request, gettext("Resumed %(business)s."), business)
             return HttpResponseRedirect(here)
         if request.method == "POST" and form.is_valid():
@@ -121,7 +124,7 @@ class PauseAdmin(ReadOnlyAdmin):
         context = {
             **self.page_context(request, gettext("Pause or resume by hand")),
             "form": form,
-            "by_hand": Circuit.objects.filter(reason=Circuit.Reason.BY_HAND),
+            "by_hand": by_hand,
         }
         template = "admin/connectly_tracking/pause/by_hand.html"
         return TemplateResponse(request, template, context)

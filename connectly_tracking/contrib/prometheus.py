@@ -6,7 +6,9 @@ for alerts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -89,6 +91,13 @@ class ConnectlyCollector(Collector):
         return (metric.family(name) for name, metric in METRICS.items())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        if not _is_async():
+            return self._collect()
+        # Prometheus's ASGI app asks in its event loop, where Django allows no query.
+        with ThreadPoolExecutor(1) as thread:
+            return iter(thread.submit(lambda: [*self._collect()]).result())
+
+    def _collect(self) -> Iterator[GaugeMetricFamily]:
         found: dict[str, list[Sample]] = {}
         try:
             with _connection(), savepoint():
@@ -99,6 +108,14 @@ class ConnectlyCollector(Collector):
             found = {UP: [((), 0)]}
         for name, samples in found.items():
             yield METRICS[name].family(name, samples)
+
+
+def _is_async() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -286,3 +286,11 @@ def test_no_query_crashes_a_list(admin_client: Client, request: Any) -> None:
     model, query = request
     url = reverse(f"admin:{APP}_{model}_changelist")
     assert is_answered(admin_client, f"{url}?{query}")
+
+
+@pytest.mark.parametrize("name", ["\0", "default\0", "x" * 5000, "other"])
+def test_no_name_of_a_business_crashes_what_resumes_it(
+    admin_client: Client, name: str
+) -> None:
+    page = reverse("admin:connectly_tracking_pause_by_hand")
+    assert admin_client.post(page, {"resume": name}).status_code == 302

@@ -17,7 +17,8 @@ from .report import MARKERS, has_place, table, write
 
 DESCRIPTION: Final = """\
 Places orders while workers are killed -9, one every 0.3 to 2 seconds; then lets them
-recover, compares what was ordered with what arrived, and prints a table."""
+recover, compares what was ordered with what arrived, and prints a table. A run that was
+interrupted goes on where it was, if it has a log."""
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
         for seed in range(1, options.seeds + 1):
             orders = options.orders * seed // options.seeds
             orders -= options.orders * (seed - 1) // options.seeds
-            figures = _run(name, seed, orders, options.seconds)
+            figures = _resumed(options.log, name, seed, orders, options.seconds)
             if figures is None:
                 return 1
             runs.setdefault(name, []).append(figures)
@@ -60,12 +61,37 @@ def _options() -> argparse.Namespace:
         metavar="PAGE",
         help=f"put the table there, between {MARKERS[0]} and {MARKERS[1]}",
     )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        help="a file with the figures of each run; those in it are not run again",
+    )
     options = parser.parse_args()
     if not 1 <= options.seeds <= options.orders:
         parser.error("there must be a seed or more, and an order or more for each")
     if options.write and not has_place(options.write):
         parser.error(f"{options.write} has no {MARKERS[0]} … {MARKERS[1]} in it")
     return options
+
+
+def _resumed(
+    log: Path | None, name: str, seed: int, orders: int, seconds: float
+) -> dict[str, Any] | None:
+    """The figures of one storm, which the log may know already, or learns."""
+    run = {"database": name, "seed": seed, "orders": orders, "least": seconds}
+    if log and log.exists():
+        for line in log.read_text().splitlines():
+            known: dict[str, Any] = json.loads(line)
+            if known["run"] == run:
+                _say(known["figures"], seed)
+                return dict(known["figures"])
+    if (figures := _run(name, seed, orders, seconds)) is None:
+        return None
+    if log:
+        with log.open("a") as lines:
+            lines.write(json.dumps({"run": run, "figures": figures}) + "\n")
+    _say(figures, seed)
+    return figures
 
 
 def _run(name: str, seed: int, orders: int, seconds: float) -> dict[str, Any] | None:
@@ -84,13 +110,18 @@ def _run(name: str, seed: int, orders: int, seconds: float) -> dict[str, Any] | 
     if run.returncode:
         return None
     figures: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return figures
+
+
+def _say(figures: dict[str, Any], seed: int) -> None:
     print(  # noqa: T201
         f"{figures['server']}, seed {seed}: {figures['orders']} orders,"
-        f" {figures['lost']} lost, {figures['repeated']} requests sent again,"
+        f" {figures['lost']} lost, {figures['repeated']} requests sent again"
+        f" ({figures['killed']} by a kill, {figures['cut']} without an answer,"
+        f" {figures['late']} past a lease, unexplained: {figures['unexplained']}),"
         f" {figures['kills']} kills, {figures['seconds']:.0f} s",
         flush=True,
     )
-    return figures
 
 
 def _with_a_name_of_its_own(url: str) -> str:

@@ -14,6 +14,7 @@ from django.db import connection
 
 from tests.tools.chaos import Chaos
 
+from . import sender
 from .aftermath import Aftermath
 from .process import PATIENCE, until
 from .shop import CELERY, POLL
@@ -21,6 +22,8 @@ from .shop import CELERY, POLL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from tests.tools.group import Group
 
     from .customer import Customer
     from .shop import Shop
@@ -33,6 +36,7 @@ PROCESSES: Final = 2  # of each worker's pool
 LATENCY: Final = 0.05  # seconds that Connectly takes for an answer
 CALM: Final = 120.0  # seconds that it may take to come to rest
 NEVER: Final = 1e6  # seconds
+STARTED: Final = "=== started"
 
 #: With more time for an answer than a crowded machine takes, so that what is sent again
 #: is due to a kill; where a circuit opens all the same, it is soon tried again.
@@ -55,6 +59,7 @@ def storm(
     """So many orders in so many seconds or more, and all that can come of them."""
     began = time.monotonic()
     shop.configure(**CLOCKS)
+    sender.install(shop)
     shop.sandbox.delay = LATENCY
     if connection.vendor == "sqlite":
         # Its lock goes to whoever asks at the right moment. Where a machine is crowded,
@@ -95,11 +100,20 @@ class Mortal(Chaos):
             log=self.log,
         )
 
+        launch = self._launch
+
+        def launch_noted() -> Group:
+            with self.log.open("a") as log:
+                log.write(f"{STARTED}\n")
+            return launch()
+
+        self._launch = launch_noted  # type: ignore[assignment]
+
     @property
     def is_up(self) -> bool:
-        """Since it was started last: it says so each time."""
+        """Since it was started last: one that was killed before never says so."""
         said = self.log.read_text(errors="replace")
-        return said.count(f"{self.name} ready") > self.restarts
+        return f"{self.name} ready" in said.rpartition(STARTED)[2]
 
 
 @contextmanager

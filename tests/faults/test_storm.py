@@ -20,4 +20,6 @@ def test_f16_random_kills_lose_no_order(
     audit(shop, after.told, in_flight=after.in_flight)
     assert after.orders == len(after.told) == 300
     assert (after.lost, after.altered) == (0, 0)
+    assert after.killed + after.cut + after.late == after.repeated
+    assert after.unexplained == []
     assert after.in_flight > 0  # somebody was killed at work

@@ -35,7 +35,7 @@ _BREATH: Final = 0.2  # seconds before a command that ended by itself starts aga
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """A SIGKILL that was sent to ``pids``.
+    """A SIGKILL that was sent to ``pids``, of a group of ``members``.
 
     The "rest" are the members left before the command starts again, or at the end.
     """
@@ -43,6 +43,7 @@ class Kill:
     at: datetime  # UTC
     whom: Hit
     pids: tuple[int, ...]
+    members: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +168,14 @@ class Chaos:
         if not members:
             return True
         if self._whom == "tree" or (self._whom == "any" and draw.tree):
-            self._record("tree", members)
+            self._record("tree", members, members)
             group.send(signal.SIGKILL)
             until(lambda: group.has_ended and not group.members, seconds=self._grace)
             return True
         pid = group.id
         if self._whom == "any":
             pid = members[int(draw.member * len(members))]
-        self._record("leader" if pid == group.id else "member", [pid])
+        self._record("leader" if pid == group.id else "member", [pid], members)
         group.send(signal.SIGKILL, pid)
         if pid != group.id:
             return False
@@ -184,8 +185,11 @@ class Chaos:
 
     def _clear(self) -> None:
         if rest := self._group.members:
-            self._record("rest", rest)
+            self._record("rest", rest, rest)
         self._group.clear()
 
-    def _record(self, whom: Hit, pids: Sequence[int]) -> None:
-        self._kills.append(Kill(at=datetime.now(UTC), whom=whom, pids=tuple(pids)))
+    def _record(self, whom: Hit, pids: Sequence[int], members: Sequence[int]) -> None:
+        kill = Kill(
+            at=datetime.now(UTC), whom=whom, pids=tuple(pids), members=tuple(members)
+        )
+        self._kills.append(kill)

@@ -155,6 +155,9 @@ def test_whom_a_leader_leaves_behind_is_killed_before_it_is_started_again(
             ("leader", those("leader", directory)[:1]),
             ("rest", those("child", directory)[:1]),
         ]
+        leader, child = those("leader", directory)[0], those("child", directory)[0]
+        members = [kill.members for kill in running.kills]
+        assert members == [(leader, child), (child,)]
 
 
 def test_any_may_be_the_leader(chaos, directory) -> None:
