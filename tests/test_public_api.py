@@ -17,12 +17,14 @@ from .public_api import STORED, arguments_of_signals, public_api
 from .test_docs import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import Client
 
     from connectly_tracking.sandbox import Sandbox
 
 #: Those that a shop sends, with who receives them.
-SENT_TO_US = {
+SENT_TO_US: dict[str, Callable[..., Any]] = {
     "order_completed": receivers.on_order_completed,
     "order_cancelled": receivers.on_order_cancelled,
     "content_viewed": receivers.on_content_viewed,

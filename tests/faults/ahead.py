@@ -24,7 +24,7 @@ class Ahead(AppConfig):
     name = __name__
 
     def ready(self) -> None:
-        request.datetime = _Ahead  # type: ignore[attr-defined]
+        request.datetime = _Ahead  # type: ignore[assignment, attr-defined]
 
 
 def install(shop: Shop) -> None:

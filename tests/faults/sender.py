@@ -26,7 +26,7 @@ class Sender(AppConfig):
             request.headers[HEADER] = str(os.getpid())
             return plain(self, request, **options)
 
-        HTTPAdapter.send = send  # type: ignore[method-assign]
+        HTTPAdapter.send = send  # type: ignore[assignment, method-assign]
 
 
 def install(shop: Shop) -> None:
