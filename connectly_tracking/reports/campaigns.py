@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,7 +26,15 @@ from ..models import (
     moment,
 )
 from .click_counts import clicks_by_id
-from .expressions import Delay, ExactSum, LocalDay, SecondsBetween, Unindexed, sum_of
+from .expressions import (
+    Delay,
+    ExactSum,
+    LocalDay,
+    SecondsBetween,
+    Unindexed,
+    not_compiled,
+    sum_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -219,8 +228,10 @@ class CampaignReport:
         for key, clicks in self._clicks(by):
             _row(rows, str(key)).clicks = clicks
         orders = self.orders()
-        for found in grouped(orders, by=self._key(by, "event_time"), detailed=detailed):
-            _row(rows, str(found["group"])).add(found)
+        groups = grouped(orders, by=self._key(by, "event_time"), detailed=detailed)
+        with not_compiled(orders.db) if detailed else nullcontext():
+            for found in groups:
+                _row(rows, str(found["group"])).add(found)
         for key, buyers in self._buyers(by, orders) if detailed else ():
             _row(rows, str(key)).buyers = buyers
         if by in CampaignName.Kind:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.db import connections, transaction
 from django.db.models import BigIntegerField, CharField, Func, Sum, TextField
 
 from ..models import moment
@@ -103,6 +105,22 @@ class Unindexed(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         return self.as_sql(compiler, connection, template="+%(expressions)s", **extra)
+
+
+@contextmanager
+def not_compiled(using: str) -> Iterator[None]:
+    """Keep PostgreSQL from compiling a statement that looks back for each order.
+
+    It expects such a statement to take long, and compiling takes longer than running.
+    """
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(using=using):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL jit = off")
+        yield
 
 
 class LocalDay(Func):
