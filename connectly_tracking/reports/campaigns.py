@@ -333,7 +333,7 @@ def grouped(
 ) -> QuerySet[Conversion, dict[str, Any]]:
     """Count and add up orders by what `CampaignRow.add` tells apart."""
     parts: dict[str, Any] = {"is_cancelled": Q(cancelled_at__isnull=False)}
-    sums: dict[str, Any] = {"count": Count("*"), "amount": ExactSum("value")}
+    sums: dict[str, Any] = {"count": Count("pk"), "amount": ExactSum("value")}
     if detailed:
         seconds = SecondsBetween("clicked_at", "event_time")
         parts["is_late"] = GreaterThan(seconds, SHOWN_FOR.total_seconds())
