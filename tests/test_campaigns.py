@@ -317,7 +317,11 @@ class TestRows:
         assert len(queries) == 3
         with CaptureQueriesContext(connection) as queries:
             CampaignReport(*last_day()).rows(detailed=True)
-        assert len(queries) == 4
+        # PostgreSQL is also told not to compile one of them.
+        reading = [
+            it for it in queries if it["sql"].strip().startswith(("SELECT", "WITH"))
+        ]
+        assert len(reading) == 4
 
 
 @pytest.mark.parametrize(

@@ -369,4 +369,6 @@ def _has_bought_before() -> Q:
 
 
 def _row(rows: dict[str, CampaignRow], key: str) -> CampaignRow:
-    return rows.setdefault(key, CampaignRow(key=key))
+    if (row := rows.get(key)) is None:
+        row = rows[key] = CampaignRow(key=key)
+    return row
