@@ -89,8 +89,10 @@ def measure(*, explain: bool) -> None:
     if explain:
         with CaptureQueriesContext(connection) as queries:
             question.rows(detailed=True)
-        for query in queries:
-            print(query["sql"][:160], *plan(query["sql"]), sep="\n    ")
+        statements = [query["sql"].strip() for query in queries]
+        for sql in statements:
+            if sql.startswith(("SELECT", "WITH")):
+                print(sql[:160], *plan(sql), sep="\n    ")
 
 
 def plan(sql: str) -> list[str]:
