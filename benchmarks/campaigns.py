@@ -89,8 +89,10 @@ def measure(*, explain: bool) -> None:
     if explain:
         with CaptureQueriesContext(connection) as queries:
             question.rows(detailed=True)
-        for query in queries:
-            print(query["sql"][:160], *plan(query["sql"]), sep="\n    ")
+        statements = [query["sql"].strip() for query in queries]
+        for sql in statements:
+            if sql.startswith(("SELECT", "WITH")):
+                print(sql[:160], *plan(sql), sep="\n    ")
 
 
 def plan(sql: str) -> list[str]:
@@ -129,16 +131,19 @@ def paired(
 _CLICK: Final = (
     "INSERT INTO connectly_tracking_attribution (id, business, cnct_tracking_id,"
     " sendout_id, ctwa_clid, ad_id, attribution_source, reportable, refused, page,"
-    " captured_at)"
+    " user_id, captured_at)"
 )
 _ORDER: Final = (
     "INSERT INTO connectly_tracking_conversion (event_name, business, key, order_id,"
-    " event_time, recorded_at, delivered_at, clicked_at, attribution_id, value,"
-    " currency, state, reason, detail, sendout_id, ad_id, body, payload, attempts,"
-    " unconfirmed, crashes)"
+    " event_time, recorded_at, delivered_at, clicked_at, attribution_id, user_id,"
+    " value, currency, state, reason, detail, sendout_id, ad_id, body, payload, "
+    " attempts, unconfirmed, crashes)"
 )
 _CAMPAIGN: Final = "'0a1b2c3d-4e5f-6a7b-8c9d-' || (100000000000 + n % 31)"
 _AD: Final = "'12021483920481' || (1000 + n % 120)"
+#: A third of the clicks are of users, each of whom clicks ten times in a row, orders
+#: once, and does it again two months later.
+_USER: Final = "CASE WHEN n % 3 = 0 THEN n / 30 % 20000 + 1 END"
 _VALUES: Final = (
     " (n * 7919 % 50000 + 1000) / 100.0,"
     " CASE WHEN n % 70 = 0 THEN 'COP' ELSE 'USD' END,"
@@ -152,27 +157,30 @@ _SQLITE: Final = (
     f" WHERE n < {{clicks}}) {_CLICK} SELECT printf('%032x', n), 'default',"
     f" 'track-' || n, {_CAMPAIGN}, 'ARA' || hex(randomblob(40)), {_AD}, 'meta_ctwa',"
     " 1, '',"
-    " '/product/' || (n % 9) || '/', strftime('%Y-%m-%d %H:%M:%f', 'now',"
+    f" '/product/' || (n % 9) || '/', {_USER}, strftime('%Y-%m-%d %H:%M:%f', 'now',"
     " '-' || (({clicks} - n) * {days} * 86400.0 / {clicks}) || ' seconds') || '000'"
     " FROM s",
     "WITH RECURSIVE s(n) AS (SELECT 10 UNION ALL SELECT n + 10 FROM s"
     f" WHERE n + 10 <= {{clicks}}) {_ORDER} SELECT 'Purchase', 'default',"
-    " SHA256('ORD-' || n), 'ORD-' || n, t, t, t, c, id," + _VALUES + " FROM (SELECT"
-    " s.n AS n, a.captured_at AS c, a.id AS id, strftime('%Y-%m-%d %H:%M:%S',"
-    " a.captured_at, '+' || (n * 131 % 20000) || ' seconds') AS t FROM s JOIN"
-    " connectly_tracking_attribution a ON a.id = printf('%032x', s.n))",
+    " SHA256('ORD-' || n), 'ORD-' || n, t, t, t, c, id, u," + _VALUES + " FROM (SELECT"
+    " s.n AS n, a.captured_at AS c, a.id AS id, a.user_id AS u,"
+    " strftime('%Y-%m-%d %H:%M:%S', a.captured_at,"
+    " '+' || (n * 131 % 20000) || ' seconds') AS t FROM s JOIN"
+    " connectly_tracking_attribution a ON a.id = printf('%032x', s.n)) AS q",
 )
 _POSTGRES: Final = (
     f"{_CLICK} SELECT lpad(to_hex(n), 32, '0')::uuid, 'default', 'track-' || n,"
     f" {_CAMPAIGN}, 'ARA' || md5(n::text) || md5((-n)::text), {_AD}, 'meta_ctwa',"
     " true, '',"
-    " '/product/' || (n % 9) || '/', now() - ({clicks} - n) * {days} * 86400.0"
-    " / {clicks} * interval '1 second' FROM generate_series(1::bigint, {clicks}) AS n",
+    f" '/product/' || (n % 9) || '/', {_USER},"
+    " now() - ({clicks} - n) * {days} * 86400.0 / {clicks} * interval '1 second'"
+    " FROM generate_series(1::bigint, {clicks}) AS n",
     f"{_ORDER} SELECT 'Purchase', 'default', encode(sha256(('ORD-' || n)::bytea),"
-    " 'hex'), 'ORD-' || n, t, t, t, c, id," + _VALUES + " FROM (SELECT n, captured_at"
-    " AS c, id, date_trunc('second', captured_at + (n * 131 % 20000)"
+    " 'hex'), 'ORD-' || n, t, t, t, c, id, u," + _VALUES + " FROM (SELECT n,"
+    " captured_at AS c, id, user_id AS u,"
+    " date_trunc('second', captured_at + (n * 131 % 20000)"
     " * interval '1 second') AS t FROM generate_series(10::bigint, {clicks}, 10) AS n"
-    " JOIN connectly_tracking_attribution ON id = lpad(to_hex(n), 32, '0')::uuid)",
+    " JOIN connectly_tracking_attribution ON id = lpad(to_hex(n), 32, '0')::uuid) AS q",
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.db import connections, transaction
 from django.db.models import BigIntegerField, CharField, Func, Sum, TextField
 
 from ..models import moment
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
 
 ONE_DAY: Final = timedelta(days=1)
-#: A delay counts in minutes up to 2 hours, in hours up to 2 days, then in days.
+#: A delay counts in minutes up to 2 hours, in hours up to 2 days, then in days. The
+#: seconds are written as seldom as possible, since SQLite computes them each time.
 _STEPS: Final = (
-    "CASE WHEN {0} < 7200 THEN {0} - {0} %% 60"
-    " WHEN {0} < 172800 THEN {0} - {0} %% 3600 ELSE {0} - {0} %% 86400 END"
+    "CASE WHEN {0} < 7200 THEN {0} {div} 60 * 60"
+    " WHEN {0} < 172800 THEN {0} {div} 3600 * 3600 ELSE {0} {div} 86400 * 86400 END"
 )
 #: Nothing is older; a time zone is not asked about the centuries before.
 _OLDEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
@@ -74,14 +77,15 @@ class SecondsBetween(Func):
 
     def as_mysql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
         micros = "TIMESTAMPDIFF(MICROSECOND, {1}, {0})"
-        return self._sql(compiler, f"CAST(CEILING({micros} / 1000000) AS SIGNED)")
+        seconds = f"CAST(CEILING({micros} / 1000000) AS SIGNED)"
+        return self._sql(compiler, seconds, div="DIV")
 
-    def _sql(self, compiler: Any, template: str) -> tuple[str, Any]:
+    def _sql(self, compiler: Any, template: str, div: str = "/") -> tuple[str, Any]:
         """Both are columns, which have no parameters."""
         earlier, later = (
             compiler.compile(it)[0] for it in self.get_source_expressions()
         )
-        return self.written.format(template.format(later, earlier)), []
+        return self.written.format(template.format(later, earlier), div=div), []
 
 
 class Delay(SecondsBetween):
@@ -101,6 +105,22 @@ class Unindexed(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         return self.as_sql(compiler, connection, template="+%(expressions)s", **extra)
+
+
+@contextmanager
+def not_compiled(using: str) -> Iterator[None]:
+    """Keep PostgreSQL from compiling a statement that looks back for each order.
+
+    It expects such a statement to take long, and compiling takes longer than running.
+    """
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(using=using):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL jit = off")
+        yield
 
 
 class LocalDay(Func):
