@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,9 @@ SOURCES: Final = {
     "status-dark": (STYLE, *STATUS),
 }
 
+#: What nobody sees, in a template and in a style.
+COMMENT: Final = re.compile(r"\{#.*?#\}\n?|/\*.*?\*/\n?", re.S)
+
 
 def looks() -> dict[str, str]:
     """Return for each picture a digest of its files as they are now."""
@@ -62,5 +66,6 @@ def stale() -> list[str]:
 def _digest(files: tuple[str, ...]) -> str:
     found = hashlib.sha256()
     for file in files:
-        found.update((ROOT / file).read_bytes())
+        text = (ROOT / file).read_text("utf-8")
+        found.update(COMMENT.sub("", text).encode())
     return found.hexdigest()[:16]

@@ -67,6 +67,7 @@ ONCE: Final = [
         "test_payload.py",
         "test_pools.py",
         "test_public_api.py",
+        "test_release.py",
         "test_secret.py",
         "test_settings_junk.py",
         "test_testing.py",
