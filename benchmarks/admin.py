@@ -1,175 +1,163 @@
-"""The admin's pages with a long history: ``python -m benchmarks.admin --help``.
+"""P11: the admin's pages with a long history: ``python -m benchmarks.admin``.
 
-A logged-in client fetches each page at each size of the table, and its statements are
-counted. Ends with status 1 if a page of the list takes more than three statements or
-counts the table, or if the largest table makes the list more than twice as slow as the
-smallest.
+A logged-in client fetches each page at two sizes of the table, and the statements on
+our tables are counted.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import statistics
-import sys
-import tempfile
 import time
+from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .database import database
+from . import history
+from .command import command
+from .database import Copies
+from .line import Line
+from .shop import shop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from django.test import Client
 
-FETCHES: Final = 15
-MAX_STATEMENTS: Final = 3  # of a page of the list
-MAX_SLOWDOWN: Final = 2.0
-#: Pages of the list of orders, then others.
+    from .line import Round
+
+ROUNDS: Final = 5
+SMALL: Final = {"least": 100, "most": 200, "fetches": 1, "page": 1}
+
+#: The list of orders, then others.
 LISTS: Final = {
-    "list": "conversion/",
-    "page 100": "conversion/?p=100",
+    "the list": "conversion/",
+    "its page 100": "conversion/?p={page}",
+}
+OTHERS: Final = {
     "a state that is rare": "conversion/?state__exact=rejected",
     "a day": "conversion/?when={day}",
     "a reason that is rare": "conversion/?reason=refused",
-    "an order's number": "conversion/?q=ORD-77",
-}
-OTHERS: Final = {
+    "search for an order's number": "conversion/?q=ORD-77",
     "a campaign": "conversion/?sendout_id=send-1",
     "a campaign that is rare": "conversion/?sendout_id=send-77",
     "an ad that is rare": "conversion/?ad_id=120277",
     "search for a campaign": "conversion/?q=send-77",
     "search for a tracking id": "conversion/?q=track-77",
     "search for a click": "conversion/?q=clid-77",
-    "search for nobody's id": "conversion/?q=none",
+    "search for an id that is not there": "conversion/?q=none",
     "clicks": "attribution/",
     "clicks of a campaign": "attribution/?sendout_id=send-1",
-    "clicks, a tracking id": "attribution/?q=track-77",
-    "clicks, a click's id": "attribution/?q=clid-77",
-    "clicks, an ad that is rare": "attribution/?q=120277",
-    "clicks, nobody's id": "attribution/?q=none",
+    "clicks: search for a tracking id": "attribution/?q=track-77",
+    "clicks: search for a click": "attribution/?q=clid-77",
+    "clicks: search for an ad that is rare": "attribution/?q=120277",
+    "clicks: search for an id that is not there": "attribution/?q=none",
     "delivery status": "conversion/status/",
 }
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.admin")
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
-    parser.add_argument("--postgres", action="store_true")
-    options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="connectly-bench-") as name,
-        database(Path(name), postgres=options.postgres),
-    ):
-        return _measure(sorted(options.rows))
-
-
-def _measure(sizes: list[int]) -> int:
-    from django.contrib.auth.models import User
-    from django.test import Client
-    from django.test.utils import setup_test_environment
-
-    setup_test_environment()
-    client, filled, times = Client(), 0, list[dict[str, float]]()
-    client.force_login(User.objects.create_superuser("admin"))
-    problems: list[str] = []
-    for size in sizes:
-        _fill(filled, size)
-        filled = size
-        times.append({})
-        for name, query in (LISTS | OTHERS).items():
-            milliseconds, statements = _fetch(client, query)
-            times[-1][name] = milliseconds
-            problems += _problems(name, statements) if name in LISTS else []
-            print(f"{size:>9} {name:<28} {milliseconds:7.1f} ms, {len(statements)}")
-    for name in LISTS | OTHERS:
-        ratio = times[-1][name] / times[0][name]
-        print(f"{name:<28} {ratio:.2f} times")
-        problems += (
-            [f"{name}: {ratio:.2f} times as slow"] if ratio > MAX_SLOWDOWN else []
+LINES: Final = (
+    *(
+        line
+        for name in LISTS | OTHERS
+        for line in (
+            Line(
+                name=f"P11 {name}",
+                of=f"most: {name}",
+                unit="ms",
+                goal=80,
+            ),
+            Line(
+                name=f"P11 {name}, beside the smaller table",
+                of=f"most: {name}",
+                beside=f"least: {name}",
+                unit="ms",
+                goal=1.5,
+            ),
         )
-    print("\n".join(problems) or "All of it holds.")
-    return 1 if problems else 0
+    ),
+    Line(
+        name="P11 the list of orders: most statements of a page",
+        of="statements",
+        goal=3,
+        bound=3,
+    ),
+    Line(
+        name="P11 the list of orders: statements that count the whole table",
+        of="counts",
+        goal=0,
+        bound=0,
+    ),
+)
 
 
-def _fetch(client: Client, query: str) -> tuple[float, list[str]]:
+@contextmanager
+def subject(
+    *,
+    least: int = 10_000,
+    most: int = 1_000_000,
+    fetches: int = 5,
+    page: int = 100,
+    database: str = "postgres",
+) -> Iterator[Callable[[], Round]]:
+    with shop(database):
+        from django.contrib.auth.models import User
+        from django.test import Client
+        from django.test.utils import setup_test_environment
+
+        setup_test_environment()
+        copies, clients = Copies(), dict[str, Client]()
+        for name, size in {"least": least, "most": most}.items():
+            copies.use(name)
+            history.fill(size)
+            clients[name] = Client()
+            clients[name].force_login(User.objects.create_superuser("admin"))
+
+        def measure() -> Round:
+            found: dict[str, float] = {"statements": 0, "counts": 0}
+            for name, client in clients.items():
+                copies.use(name)
+                for what, query in (LISTS | OTHERS).items():
+                    path = query.format(day=_yesterday(), page=page)
+                    took, statements = _fetch(client, path, fetches)
+                    found[f"{name}: {what}"] = took
+                    if what in LISTS:
+                        count = _counts_of_all(statements)
+                        found["statements"] = max(found["statements"], len(statements))
+                        found["counts"] += count
+            copies.use("")
+            return found
+
+        yield measure
+
+
+def _yesterday() -> str:
+    from django.utils import timezone
+
+    return (timezone.now().date() - timedelta(1)).isoformat()
+
+
+def _fetch(client: Client, path: str, fetches: int) -> tuple[float, list[str]]:
     """Median milliseconds, and the statements on our tables."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
     from django.urls import reverse
-    from django.utils import timezone
 
-    url = reverse("admin:app_list", args=["connectly_tracking"])
-    url += query.format(day=(timezone.now().date() - timedelta(1)).isoformat())
+    url = reverse("admin:app_list", args=["connectly_tracking"]) + path
     with CaptureQueriesContext(connection) as queries:
         assert client.get(url).status_code == 200
     ours = [it["sql"] for it in queries if "connectly_tracking_" in it["sql"]]
     took = []
-    for _ in range(FETCHES):
+    for _ in range(fetches):
         began = time.perf_counter()
         client.get(url)
         took.append(1000 * (time.perf_counter() - began))
     return statistics.median(took), ours
 
 
-def _problems(name: str, statements: list[str]) -> list[str]:
-    most = MAX_STATEMENTS + 2 * ("number" in name)  # the explanation of the order
-    found = [f"{name}: {len(statements)} statements"] if len(statements) > most else []
-    counts = [it for it in statements if re.search(r"COUNT\(", it)]
-    unbounded = [it for it in counts if "LIMIT" not in it]
-    return found + [f"{name}: {sql}" for sql in unbounded]
-
-
-def _fill(first: int, last: int) -> None:
-    """Clicks of the last 80 days with an order each. The first 60 orders were refused,
-    and one click is of a campaign and an ad of its own.
-    """
-    from django.db import connection
-
-    made = _SQLITE if connection.vendor == "sqlite" else _POSTGRES
-    with connection.cursor() as cursor:
-        cursor.execute(made.format(first=first + 1, last=last))
-        cursor.execute(_CLICKS)
-        cursor.execute(_ORDERS[connection.vendor])
-        cursor.execute("DROP TABLE made")
-        cursor.execute("ANALYZE")
-
-
-#: The numbers, ids and times of what is inserted next.
-_SQLITE: Final = (
-    "CREATE TEMPORARY TABLE made AS WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL"
-    " SELECT n + 1 FROM s WHERE n < {last}) SELECT n, printf('%032x', n) AS id,"
-    " strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (({last} - n) * 6912000 / {last})"
-    " || ' seconds') || '000' AS t FROM s"
-)
-_POSTGRES: Final = (
-    "CREATE TEMPORARY TABLE made AS SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id,"
-    " now() - ({last} - n) * 6912000.0 / {last} * interval '1 second' AS t"
-    " FROM generate_series({first}::bigint, {last}) AS n"
-)
-_CAMPAIGN: Final = "'send-' || CASE WHEN n = 77 THEN n ELSE n % 3 END"
-_AD: Final = "'1202' || CASE WHEN n = 77 THEN n ELSE n % 12 END"
-_CLICKS: Final = (
-    "INSERT INTO connectly_tracking_attribution (id, business, cnct_tracking_id,"
-    " sendout_id, ctwa_clid, ad_id, attribution_source, reportable, refused, page,"
-    f" captured_at) SELECT id, 'default', 'track-' || n, {_CAMPAIGN}, 'clid-' || n,"
-    f" {_AD}, 'meta_ctwa', true, '', '/', t FROM made"
-)
-_ORDER: Final = (
-    "INSERT INTO connectly_tracking_conversion (event_name, business, key, order_id,"
-    " event_time, recorded_at, delivered_at, clicked_at, attribution_id, value,"
-    " currency, state, reason, detail, sendout_id, ad_id, body, payload, attempts,"
-    " unconfirmed, crashes) SELECT 'Purchase', 'default', {key}, 'ORD-' || n, t, t, t,"
-    " t, id, 49.99, 'USD', CASE WHEN n <= 60 THEN 'rejected' ELSE 'delivered' END,"
-    f" CASE WHEN n <= 60 THEN 'refused' ELSE '' END, '', {_CAMPAIGN}, {_AD}, '', '', 1,"
-    " 0, 0 FROM made"
-)
-_ORDERS: Final = {
-    "sqlite": _ORDER.format(key="SHA256('ORD-' || n)"),
-    "postgresql": _ORDER.format(key="encode(sha256(('ORD-' || n)::bytea), 'hex')"),
-}
+def _counts_of_all(statements: list[str]) -> int:
+    counts = [sql for sql in statements if re.search(r"COUNT\(", sql)]
+    return sum("LIMIT" not in sql for sql in counts)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command("admin")

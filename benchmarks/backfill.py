@@ -2,8 +2,7 @@
 
 The command records a file of orders, each with its own click, in another process, which
 gets a SIGTERM half way and is run again. Ends with status 1 unless each order has one
-row and the memory stays flat. On SQLite, or with ``--postgres`` on PostgreSQL; needs a
-system with /proc.
+row and the memory stays flat. Needs a system with /proc.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from .database import database
+from .database import NAMES, database
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STOPPED: Final = 128 + signal.SIGTERM
@@ -31,11 +30,11 @@ def main() -> int:
         prog="python -m benchmarks.backfill", description=__doc__
     )
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--database", choices=NAMES, default="sqlite")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="connectly-bench-") as name,
-        database(Path(name), postgres=options.postgres),
+        database(Path(name), options.database),
     ):
         return _measure(Path(name, "orders.csv"), options.rows)
 

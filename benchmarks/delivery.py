@@ -1,120 +1,98 @@
-"""How fast a worker delivers, beside the same worker with one task for each row."""
+"""P7, P8: how fast a worker sends a backlog: ``python -m benchmarks.delivery``.
+
+Beside it, in each round: threads that post and do no more, and the same worker with one
+Celery task for each row. A worker is two processes of 16 threads.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from statistics import median
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from .bench import PROCESSES, bench
+from .command import command
+from .drain import OneTaskPerRow, Ours, drain, drain_bare
+from .line import Line
+from .shop import PROCESSES, THREADS, shop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from connectly_tracking.sandbox import Sandbox
+    from .line import Round
 
-THREADS: Final = 16
-TIMEOUT: Final = 300.0  # seconds
+ROUNDS: Final = 5
+SMALL: Final = {"rows": 64}
+CHECK: Final = {"rows": 1000, "delays": "20"}
 
-
-def measure(*, rows: int, rounds: int, latency: float) -> dict[str, object]:
-    """Both ways in turn: the medians, and the ratio of each pair."""
-    with bench(latency) as sandbox:
-        _round(sandbox, PROCESSES * THREADS * 8, _ours)  # every thread has connected
-        ours, peers = [], []
-        for _ in range(rounds):
-            ours.append(_round(sandbox, rows, _ours))
-            peers.append(_round(sandbox, rows, _one_task_per_row))
-        ideal = PROCESSES * THREADS / latency if latency else None
-        ratios = [ours_ / peer for ours_, peer in zip(ours, peers, strict=True)]
-        return {
-            "rows": rows,
-            "rounds": rounds,
-            "latency_ms": latency * 1000,
-            "events_per_second": round(median(ours), 1),
-            "one_task_per_row_per_second": round(median(peers), 1),
-            "times_as_fast": round(median(ratios), 1),
-            "slowest_round_times_as_fast": round(min(ratios), 1),
-            "percent_of_ideal": round(100 * median(ours) / ideal) if ideal else None,
-        }
+#: By the API's delay in ms: the least of the bare loop, and of a task per row.
+GOALS: Final = {0: (0.70, 12.0), 20: (0.85, None), 100: (0.97, None)}
 
 
-def _round(sandbox: Sandbox, rows: int, publish: Callable[[], None]) -> float:
-    """Events per second, from the first message to the last row's final state."""
-    from connectly_tracking.models import Conversion, State
-
-    Conversion.objects.all().delete()
-    sandbox.clear()
-    _record(rows)
-    before = sandbox.event_count
-    began = time.perf_counter()
-    publish()
-    sandbox.wait_for(lambda s: s.event_count - before >= rows, timeout=TIMEOUT)
-    settled = threading.Event()  # never set: its wait is a pause between two checks
-    while Conversion.objects.exclude(state=State.DELIVERED).exists():
-        settled.wait(0.005)
-    took = time.perf_counter() - began
-    assert sandbox.event_count - before == rows, "an event was sent twice"
-    return rows / took
-
-
-def _record(rows: int) -> None:
-    from django.utils import timezone
-
-    from connectly_tracking.api.body import encode
-    from connectly_tracking.models import Conversion, DbNow, EventName, State, key_of
-
-    now = timezone.now()
-    Conversion.objects.bulk_create(
-        Conversion(
-            event_name=EventName.PURCHASE,
-            key=key_of(f"ORD-{number}"),
-            order_id=f"ORD-{number}",
-            state=State.PENDING,
-            recorded_at=now,
-            due_at=DbNow(),
-            body=encode(_event(f"ORD-{number}")),
+def _lines() -> Iterator[Line]:
+    for delay, (of_bare, of_task) in GOALS.items():
+        name = f"{'P8' if delay else 'P7'} delivery, API of {delay} ms"
+        yield Line(name=name, of=f"rate {delay}", unit="/s")
+        yield Line(
+            name=f"{name}: beside the bare loop",
+            of=f"rate {delay}",
+            beside=f"bare loop {delay}",
+            unit="/s",
+            goal=of_bare,
+            is_least=True,
         )
-        for number in range(rows)
-    )
+        yield Line(
+            name=f"{name}: beside one task per row",
+            of=f"rate {delay}",
+            beside=f"one task per row {delay}",
+            unit="/s",
+            goal=of_task,
+            is_least=True,
+            bound=5.0 if delay == 20 else None,
+        )
+        yield Line(
+            name=f"{name}: CPU of an order",
+            of=f"CPU {delay}",
+            unit="ms",
+            goal=None if delay else 0.75,
+        )
+        yield Line(
+            name=f"{name}: CPU of an order, bare loop",
+            of=f"bare CPU {delay}",
+            unit="ms",
+        )
 
 
-def _event(order_id: str) -> dict[str, object]:
-    return {
-        "cnct_tracking_id": "b1f6f3f0-track",
-        "event_name": "Purchase",
-        "sendout_id": "0f1e2d3c-sendout",
-        "attribution": {"meta_ctwa": {"ctwa_clid": "ARAclick", "ad_id": "120210"}},
-        "payload": {
-            "currency": "USD",
-            "value": 99,
-            "order_id": order_id,
-            "content_type": "product",
-            "content_ids": ["sku-1"],
-            "num_items": 1,
-            "contents": [{"id": "sku-1", "quantity": 1, "item_price": 99}],
-            "event_time": int(time.time()),
-        },
-    }
+LINES: Final = tuple(_lines())
 
 
-def _ours() -> None:
-    from connectly_tracking.wakeup import wake
+@contextmanager
+def subject(
+    *, rows: int = 2000, delays: str = "0,20,100", database: str = "postgres"
+) -> Iterator[Callable[[], Round]]:
+    with shop(database, broker=True) as made:
+        pids = [made.start_worker().pid]
+        ours, task_per_row = Ours(pids=pids), OneTaskPerRow(pids=pids)
+        drain(made, ours, PROCESSES * THREADS * 8, 0.0)  # every thread has connected
 
-    wake()
+        def measure() -> Round:
+            found: dict[str, float] = {}
+            for delay in map(int, delays.split(",")):
+                seconds = delay / 1000
+                sent = drain(made, ours, rows, seconds)
+                bare = drain_bare(made, rows, seconds)
+                # A tenth of the time of 2 processes that send one at a time.
+                few = max(10, round(rows / (10 if seconds else 4)))
+                by_task = drain(made, task_per_row, few, seconds)
+                found |= {
+                    f"rate {delay}": sent.rate,
+                    f"CPU {delay}": sent.cpu_ms,
+                    f"bare loop {delay}": bare.rate,
+                    f"bare CPU {delay}": bare.cpu_ms,
+                    f"one task per row {delay}": by_task.rate,
+                }
+            return found
+
+        yield measure
 
 
-def _one_task_per_row() -> None:
-    from connectly_tracking.models import Conversion
-
-    from .tasks import send_one
-
-    for pk in Conversion.objects.values_list("pk", flat=True):
-        send_one.delay(pk)
-
-
-def table(result: dict[str, object]) -> str:
-    """The result as text."""
-    width = max(map(len, result))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in result.items())
+if __name__ == "__main__":
+    command("delivery")
