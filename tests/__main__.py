@@ -50,6 +50,7 @@ ONCE: Final = [
         "client",
         "sandbox",
         "test_backfill_memory.py",
+        "test_benchmarks.py",
         "test_body.py",
         "tools",
         "test_debug_page.py",
