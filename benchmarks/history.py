@@ -65,7 +65,8 @@ _ORDER: Final = (
     " value, currency, state, reason, detail, sendout_id, ad_id, body, payload,"
     " attempts, unconfirmed, crashes) SELECT 'Purchase', 'default', [key],"
     f" 'ORD-' || n, ordered, ordered, ordered, clicked, id, {_USER},"
-    " (n * 7919 % 50000 + 1000) / 100.0, CASE WHEN n % 70 = 0 THEN 'COP' ELSE 'USD' END,"
+    " (n * 7919 % 50000 + 1000) / 100.0,"
+    " CASE WHEN n % 70 = 0 THEN 'COP' ELSE 'USD' END,"
     f" {_STATE}, '', {_CAMPAIGN}, {_AD}, '', '', 1, 0, 0 FROM made"
     " WHERE n % {each} = 0"
 )
