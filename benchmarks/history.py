@@ -44,15 +44,15 @@ _MADE: Final = {
 }
 _CAMPAIGN: Final = "'send-' || CASE WHEN n = 77 THEN n ELSE n % 31 END"
 _AD: Final = "'1202' || CASE WHEN n = 77 THEN n ELSE 1000 + n % 120 END"
-#: A third of the clicks are of users, each of whom clicks ten times in a row, and does
-#: it again two months later.
+#: A third of the clicks are of users, each of whom clicks ten times in a row, and again
+#: two months later.
 _USER: Final = "CASE WHEN n % 3 = 0 THEN n / 30 % 20000 + 1 END"
 _CLICKS: Final = (
     "INSERT INTO connectly_tracking_attribution (id, business, cnct_tracking_id,"
     " sendout_id, ctwa_clid, ad_id, attribution_source, reportable, refused, page,"
-    f" captured_at, user_id) SELECT id, 'default', 'track-' || n, {_CAMPAIGN},"
+    f" user_id, captured_at) SELECT id, 'default', 'track-' || n, {_CAMPAIGN},"
     f" 'clid-' || n, {_AD}, 'meta_ctwa', true, '', '/product/' || (n % 9) || '/',"
-    f" clicked, {_USER} FROM made"
+    f" {_USER}, clicked FROM made"
 )
 _STATE: Final = (
     "CASE WHEN n <= 60 * {each} THEN 'rejected' WHEN n % 90 = 0 THEN 'skipped'"
@@ -61,14 +61,14 @@ _STATE: Final = (
 )
 _ORDER: Final = (
     "INSERT INTO connectly_tracking_conversion (event_name, business, key, order_id,"
-    " event_time, recorded_at, delivered_at, clicked_at, attribution_id, value,"
-    " currency, state, reason, detail, sendout_id, ad_id, body, payload, attempts,"
-    " unconfirmed, crashes, user_id) SELECT 'Purchase', 'default', [key],"
-    " 'ORD-' || n, ordered, ordered, ordered, clicked, id,"
+    " event_time, recorded_at, delivered_at, clicked_at, attribution_id, user_id,"
+    " value, currency, state, reason, detail, sendout_id, ad_id, body, payload,"
+    " attempts, unconfirmed, crashes) SELECT 'Purchase', 'default', [key],"
+    f" 'ORD-' || n, ordered, ordered, ordered, clicked, id, {_USER},"
     " (n * 7919 % 50000 + 1000) / 100.0,"
-    f" CASE WHEN n % 70 = 0 THEN 'COP' ELSE 'USD' END, {_STATE}, '', {_CAMPAIGN},"
-    f" {_AD}, '', '', 1, 0, 0, {_USER}"
-    " FROM made WHERE n % {each} = 0"
+    " CASE WHEN n % 70 = 0 THEN 'COP' ELSE 'USD' END,"
+    f" {_STATE}, '', {_CAMPAIGN}, {_AD}, '', '', 1, 0, 0 FROM made"
+    " WHERE n % {each} = 0"
 )
 _ORDERS: Final = {
     "sqlite": _ORDER.replace("[key]", "SHA256('ORD-' || n)"),
