@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection, connections
 from django.urls import path
 from prometheus_client import CollectorRegistry
@@ -65,7 +66,7 @@ def test_a_monitor_says_that_the_database_is_down(
 def test_a_monitor_says_so_with_asgi_too(
     async_client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert_down(asyncio.run(async_client.get("/monitor/")), caplog)
+    assert_down(async_to_sync(async_client.get)("/monitor/"), caplog)
 
 
 def test_a_monitor_says_that_our_tables_are_not_there(client: Client) -> None:
@@ -80,13 +81,13 @@ def test_a_monitor_says_that_our_tables_are_not_there(client: Client) -> None:
 
 
 def test_a_monitor_is_well_with_asgi(async_client: AsyncClient) -> None:
-    answer = asyncio.run(async_client.get("/monitor/"))
+    answer = async_to_sync(async_client.get)("/monitor/")
     assert (answer.status_code, json.loads(answer.content)["ok"]) == (200, True)
 
 
 def test_a_view_with_metrics_is_well_with_asgi(async_client: AsyncClient) -> None:
     record()
-    answer = asyncio.run(async_client.get("/metrics/"))
+    answer = async_to_sync(async_client.get)("/metrics/")
     found = samples(answer.content.decode())
     assert found["connectly_orders_waiting business=default"] == 1
 
