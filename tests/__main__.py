@@ -76,6 +76,8 @@ ONCE: Final = [
         "test_wakeup.py",
     )
 ]
+#: On all cores; who has nothing left takes over what another has not begun.
+SPREAD: Final = ["-n", "auto", "--dist", "worksteal"]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
 
@@ -100,7 +102,7 @@ def main(arguments: list[str]) -> int:
         options = [*SHOPS[name], *(word for word in options if word != name)]
     measured = arguments == [COVERAGE]  # by a part of the suite it says nothing
     if measured or not arguments:
-        options = ["-n", "auto", *(COVERED if measured else [])]
+        options = [*SPREAD, *(COVERED if measured else [])]
     if measured:
         _run("coverage", "erase")
     for name in chosen:
@@ -110,7 +112,7 @@ def main(arguments: list[str]) -> int:
         if code:
             return code
         if measured or not arguments:  # the rest once, and measured on SQLite only
-            options = ["-n", "auto", *ONCE]
+            options = [*SPREAD, *ONCE]
     return _run("coverage", "report") if measured else 0
 
 
