@@ -143,7 +143,8 @@ class _Messenger:
             try:
                 connection.release()
             except Exception as exc:  # noqa: BLE001 - it is of no use any more
-                logger.debug("wakeup_connection_not_closed error=%s", exc)
+                name = type(exc).__name__
+                logger.debug("wakeup_connection_not_closed error=%s", name)
 
 
 class Publisher:
@@ -169,7 +170,10 @@ class Publisher:
             was_silent = time.monotonic() < self._silent_until
             self._silent_until = max(self._silent_until, time.monotonic() + SILENCE)
             if not was_silent:
-                logger.warning("wakeup_failed error=%s silent_for=%ds", exc, SILENCE)
+                # By name: the text of an error may have the broker's password in it.
+                names = dict.fromkeys(type(each).__name__ for each in causes(exc))
+                error = " from ".join(names)
+                logger.warning("wakeup_failed error=%s silent_for=%ds", error, SILENCE)
 
     def mute(self) -> None:
         """Publish nothing any more in this process, which delivers by itself."""
