@@ -13,7 +13,11 @@ import re
 from pathlib import Path
 from typing import Final
 
+import connectly_tracking
+
 ROOT: Final = Path(__file__).resolve().parent.parent
+#: Where the package is: the checkout's own, or one that was installed.
+PACKAGE: Final = Path(connectly_tracking.__file__).parent
 IMAGES: Final = ROOT / "docs" / "images"
 TAKEN: Final = IMAGES / "taken.json"
 
@@ -66,6 +70,7 @@ def stale() -> list[str]:
 def _digest(files: tuple[str, ...]) -> str:
     found = hashlib.sha256()
     for file in files:
-        text = (ROOT / file).read_text("utf-8")
+        room = PACKAGE.parent if file.startswith(PACKAGE.name) else ROOT
+        text = (room / file).read_text("utf-8")
         found.update(COMMENT.sub("", text).encode())
     return found.hexdigest()[:16]

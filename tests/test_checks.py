@@ -16,6 +16,8 @@ from .conftest import broker_at
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: MySQL is asked for its version before anything else is known of it.
+pytestmark = pytest.mark.django_db
 BUSINESS_ID = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
 OURS = "connectly_tracking.middleware.AttributionMiddleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"

@@ -725,8 +725,9 @@ def test_an_order_costs_four_statements_on_postgresql(sandbox: Sandbox) -> None:
     # Claim, lease; result, state, attempt, which are one on PostgreSQL; and whether
     # there is more. SQLite asks before it claims, and both claim and result begin with
     # a write.
-    expected = {"postgresql": 4, "mysql": 6, "sqlite": 9}
-    assert len(statements_of(queries)) == expected[connection.vendor]
+    least = {"postgresql": 4, "mysql": 6, "sqlite": 9}[connection.vendor]
+    # And once more if the answer takes a while, since there may be other orders.
+    assert len(statements_of(queries)) in {least, least + 1}
 
 
 def test_a_quarter_of_a_statement_per_event_suffices(sandbox: Sandbox) -> None:

@@ -245,7 +245,8 @@ def test_fifty_threads_share_a_connection_and_leave_no_thread_behind(
     for thread in threads:
         thread.join()
     assert len(messages(celery_broker)) == 51
-    assert len(celery_broker.client_list()) == clients
+    while len(celery_broker.client_list()) != clients:
+        time.sleep(0.01)  # Redis sees a little later that one was closed
     assert threading.active_count() == alive
     wakeup.publisher.reset()
     while len(celery_broker.client_list()) == clients:  # it is released
