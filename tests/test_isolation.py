@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from django.core.checks import run_checks
 from django.db import Error, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import outbox, retention
 from connectly_tracking.attribution.erasure import erase
 from connectly_tracking.delivery import deliver
-from connectly_tracking.delivery.claim import expire
+from connectly_tracking.delivery.claim import claim, expire
 from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import Conversion, DbNow, State, read_committed
 from example_project.shop.models import Order
@@ -137,6 +138,18 @@ def test_no_order_is_ended_by_a_claim_and_no_claim_by_another(
     deliver()
     assert set(Conversion.objects.values_list("state", flat=True)) == {State.DELIVERED}
     assert sandbox.received_count == Conversion.objects.count() == ORDERS
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="InnoDB's isolation")
+def test_a_claim_reads_no_other_table_in_the_statement_that_locks(
+    isolated: None, sandbox: Sandbox
+) -> None:
+    """That read would be a snapshot: a row that has changed since is refused."""
+    outbox.record(make_purchase(), attribution=make_click())
+    with CaptureQueriesContext(connection) as queries:
+        assert claim(Run.begin(), "default", 1)
+    (locks,) = (it["sql"] for it in queries if "FOR UPDATE" in it["sql"])
+    assert locks.count("SELECT") == 1
 
 
 def test_no_order_is_ended_by_an_outage_that_pauses_the_business(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from django.db.models import DateTimeField
+from django.db.models import DateTimeField, Value
 
 from ..models import (
     ConversionQuerySet,
@@ -101,7 +101,8 @@ class Claimed(NamedTuple):
 
 
 #: What a claim reads: the row, and the circuit of its business.
-_COLUMNS: Final = (*Claimed._fields[:-3], "paused_until", "changed_at")
+_OF_CIRCUIT: Final = ("paused_until", "changed_at")
+_COLUMNS: Final = (*Claimed._fields[:-3], *_OF_CIRCUIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,15 +156,15 @@ def claim(
         if since is not None:
             due = due.filter(due_at__gte=since)
         most = run.settings.BATCH if is_probe else limit
-        timed = due.annotate(
-            read_at=DbNow(),
-            paused_until=OfCircuit("paused_until", business, DateTimeField()),
-            changed_at=OfCircuit("changed_at", business, DateTimeField()),
-        )
+        timed = due.annotate(read_at=DbNow(), **_circuit_of(run, business))
         columns = list(timed.values_list(*_COLUMNS)[:most])
         if not columns:
             return None
         *_row, paused_until, changed_at = columns[0]
+        if not run.reads_circuit_with_rows:
+            circuit = run.circuits.filter(pk=business)
+            found_now = circuit.values_list(*_OF_CIRCUIT).first()
+            paused_until, changed_at = found_now or (None, None)
         last_due_at = columns[-1][_COLUMNS.index("due_at")]
         batch = replace(batch, changed_at=changed_at, last_due_at=last_due_at)
         if paused_until is not None and not is_probe:
@@ -207,6 +208,15 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
         write_unknown(run, found)
         run.conversions.filter(pk__in=keys).mark_expired()
     return replace(_new_batch(business), ended=dict.fromkeys(keys, State.EXPIRED))
+
+
+def _circuit_of(run: Run, business: str) -> dict[str, Any]:
+    """What a claim reads of the circuit beside each row; NULL if it reads it later."""
+    if run.reads_circuit_with_rows:
+        return {
+            name: OfCircuit(name, business, DateTimeField()) for name in _OF_CIRCUIT
+        }
+    return {name: Value(None, DateTimeField()) for name in _OF_CIRCUIT}
 
 
 def _new_batch(business: str) -> Batch:

@@ -98,6 +98,14 @@ class Run:
         """
         return self.connection.features.has_select_for_update
 
+    @property
+    def reads_circuit_with_rows(self) -> bool:
+        """Whether a claim may read the circuit beside the rows that it locks. With
+        ``innodb_snapshot_isolation``, MariaDB then refuses a row that has changed since
+        the statement began.
+        """
+        return self.connection.vendor != "mysql"
+
     def accounts(self) -> dict[str, Account]:
         """The businesses that can be sent for, by alias. A wrong setting is logged
         here, before any row is claimed.
