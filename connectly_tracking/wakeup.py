@@ -47,6 +47,7 @@ _NO_WORKERS: Final = (
     "django.tasks.backends.immediate.ImmediateBackend",
 )
 MAX_DELAY: Final = 0.3  # seconds that an order waits for its message
+MAX_TOLD: Final = 200  # characters of an error's text
 SILENCE: Final = 30.0  # seconds without publishing, after an error
 PUBLISH_TIMEOUT: Final = 0.25  # seconds, for a step of talking to one broker
 #: Seconds after which a poll has done what the message asks for. A broker that counts
@@ -147,6 +148,15 @@ class _Messenger:
                 logger.debug("wakeup_connection_not_closed error=%s", name)
 
 
+def _told(exc: Exception) -> str:
+    """An error without what may have the broker's password in it: an address that could
+    not be read, and objects, such as the Sentinels of an older redis-py.
+    """
+    name = type(exc).__name__
+    text = "" if isinstance(exc, ValueError) else str(exc).partition("<")[0]
+    return f"{name}: {text[:MAX_TOLD].strip(' :')}" if text else name
+
+
 class Publisher:
     """Publishes a process's wake-ups, and remembers the last error."""
 
@@ -170,9 +180,7 @@ class Publisher:
             was_silent = time.monotonic() < self._silent_until
             self._silent_until = max(self._silent_until, time.monotonic() + SILENCE)
             if not was_silent:
-                # By name: the text of an error may have the broker's password in it.
-                names = dict.fromkeys(type(each).__name__ for each in causes(exc))
-                error = " from ".join(names)
+                error = _told(exc)
                 logger.warning("wakeup_failed error=%s silent_for=%ds", error, SILENCE)
 
     def mute(self) -> None:

@@ -179,7 +179,7 @@ def test_what_is_said_of_a_broker_is_short_and_without_its_password(
     (line,) = caplog.messages
     assert line.startswith("wakeup_failed error=")
     assert "hunter2" not in line
-    assert len(line) < 200
+    assert len(line) < 300
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
@@ -444,7 +444,7 @@ def test_a_name_server_that_hangs_costs_three_tenths_of_a_second_once(
         assert 0.2 < elapsed() < SOON
         assert elapsed() < 0.1
         may_end.set()
-    assert "error=TimeoutError silent_for=30s" in caplog.text
+    assert "error=TimeoutError: no answer in 0.3 s silent_for" in caplog.text
 
 
 def test_fifty_threads_wait_for_a_mute_broker_once_and_say_it_once(
