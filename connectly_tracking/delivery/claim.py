@@ -162,9 +162,8 @@ def claim(
             return None
         *_row, paused_until, changed_at = columns[0]
         if not run.reads_circuit_with_rows:
-            circuit = run.circuits.filter(pk=business)
-            found_now = circuit.values_list(*_OF_CIRCUIT).first()
-            paused_until, changed_at = found_now or (None, None)
+            circuit = run.circuits.filter(pk=business).values_list(*_OF_CIRCUIT)
+            paused_until, changed_at = circuit.first() or (None, None)
         last_due_at = columns[-1][_COLUMNS.index("due_at")]
         batch = replace(batch, changed_at=changed_at, last_due_at=last_due_at)
         if paused_until is not None and not is_probe:
