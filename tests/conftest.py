@@ -26,6 +26,7 @@ from example_project.demo.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from connectly_tracking.sandbox import Sandbox
 
@@ -141,9 +142,8 @@ def table_refused(table: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis on a port of its own, which keeps nothing."""
-    directory = tmp_path_factory.mktemp("redis")
-    with Supervisor(directory, threading.Event()) as supervisor:
-        yield broker.url_of(supervisor)
+    with _redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -152,11 +152,32 @@ def celery_broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
 
     An order waits for its message, however crowded the machine is.
     """
+    with _broker(redis_url, monkeypatch) as client:
+        yield client
+
+
+@pytest.fixture
+def quiet_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    """As `celery_broker`, but no other test has had a connection to it: one may still
+    be open for a moment after its test.
+    """
+    with _redis(tmp_path) as url, _broker(url, monkeypatch) as client:
+        yield client
+
+
+@contextmanager
+def _redis(directory: Path) -> Iterator[str]:
+    with Supervisor(directory, threading.Event()) as supervisor:
+        yield broker.url_of(supervisor)
+
+
+@contextmanager
+def _broker(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     monkeypatch.setattr(wakeup, "MAX_DELAY", PATIENT)
     monkeypatch.setattr(wakeup, "PUBLISH_TIMEOUT", PATIENT)
-    with Redis.from_url(redis_url) as client:
+    with Redis.from_url(url) as client:
         client.flushall()
-        with broker_at(redis_url):
+        with broker_at(url):
             yield client
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_arguments_of_a_shops_signals_are_those_that_are_received(
 
 @pytest.mark.django_db
 def test_the_arguments_of_our_signals_are_those_that_are_sent(
-    client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    client: Client, sandbox: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     sent: dict[str, list[str]] = {}
     for name in arguments_of_signals().keys() - SENT_TO_US.keys():
@@ -86,7 +87,7 @@ def test_the_arguments_of_our_signals_are_those_that_are_sent(
 
         signal = getattr(signals, name)
         signal.connect(receive, weak=False)
-        monkeypatch.setattr(signal, "receivers", signal.receivers)
+        request.addfinalizer(partial(signal.disconnect, receive))
     client.get(TAGGED)
     click = make_click()
     sandbox.behave("400", order_id="ORD-2")
