@@ -13,6 +13,7 @@ import math
 import os
 import time
 from concurrent.futures import Future
+from contextlib import nullcontext
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
@@ -127,8 +128,8 @@ class _Messenger:
             if url == failed:
                 continue
             self._connection, self._url = _connection(app, url), url
-            self._producer = app.amqp.Producer(self._connection, auto_declare=False)
             try:
+                self._producer = _producer(app, self._connection)
                 _send(app, self._producer)
             except Exception as exc:  # noqa: BLE001 - the next broker may work
                 self._close()
@@ -282,13 +283,28 @@ def _connection(app: Any, url: str) -> Connection:
     return connection_of(app, PUBLISH_TIMEOUT / shares, url)
 
 
+def _producer(app: Celery, connection: Connection) -> Producer:
+    """Return a producer that keeps its client of Redis.
+
+    kombu makes one for each message, and that takes longer than sending it.
+    """
+    producer: Producer = app.amqp.Producer(connection, auto_declare=False)
+    channel: Any = producer.channel
+    if hasattr(channel, "conn_or_acquire"):
+        with channel.conn_or_acquire() as kept:
+            channel.conn_or_acquire = lambda client=None: nullcontext(client or kept)
+    return producer
+
+
 def _send(app: Celery, producer: Producer) -> None:
     """Publish what `Celery.send_task` would, without what only other messages need.
 
     Routes and signals are as for any task; an app's own ``send_task`` is not called.
     """
     amqp: Any = app.amqp
-    message = amqp.create_task_message(uuid(), TASK, ignore_result=True)
+    message = amqp.create_task_message(
+        uuid(), TASK, argsrepr="()", kwargsrepr="{}", ignore_result=True
+    )
     route = amqp.router.route({"queue": conf.QUEUE, "expiration": EXPIRES}, TASK)
     amqp.send_task_message(producer, TASK, message, retry=False, **route)
 

@@ -16,6 +16,7 @@ import pytest
 from celery.signals import before_task_publish
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from redis import Redis
 from redis.connection import ConnectionPool
 
 from connectly_tracking import outbox, wakeup
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.test import RequestFactory
-    from redis import Redis
 
 #: Seconds. More than a crowded machine adds to a quarter of one, and less than any of
 #: the brokers' own timeouts.
@@ -125,6 +125,26 @@ def test_one_connection_serves_a_threads_nudges(quiet_broker: Redis) -> None:
     info = quiet_broker.info("stats")
     assert info["total_connections_received"] == before
     assert len(messages(quiet_broker)) == 21
+
+
+def test_one_client_of_redis_serves_all_nudges(
+    celery_broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kombu makes one for each message, which takes longer than sending it."""
+    wakeup.wake()
+    made: list[object] = []
+    begin = Redis.__init__
+
+    def note(client: Any, *arguments: Any, **options: Any) -> None:
+        made.append(client)
+        begin(client, *arguments, **options)
+
+    monkeypatch.setattr(Redis, "__init__", note)
+    for _ in range(3):
+        wakeup.wake()
+    monkeypatch.undo()
+    assert not made
+    assert len(messages(celery_broker)) == 4
 
 
 def test_a_connection_that_went_stale_gets_one_fresh_try(celery_broker: Redis) -> None:
