@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 
 from . import attribution
-from .api.landing import may_be_tagged
+from .api.landing import MARKER
+from .attribution.cookie import COOKIE_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,15 +36,20 @@ class AttributionMiddleware:
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self.__acall__(request)
-        if may_be_tagged(request.META.get("QUERY_STRING", ""), request.path_info):
+        # Written out, here and below: two more calls would take as long as all this.
+        query = request.META.get("QUERY_STRING", "")
+        if MARKER in query.lower() or MARKER in request.path_info.lower():
             attribution.land(request)
         response = self.get_response(request)
-        attribution.set_cookie(request, response)
+        if hasattr(request, COOKIE_NOTE):
+            attribution.set_cookie(request, response)
         return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        if may_be_tagged(request.META.get("QUERY_STRING", ""), request.path_info):
+        query = request.META.get("QUERY_STRING", "")
+        if MARKER in query.lower() or MARKER in request.path_info.lower():
             await sync_to_async(attribution.land)(request)
         response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
-        attribution.set_cookie(request, response)
+        if hasattr(request, COOKIE_NOTE):
+            attribution.set_cookie(request, response)
         return response

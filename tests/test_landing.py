@@ -4,9 +4,13 @@ import dataclasses
 import doctest
 import re
 import time
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote, unquote
 
 import pytest
+from django.http import HttpResponse
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,11 +21,11 @@ from connectly_tracking.api.landing import (
     PARAMETERS,
     Landing,
     Refusal,
-    may_be_tagged,
     parse_params,
     parse_query,
     read_url,
 )
+from connectly_tracking.middleware import AttributionMiddleware
 
 COMPLETE = Landing(cnct_tracking_id="t", sendout_id="s", ctwa_clid="c", ad_id="a")
 
@@ -525,7 +529,7 @@ class TestReadUrl:
         ],
     )
     def test_a_tagged_url_that_gives_nothing_says_why(self, query, path, why):
-        assert may_be_tagged(query, path)
+        assert is_looked_at(query, path)
         found = read_url(query, path)
         assert (found.landing, found.lost) == (None, why)
 
@@ -534,7 +538,15 @@ class TestReadUrl:
     def test_an_untagged_url_lost_nothing(self, query, path):
         assert read_url(query, path) == (None, (), "")
         tagged = "cnct" in query or "cnct" in path
-        assert may_be_tagged(query, path) == tagged
+        assert is_looked_at(query, path) == tagged
+
+
+def is_looked_at(query: str, path: str) -> bool:
+    """Whether the middleware reads more of such a page than its URL."""
+    request: Any = SimpleNamespace(META={"QUERY_STRING": query}, path_info=path)
+    with patch("connectly_tracking.attribution.land") as land:
+        AttributionMiddleware(lambda _: HttpResponse())(request)
+    return bool(land.called)
 
 
 def test_a_hostile_query_is_read_in_milliseconds():
@@ -582,7 +594,7 @@ def test_any_query_gives_what_stood_in_the_url_or_nothing(query):
 def test_any_url_is_read(query, path):
     found = read_url(query, path)
     if found.landing or found.lost:
-        assert may_be_tagged(unquote(query), unquote(path))
+        assert is_looked_at(unquote(query), unquote(path))
 
 
 @given(st.tuples(*[st.text(VISIBLE, min_size=1)] * 5), st.permutations(range(5)))

@@ -151,11 +151,6 @@ class Reading(NamedTuple):
     lost: str
 
 
-def may_be_tagged(query: str, path: str = "") -> bool:
-    """Return False for a URL that surely names no click. Two substring searches."""
-    return MARKER in query.lower() or MARKER in path.lower()
-
-
 def is_tagged(query: str, path: str = "") -> bool:
     """Return whether the URL names ``cnct_tracking_id``, also if it is encoded."""
     if "cnct_tracking_id=" in query:

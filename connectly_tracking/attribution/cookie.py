@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SALT: Final = "connectly_tracking.attribution.cookie"
 #: The request's attribute: the value to set on its response; "": delete the cookie;
 #: None: leave it as it is.
-_NOTE: Final = "_connectly_click_cookie"
+COOKIE_NOTE: Final = "_connectly_click_cookie"
 #: Browsers keep no cookie for longer.
 COOKIE_AGE: Final = timedelta(days=400)
 
@@ -73,13 +73,11 @@ def note_landing(request: HttpRequest) -> None:
 
 
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Do what was noted on the request. Never raises."""
-    if not hasattr(request, _NOTE):
-        return
+    """Do what was noted on the request, in `COOKIE_NOTE`. Never raises."""
     with tolerated("cookie_not_set"):
         if "no-store" not in response.get("Cache-Control", ""):
             patch_cache_control(response, private=True)
-        value: str | None = getattr(request, _NOTE)
+        value: str | None = getattr(request, COOKIE_NOTE)
         name = None if value is None else _name()
         if value is None or name is None or value == request.COOKIES.get(name, ""):
             return
@@ -104,7 +102,7 @@ def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
 
 def _note(request: HttpRequest, value: str | None) -> None:
     # REST framework wraps the request; the middleware has the inner one.
-    setattr(getattr(request, "_request", request), _NOTE, value)
+    setattr(getattr(request, "_request", request), COOKIE_NOTE, value)
 
 
 def _name() -> str | None:
