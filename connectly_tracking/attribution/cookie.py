@@ -74,6 +74,8 @@ def note_landing(request: HttpRequest) -> None:
 
 def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     """Do what was noted on the request, in `COOKIE_NOTE`. Never raises."""
+    if not hasattr(request, COOKIE_NOTE):
+        return
     with tolerated("cookie_not_set"):
         if "no-store" not in response.get("Cache-Control", ""):
             patch_cache_control(response, private=True)
