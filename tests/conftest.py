@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connectly_tracking.sandbox import Sandbox
+    from example_project.shop.models import Product
 
     Configure = Callable[..., None]
 
@@ -211,6 +212,16 @@ def make_click(
     click: Attribution = Attribution.from_landing(landing, **fields)
     click.save()
     return click
+
+
+def make_product() -> Product:
+    """One of the shop. Its migration makes some, but an earlier test may have emptied
+    the tables.
+    """
+    from example_project.shop.models import Product
+
+    product, _ = Product.objects.get_or_create(sku="mug", defaults={"price": 12})
+    return product
 
 
 def make_purchase(order_id: Any = "ORD-7821", **fields: Any) -> Purchase:

@@ -20,9 +20,9 @@ from connectly_tracking.models import Circuit, Conversion, DbNow, Pause
 from connectly_tracking.remedies import FOR_PAUSE
 from connectly_tracking.signals import delivery_paused, delivery_resumed
 from example_project.shop.admin import OrderAdmin
-from example_project.shop.models import Order, Product
+from example_project.shop.models import Order
 
-from .conftest import make_click, make_purchase
+from .conftest import make_click, make_product, make_purchase
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -200,7 +200,7 @@ def test_who_may_not_view_conversions_sees_no_banner(client: Client) -> None:
     user.user_permissions.set(Permission.objects.filter(codename="view_order"))
     client.force_login(user)
     outbox.pause("default", detail="ana: stocktaking")
-    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    order = Order.objects.place(make_product(), quantity=1)
     for url in (
         reverse("admin:index"),
         reverse("admin:shop_order_changelist"),
@@ -216,7 +216,7 @@ def test_an_order_without_our_inline_has_the_banner_too(
 ) -> None:
     monkeypatch.setattr(OrderAdmin, "inlines", [])
     outbox.pause("default", detail="ana: stocktaking")
-    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    order = Order.objects.place(make_product(), quantity=1)
     page = admin_client.get(reverse("admin:shop_order_change", args=[order.pk]))
     assert page.content.decode().count("Sending is paused for default") == 1
 
@@ -249,7 +249,7 @@ def test_while_a_person_has_paused_it_no_next_try_is_named(
 
 
 def banner_pages() -> list[str]:
-    order = Order.objects.place(Product.objects.all()[0], quantity=1)
+    order = Order.objects.place(make_product(), quantity=1)
     row = Conversion.objects.all()[0]
     return [
         reverse("admin:index"),

@@ -18,7 +18,7 @@ from connectly_tracking.models import Attribution, Conversion, Reason, State
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order, Product
 
-from .conftest import make_purchase, table_refused
+from .conftest import make_product, make_purchase, table_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,7 @@ pytestmark = pytest.mark.django_db
 
 
 def place() -> Order:
-    product, _ = Product.objects.get_or_create(sku="mug", defaults={"price": 12})
-    return Order.objects.place(product, quantity=2)
+    return Order.objects.place(make_product(), quantity=2)
 
 
 def test_an_order_goes_through_the_adapter(click: Attribution) -> None:

@@ -24,9 +24,9 @@ from connectly_tracking.doctor import examine
 from connectly_tracking.models import Conversion
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_completed
-from example_project.shop.models import Order, Product
+from example_project.shop.models import Order
 
-from .conftest import TAGGED, make_click
+from .conftest import TAGGED, make_click, make_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,7 +265,7 @@ ODD: Final[dict[str, list[object]]] = {
 def test_no_value_breaks_a_page_an_order_or_the_operators_pages(
     use: Use, admin_client: Client, client: Client, name: str
 ) -> None:
-    product = Product.objects.all()[0]
+    product = make_product()
     for number, value in enumerate(ODD.get(name, [7, ".", {}])):
         use({name: value})
         assert client.get(TAGGED).status_code == 200

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,26 +26,30 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 LIST: Final = reverse("admin:connectly_tracking_conversion_changelist")
-JUNK: Final = [
-    "",
+#: Databases differ in what they take of these.
+OF_DATABASES: Final = [
     "%00",
     "a%00b",
-    "-1",
-    "0",
     "99999999999",
     "9" * 5000,
     "1e400",
+    "%ED%A0%80",
+    "%ff%fe",
+    "%F0%9F%92%A9",
+    "2026-02-30",
+]
+JUNK: Final = [
+    *OF_DATABASES,
+    "",
+    "-1",
+    "0",
     "nan",
     "abc",
     "null",
     "[]",
-    "%ED%A0%80",
-    "%ff%fe",
-    "%F0%9F%92%A9",
     "%0d%0aSet-Cookie:%20a=b",
     "%27%22%3E%3Cscript%3E",
     "%25s%7B0%7D",
-    "2026-02-30",
     "..%2F..%2Fetc",
 ]
 #: Django's own, and those of other apps.
@@ -96,8 +101,9 @@ def test_no_value_in_the_address_of_a_list_crashes_it(
         if name.endswith("_changelist") and it[0].opts.model_name == model
     )
     model_admin, url = found
+    junks = JUNK if connection.vendor == "sqlite" else OF_DATABASES
     for name in parameters_of(model_admin):
-        for junk in JUNK:
+        for junk in junks:
             assert is_answered(admin_client, f"{url}?{name}={junk}")
     both = "&".join(f"{name}={junk}" for name in PARAMETERS for junk in JUNK[:3])
     assert is_answered(admin_client, f"{url}?{both}")

@@ -17,9 +17,9 @@ from django.urls import reverse
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Conversion
 from connectly_tracking.signals import order_completed
-from example_project.shop.models import Order, Product
+from example_project.shop.models import Order
 
-from ..conftest import make_click
+from ..conftest import make_click, make_product
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -31,9 +31,7 @@ LIST = reverse("admin:shop_order_changelist")
 
 
 def place(*, attributed: bool = True) -> Order:
-    product = Product.objects.first()
-    assert product is not None
-    order = Order.objects.place(product, quantity=1)
+    order = Order.objects.place(make_product(), quantity=1)
     click = make_click() if attributed else None
     order_completed.send(sender=Order, order=order, attribution=click)
     return order

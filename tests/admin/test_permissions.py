@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from connectly_tracking.models import Conversion, State
 from connectly_tracking.signals import order_completed
-from example_project.shop.models import Order, Product
+from example_project.shop.models import Order
 
-from ..conftest import make_click
+from ..conftest import make_click, make_product
 from .pages import APP, EDITABLE, make_rows, model_admins, pages
 
 if TYPE_CHECKING:
@@ -167,8 +167,7 @@ def test_the_actions_of_a_list_are_offered_to_those_who_may_take_them(
 def test_what_became_of_an_order_is_shown_in_the_shop_to_those_who_may_see_it(
     client: Client,
 ) -> None:
-    product = Product.objects.all()[0]
-    order = Order.objects.place(product, quantity=1)
+    order = Order.objects.place(make_product(), quantity=1)
     order_completed.send(sender=Order, order=order, attribution=make_click())
     urls = [
         reverse("admin:shop_order_change", args=[order.pk]),
