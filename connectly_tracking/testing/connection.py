@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..attribution.bounds import landing_rows
+from ..attribution.clicks import landing_rows
 from ..conf import VALIDATORS
 from ..delivery import reset_memory
 from ..sandbox import Sandbox
