@@ -15,8 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .api.codes import Cause, code_of, is_from_meta
-from .api.verdicts import Outcome
+from .api.verdicts import Cause, Outcome, code_of, is_from_meta
 from .models import (
     PAYLOAD_KEPT_FOR,
     Circuit,

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from ..api.body import events_url
+from ..api.payload import events_url
 from ..api.values import amount_text
 from ..conf import conf
 from ..models import DeliveryAttempt, zoned_text

@@ -21,8 +21,8 @@ from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
 
-from ..api.body import fitted_body
 from ..api.landing import META_CTWA
+from ..api.payload import fitted_body
 from ..api.values import reading
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
