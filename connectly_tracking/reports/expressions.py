@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.models import BigIntegerField, CharField, Func, Sum, TextField
 
 from ..models import Attribution, moment
-from ..models.prefix import LENGTH
+from ..models.expressions import PREFIX_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,8 +234,8 @@ def clicks_by_id(
     sql = _CLICKS_BY_ID.format(
         table=name(Attribution._meta.db_table),
         column=name(column),
-        prefix=f"SUBSTR({name(column)}, 1, {LENGTH})",
-        length=LENGTH,
+        prefix=f"SUBSTR({name(column)}, 1, {PREFIX_LENGTH})",
+        length=PREFIX_LENGTH,
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, [*span, *span])
