@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,6 @@ def record(numbers: Iterable[int]) -> None:
     """Write orders ``ORD-n`` that are due."""
     from django.utils import timezone
 
-    from connectly_tracking.api.body import encode
     from connectly_tracking.models import Conversion, DbNow, EventName, State, key_of
 
     now = timezone.now()
@@ -46,7 +46,7 @@ def record(numbers: Iterable[int]) -> None:
                 state=State.PENDING,
                 recorded_at=now,
                 due_at=DbNow(),
-                body=encode(body_of(f"ORD-{number}")),
+                body=json.dumps(body_of(f"ORD-{number}")),
             )
             for number in numbers
         ],

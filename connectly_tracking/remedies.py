@@ -1,22 +1,35 @@
 """What each cause means and what to do about it. The admin and the doctor show these.
 
-The meaning of a `Reason` and of a pause is its label; an answer's meaning is here.
+The meaning of a `Reason` and of a pause is its label; an answer's meaning is here. What
+to do about one order is true for this order on this day.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .api.codes import Cause, code_of, is_from_meta
-from .api.verdicts import Outcome
-from .models import Circuit, Reason, State
+from .api.verdicts import Cause, Outcome, code_of, is_from_meta
+from .models import (
+    PAYLOAD_KEPT_FOR,
+    Circuit,
+    Conversion,
+    Reason,
+    State,
+    age_field,
+    greatest_age,
+    zoned_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from django_stubs_ext import StrOrPromise
 
@@ -266,6 +279,9 @@ _EFFECTS: Final[Mapping[str, StrOrPromise]] = {
     Outcome.INTERNAL: _("The worker's log says more."),
 }
 
+#: Meta refuses older events, and shows no purchase that came later after the click.
+META_LIMIT: Final = timedelta(days=7)
+
 
 class Diagnosis(NamedTuple):
     """What an answer of the API means, or why there was none.
@@ -321,3 +337,69 @@ def diagnose(
 def _first(table: tuple[tuple[str, _T], ...], message: str) -> _T:
     """Return the entry of the first pattern that is found in the message."""
     return next(it for pattern, it in table if re.search(pattern, message, re.I))
+
+
+def advice_for(row: Conversion) -> str:
+    """Return what to do about an order, or an empty string."""
+    return " ".join(str(sentence) for sentence in _advice(row))
+
+
+def is_too_old_for_meta(row: Conversion) -> bool:
+    return row.event_time is not None and row.event_time < timezone.now() - META_LIMIT
+
+
+def _advice(row: Conversion) -> Iterator[object]:
+    if row.state == State.DELIVERED:
+        if row.event_time is not None and row.clicked_at is not None:
+            is_late = row.event_time - row.clicked_at > META_LIMIT
+            yield NOT_IN_ADS_MANAGER if is_late else IN_ADS_MANAGER
+        return
+    if row.state in (State.PENDING, State.SENDING):
+        if is_too_old_for_meta(row):
+            yield TOO_OLD_FOR_META
+        return
+    yield FOR_REASON.get(row.reason, "")
+    if row.reason in (Reason.NOT_ATTRIBUTED, Reason.CONSENT_PENDING):
+        yield from _if_a_click_comes(row)
+    elif row.reason == Reason.INVALID or (row.body and row.reason in FOR_REASON):
+        yield from _if_it_is_sent(row)
+
+
+def _if_a_click_comes(row: Conversion) -> Iterator[str]:
+    until = _awaits_click_until(row)
+    if row.reason == Reason.NOT_ATTRIBUTED and until is not None:
+        yield gettext("If a click is found by %(time)s, the order is still sent.") % {
+            "time": zoned_text(until)
+        }
+    if row.reason == Reason.CONSENT_PENDING:
+        if until is None:
+            yield gettext(
+                "Even if the customer consents now, it is too late to send this order."
+            )
+        else:
+            yield gettext(
+                "If the customer consents by %(time)s, the order is sent."
+            ) % {"time": zoned_text(until)}
+
+
+def _awaits_click_until(row: Conversion) -> datetime | None:
+    """Return when the order is no longer sent, click or not; None if it is over."""
+    if not row.payload or row.cancelled_at is not None or row.event_time is None:
+        return None
+    try:
+        too_old_at = getattr(row, age_field()) + greatest_age()
+    except ImproperlyConfigured:
+        return None  # the delivery page shows the error
+    until: datetime = min(row.recorded_at + PAYLOAD_KEPT_FOR, too_old_at)
+    return until if until > timezone.now() else None
+
+
+def _if_it_is_sent(row: Conversion) -> Iterator[object]:
+    if is_too_old_for_meta(row):
+        yield TOO_OLD_FOR_META
+    elif row.event_time is not None and row.body:
+        until = {"time": zoned_text(row.event_time + META_LIMIT)}
+        yield (
+            gettext("You can send it again until %(time)s; later, Meta refuses it.")
+            % until
+        )

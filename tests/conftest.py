@@ -20,7 +20,7 @@ from connectly_tracking import wakeup
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.events import Item, Purchase
 from connectly_tracking.models import Attribution
-from connectly_tracking.testing.connection import reset_process
+from connectly_tracking.testing.scenario import reset_process
 from example_project.demo import broker
 from example_project.demo.supervisor import Supervisor
 

@@ -250,7 +250,7 @@ def pauses() -> str:
 
 
 def codes() -> str:
-    from connectly_tracking.api.codes import CODES, Remedy
+    from connectly_tracking.api.verdicts import CODES, Remedy
     from connectly_tracking.remedies import FOR_CAUSE
 
     follows = {

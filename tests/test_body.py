@@ -10,16 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectly_tracking.api.body import (
+from connectly_tracking.api.landing import PARAMETERS, Landing
+from connectly_tracking.api.payload import (
     MAX_REQUEST,
+    PurchasePayload,
+    ViewPayload,
     body_json,
     encode,
     fitted_body,
     fitted_payload,
     payload_json,
 )
-from connectly_tracking.api.landing import PARAMETERS, Landing
-from connectly_tracking.api.payload import PurchasePayload, ViewPayload
 from connectly_tracking.api.values import CURRENCY_CODES
 from connectly_tracking.events import Item, Purchase, ViewContent
 from connectly_tracking.exceptions import InvalidEvent

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import include, path
 
 from connectly_tracking import attribution
-from connectly_tracking.attribution.bounds import (
+from connectly_tracking.attribution.clicks import (
     BURST,
     MAX_OF_SESSION,
     RATE,

@@ -17,8 +17,7 @@ from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver, worker
 from connectly_tracking.delivery.breaker import Breaker
-from connectly_tracking.delivery.memory import fruitless_expiries, windows
-from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.run import Run, fruitless_expiries, windows
 from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.models import (
     Attribution,

@@ -10,15 +10,16 @@ from django.utils import timezone
 from django.utils.functional import Promise
 
 from connectly_tracking import outbox
-from connectly_tracking.api.codes import (
+from connectly_tracking.api.verdicts import (
     CODES,
     OTHER,
     Cause,
+    Outcome,
     Remedy,
     code_of,
     is_from_meta,
+    verdict_of,
 )
-from connectly_tracking.api.verdicts import Outcome, verdict_of
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import (
     Circuit,

@@ -22,7 +22,7 @@ from django.urls import include, path
 from django.utils import timezone
 
 from connectly_tracking import attribution
-from connectly_tracking.attribution.late import write_token
+from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.models import Attribution
 from connectly_tracking.outbox import record
 

@@ -17,8 +17,7 @@ from connectly_tracking.api.verdicts import Outcome, Verdict
 from connectly_tracking.conf import conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
-from connectly_tracking.delivery.memory import windows
-from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.run import Run, windows
 from connectly_tracking.delivery.send import MAX_GROUP_SIZE, Result, Sending
 from connectly_tracking.delivery.settle import Settlement, retry_wait
 from connectly_tracking.models import (

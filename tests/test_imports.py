@@ -54,10 +54,7 @@ def test_a_web_process_loads_no_http_client_and_nothing_of_the_workers_wing() ->
     [
         "events",
         "exceptions",
-        *(
-            f"api.{name}"
-            for name in ("client", "landing", "payload", "verdicts", "body")
-        ),
+        *(f"api.{name}" for name in ("client", "landing", "payload", "verdicts")),
     ],
 )
 def test_the_wire_can_be_used_without_django(module: str) -> None:

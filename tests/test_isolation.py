@@ -18,7 +18,7 @@ from django.db import Error, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import outbox, retention
-from connectly_tracking.attribution.erasure import erase
+from connectly_tracking.attribution.privacy import erase
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim, expire
 from connectly_tracking.delivery.run import Run

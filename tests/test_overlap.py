@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking.delivery import deliver, worker
-from connectly_tracking.delivery.memory import windows
+from connectly_tracking.delivery.run import windows
 from connectly_tracking.models import Conversion, DbNow, State
 
 from .test_delivery import fresh, record, statements_of

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import outbox
-from connectly_tracking.attribution.late import write_token
+from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.backfill import backfill
 from connectly_tracking.models import Conversion, State
 from connectly_tracking.reports import explain

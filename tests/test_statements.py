@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection
 from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 
-from connectly_tracking.attribution.late import binding_of
+from connectly_tracking.attribution.binding import binding_of
 from connectly_tracking.models import (
     Attribution,
     Conversion,

@@ -26,7 +26,7 @@ from django.utils import timezone
 from connectly_tracking import attribution, outbox, retention
 from connectly_tracking.api.landing import PARAMETERS, Landing
 from connectly_tracking.attribution import erase, export
-from connectly_tracking.attribution.late import write_token
+from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.delivery import deliver
 from connectly_tracking.events import Item, ViewContent
 from connectly_tracking.models import (

@@ -29,7 +29,7 @@ from connectly_tracking.doctor import as_json, as_lines, examine
 from connectly_tracking.findings import CATALOGUE
 from connectly_tracking.models import Conversion, Reason, zoned_text
 from connectly_tracking.reports import explain
-from connectly_tracking.reports.details import translate_detail
+from connectly_tracking.reports.explanation import translate_detail
 from connectly_tracking.sandbox.rules import list_problems
 
 from .conftest import make_click, make_purchase

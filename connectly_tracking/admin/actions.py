@@ -19,8 +19,7 @@ from ..conf import conf
 from ..guard import traceback_of
 from ..models import Conversion, ConversionQuerySet, EventName
 from ..outbox import cancel_rows, replay
-from ..remedies import MAY_HAVE_COUNTED
-from ..reports.advice import is_too_old_for_meta
+from ..remedies import MAY_HAVE_COUNTED, is_too_old_for_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable

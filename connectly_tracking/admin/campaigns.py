@@ -1,7 +1,8 @@
-"""The campaigns page, and the names of campaigns and ads."""
+"""The campaigns page with its chart, and the names of campaigns and ads."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -19,19 +20,19 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import conf
 from ..models import UPSTREAM, Campaign, CampaignName
 from ..reports.campaigns import CampaignReport
-from .chart import Chart
-from .display import ad_id, campaign_id
+from .display import ad_id, campaign_id, csv_response
 from .earnings import SHOWN_UPSTREAM, Earnings, count
-from .export import csv_response
-from .figures import Days
+from .filters import Days
 from .readonly import ReadOnlyAdmin, StrictAdmin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
     from django.urls import URLPattern
     from django_stubs_ext import StrOrPromise
+
+    from ..reports.campaigns import CampaignRow
 
 GROUPS: Final[dict[str, StrOrPromise]] = {
     "campaign": _("Campaign"),
@@ -44,6 +45,11 @@ GROUPS: Final[dict[str, StrOrPromise]] = {
 LENGTHS: Final = (7, 28, 30, 90)
 DEFAULT_LENGTH: Final = 30
 MAX_ROWS: Final = 500  # more would make the page too long; the CSV has them all
+
+HEIGHT: Final = 160
+WIDTH: Final = 920
+#: A longer period is drawn by weeks.
+MAX_BARS: Final = 100
 
 
 def _counted(name: str) -> Callable[[CampaignName], str]:
@@ -277,3 +283,95 @@ class Question:
             case "business":
                 return {"business": key}
         return {"sendout_id" if self.by == "campaign" else "ad_id": key}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One day, or one week. Lengths are in units of the drawing."""
+
+    name: str
+    label: str
+    x: float
+    width: float
+    confirmed: int
+    waiting: int
+    unreported: int
+    scale: float
+
+    @property
+    def parts(self) -> list[tuple[str, float, float]]:
+        """Kind, y and height, from the bottom up."""
+        found, top = [], float(HEIGHT)
+        for kind in ("confirmed", "waiting", "unreported"):
+            height = getattr(self, kind) * self.scale
+            if height:
+                top -= height
+                found.append((kind, round(top, 1), round(height, 1)))
+        return found
+
+    @property
+    def middle(self) -> float:
+        return round(self.x + self.width / 2, 1)
+
+
+class Chart:
+    """Bars of the orders with a click: confirmed, waiting, not reported."""
+
+    width, height = WIDTH, HEIGHT
+
+    def __init__(self, days: Days, rows: Mapping[str, CampaignRow]) -> None:
+        self.days, self._rows = days, rows
+        length = (days.last - days.first).days + 1
+        self.step = 1 if length <= MAX_BARS else 7 * -(-length // (7 * MAX_BARS))
+        counts = [*self._counts()]
+        self.most = max((sum(found) for _day, found in counts), default=0)
+        self.top = _round_up(self.most)
+        room = WIDTH / max(len(counts), 1)
+        every = -(-len(counts) // 8)
+        self.bars = [
+            Bar(
+                name=date_format(day),
+                label=date_format(day, "MONTH_DAY_FORMAT") if not n % every else "",
+                x=round(n * room + room * 0.1, 1),
+                width=round(min(room * 0.8, 60), 1),
+                confirmed=found[0],
+                waiting=found[1],
+                unreported=found[2],
+                scale=(HEIGHT - 8) / max(self.top, 1),
+            )
+            for n, (day, found) in enumerate(counts)
+        ]
+
+    @property
+    def lines(self) -> list[tuple[int, float]]:
+        """The value and the y of each line across."""
+        values = [self.top, self.top // 2] if self.top > 1 else [self.top]
+        scale = (HEIGHT - 8) / max(self.top, 1)
+        return [(value, round(HEIGHT - value * scale, 1)) for value in values if value]
+
+    def _counts(self) -> Iterator[tuple[date, tuple[int, int, int]]]:
+        day = self.days.first
+        while day <= self.days.last:
+            found = [
+                self._rows[key]
+                for ahead in range(self.step)
+                if (key := (day + timedelta(days=ahead)).isoformat()) in self._rows
+            ]
+            yield (
+                day,
+                (
+                    sum(row.confirmed for row in found),
+                    sum(row.waiting for row in found),
+                    sum(count for row in found for count, _ in row.unreported.values()),
+                ),
+            )
+            day += timedelta(days=self.step)
+
+
+def _round_up(most: int) -> int:
+    """Return an even, round number that is not less."""
+    step = 1
+    while most > 10 * step:
+        step *= 10
+    round_numbers = (n * step for n in (2, 3, 4, 5, 6, 8, 10))
+    return next(n for n in round_numbers if n >= most and n % 2 == 0)

@@ -13,10 +13,20 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Attribution, Conversion, OrderAttribution
 from .customer import CustomerPageMixin
 from .display import ad_id, badge, campaign_id, clock
-from .figures import AdFilter, CampaignFilter, ClickedFilter, LandingFilter
-from .filters import BusinessFilter, CapturedFilter, DateLinksMixin
+from .filters import (
+    CAMPAIGN_IDS,
+    CLICK_IDS,
+    AdFilter,
+    BusinessFilter,
+    CampaignFilter,
+    CapturedFilter,
+    ClickedFilter,
+    DateLinksMixin,
+    LandingFilter,
+    any_of,
+    ids,
+)
 from .readonly import ReadOnlyAdmin, ReadOnlyInline
-from .search import CAMPAIGN_IDS, CLICK_IDS, any_of, ids
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -22,14 +22,21 @@ from ..reports.similar import similar_orders
 from .actions import ConfirmedAction, ConfirmedActionsMixin
 from .display import ad_id, badge, campaign_id, clock, curl, for_support
 from .earnings import age
-from .figures import (
+from .filters import (
+    CAMPAIGN_IDS,
+    CLICK_IDS,
     AdFilter,
+    BusinessFilter,
     CampaignFilter,
+    DateLinksMixin,
     FigureFilter,
     OrderLandingFilter,
+    PeriodFilter,
     PlacedFilter,
+    ReasonFilter,
+    any_of,
+    ids,
 )
-from .filters import BusinessFilter, DateLinksMixin, PeriodFilter, ReasonFilter
 from .listing import (
     AnswerFilter,
     ListingMixin,
@@ -39,7 +46,6 @@ from .listing import (
 )
 from .pauses import pauses_of, warn_of_pauses
 from .readonly import ReadOnlyAdmin
-from .search import CAMPAIGN_IDS, CLICK_IDS, any_of, ids
 from .status import delivery_status
 from .timeline import next_step, timeline
 

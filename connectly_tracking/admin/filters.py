@@ -1,23 +1,33 @@
-"""Filters and date links. Their choices come from the settings, not from the table."""
+"""Filters, date links and searches of the lists.
+
+The choices of a filter come from the settings, not from the table. Others are shown
+only once a figure of the campaigns page has led to them.
+"""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..models import Reason, State, local_time
+from ..models import CampaignName, IsText, Reason, State, local_time, moment
+from ..reports.campaigns import FIGURES, clicked_late, repeated, with_click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django_stubs_ext import StrOrPromise
+
+    from ..models import Attribution, Conversion
 
     Choices = list[tuple[str, StrOrPromise]]
 
@@ -216,3 +226,176 @@ def _days(text: str) -> list[date]:
     today, first = _day_of(timezone.now()), period.first.replace(day=1)
     days = [first + timedelta(days=number) for number in range(31)]
     return [day for day in days if day.month == first.month and day <= today]
+
+
+#: Figures that are orders, as the list calls them.
+FIGURE_NAMES: Final[dict[str, StrOrPromise]] = {
+    "orders": _("orders credited to a click"),
+    "confirmed": _("reported to Connectly"),
+    "waiting": _("waiting to be reported"),
+    "unreported": _("not reported, with a click"),
+    "repeats": _("from customers who had bought before"),
+    "late": _("clicked more than 7 days before the order"),
+}
+#: What a link can ask for cannot be older or newer.
+_YEARS: Final = range(2000, 2200)
+
+
+class Days(NamedTuple):
+    """Days of the shop's time zone; both are included."""
+
+    first: date
+    last: date
+
+    @classmethod
+    def read(cls, text: str) -> Days | None:
+        """Read ``2026-11-01..2026-11-30``; None if it is not two days in order."""
+        try:
+            first, last = map(date.fromisoformat, text.split(".."))
+        except ValueError:
+            return None
+        known = first.year in _YEARS and last.year in _YEARS
+        return cls(first, last) if known and first <= last else None
+
+    def __str__(self) -> str:
+        return f"{self.first.isoformat()}..{self.last.isoformat()}"
+
+    @property
+    def name(self) -> str:
+        first, last = date_format(self.first), date_format(self.last)
+        return first if first == last else f"{first} \N{EN DASH} {last}"
+
+    @property
+    def since(self) -> datetime:
+        return _midnight_of_shop(self.first)
+
+    @property
+    def until(self) -> datetime:
+        """The first moment after them."""
+        return _midnight_of_shop(self.last + timedelta(days=1))
+
+    @property
+    def before(self) -> Days:
+        """As many days, up to the day before the first."""
+        day = timedelta(days=1)
+        return Days(self.first - (self.last - self.first) - day, self.first - day)
+
+
+def _midnight_of_shop(day: date) -> datetime:
+    return datetime.combine(day, time(), timezone.get_default_timezone())
+
+
+class LinkedFilter(admin.SimpleListFilter):
+    """A filter that is shown only once a link has used it."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        value = self.used_parameters.get(self.parameter_name or "")
+        value = value[-1] if isinstance(value, list) else value
+        return [] if value is None else [(value, self.name_of(value))]
+
+    def name_of(self, value: str) -> StrOrPromise:
+        return value or _("(none)")
+
+
+class PlacedFilter(LinkedFilter):
+    title = _("order placed")
+    parameter_name = "placed"
+    column = "event_time"
+
+    def name_of(self, value: str) -> StrOrPromise:
+        days = Days.read(value)
+        return days.name if days else value
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (days := Days.read(self.value() or "")):
+            return queryset
+        begins, ends = (moment(at.timestamp()) for at in (days.since, days.until))
+        return queryset.filter(
+            **{f"{self.column}__gte": begins, f"{self.column}__lt": ends}
+        )
+
+
+class ClickedFilter(PlacedFilter):
+    title = _("clicked")
+    parameter_name = "clicked"
+    column = "captured_at"
+
+
+class FigureFilter(LinkedFilter):
+    title = _("campaign figures")
+    parameter_name = "figure"
+
+    def name_of(self, value: str) -> StrOrPromise:
+        return FIGURE_NAMES.get(value, value)
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        figure = self.value() or ""
+        if figure not in FIGURE_NAMES:
+            return queryset
+        rows = with_click(queryset).filter(FIGURES.get(figure, FIGURES["orders"]))
+        if figure == "repeats":
+            rows = repeated(rows)
+        return clicked_late(rows) if figure == "late" else rows
+
+
+class LandingFilter(LinkedFilter):
+    """The page of the click, which the order has not got itself."""
+
+    title = _("landing page")
+    parameter_name = "landing"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset if value is None else queryset.filter(page=value)
+
+
+class OrderLandingFilter(LandingFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if (value := self.value()) is None:
+            return queryset
+        landed = Q(attribution__page=value)
+        # A click that was deleted took its page along.
+        return queryset.filter(landed if value else landed | Q(attribution=None))
+
+
+class NamedFilter(LinkedFilter):
+    """A campaign or an ad by its id; the filter says its name."""
+
+    def name_of(self, value: str) -> StrOrPromise:
+        named = CampaignName.objects.filter(pk=value).first()
+        return f"{named.name} ({value})" if named else super().name_of(value)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        return queryset.filter(IsText(str(self.parameter_name), value))
+
+
+class CampaignFilter(NamedFilter):
+    title = _("campaign")
+    parameter_name = "sendout_id"
+
+
+class AdFilter(NamedFilter):
+    title = _("ad")
+    parameter_name = "ad_id"
+
+
+CAMPAIGN_IDS: Final = ("sendout_id", "ad_id")
+CLICK_IDS: Final = ("ctwa_clid", "cnct_tracking_id")
+
+
+def ids(term: str, names: Sequence[str]) -> Iterator[Q]:
+    return (Q(IsText(name, term)) for name in names)
+
+
+def any_of(model: type[Attribution | Conversion], *conditions: Q) -> Q | None:
+    """Return the condition that any of these holds, or None if none does for any row.
+
+    Those that hold for no row are left out, and that is looked up one by one: each has
+    its index, but for all of them in one statement a database reads the whole table.
+    """
+    rows = model._default_manager
+    held = [it for it in conditions if rows.filter(it).exists()]
+    return Q(*held, _connector=Q.OR) if held else None

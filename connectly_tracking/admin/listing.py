@@ -16,9 +16,9 @@ from ..conf import conf
 from ..models import DeliveryAttempt, EventName, age_field, ago, greatest_age
 from ..reports.campaigns import WAITING
 from ..reports.expressions import ExactSum, sum_of
+from .display import csv_response
 from .earnings import count, money_list
-from .export import csv_response
-from .figures import PlacedFilter
+from .filters import PlacedFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,8 @@ from django.utils.translation import gettext as _
 
 from ..api.verdicts import Outcome
 from ..models import DeliveryAttempt, Reason, State, is_overdue
-from ..remedies import ENDS, FOR_NO_WORKER, FOR_PAUSE, diagnose
-from ..reports.advice import advice_for
-from ..reports.details import translate_detail
+from ..remedies import ENDS, FOR_NO_WORKER, FOR_PAUSE, advice_for, diagnose
+from ..reports.explanation import translate_detail
 from .actions import CANCEL, SEND_AGAIN, ConfirmedAction
 from .display import clock
 

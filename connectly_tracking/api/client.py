@@ -23,8 +23,8 @@ from urllib3.exceptions import HTTPError
 
 from .. import __version__
 from ..exceptions import causes
-from .body import events_url
 from .host import is_loopback_url
+from .payload import events_url
 from .transport import TimedAdapter, current_request
 from .verdicts import Outcome, Verdict, verdict_of
 

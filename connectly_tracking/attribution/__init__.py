@@ -7,6 +7,7 @@ click's own cookie leads to the row if the session has ended.
 
 from __future__ import annotations
 
+from .binding import abind_order, amake_token, bind_order, make_token
 from .capture import (
     acapture,
     arecall,
@@ -19,10 +20,8 @@ from .capture import (
 )
 from .consent import consent_changed, forget
 from .cookie import set_cookie
-from .erasure import Erased, erase
-from .late import abind_order, amake_token, bind_order, make_token
+from .privacy import Erased, erase, export
 from .resolution import ClickSource
-from .traces import export
 
 __all__ = [
     "ClickSource",

@@ -18,19 +18,30 @@ from ..conf import DEFAULT_BUSINESS
 from ..guard import guarded, refuse_async, tolerated
 from ..models import Attribution
 from ..signals import attribution_captured
-from . import session
-from .bounds import landing_rows
 from .clicks import (
     best_click_of_user,
+    kept_page,
+    landing_rows,
     resolve_business,
     store_click,
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie
-from .held import drop_if_erased, holds_click, is_in_window, stays
-from .page import kept_page
-from .session import MAX_IN_SESSION, SessionClick
+from .session import (
+    MAX_IN_SESSION,
+    SessionClick,
+    digest_of,
+    drop_if_erased,
+    holds_click,
+    is_in_window,
+    load_attribution,
+    stays,
+    store_from_session,
+    user_id_of,
+    visitor_id_of,
+    write_click,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +116,7 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
         return None
     if click is not None and drop_if_erased(request, click):
         click = None
-    if kept := click and session.store_from_session(request, click):
+    if kept := click and store_from_session(request, click):
         return kept
     user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
@@ -151,7 +162,7 @@ def _capture_and_recall(
 
     def capture_params() -> None:
         reading = Reading(*landings.parse_params(params), lost="")
-        _capture(request, reading, page="", user_id=session.visitor_id_of(request))
+        _capture(request, reading, page="", user_id=visitor_id_of(request))
 
     guarded("landing_not_kept", capture_params)
     return recall(request)
@@ -164,7 +175,7 @@ def _recall(request: HttpRequest) -> Attribution | None:
         return None
     if drop_if_erased(request, click):
         return None
-    return session.load_attribution(request, click)
+    return load_attribution(request, click)
 
 
 def _attach_user(request: HttpRequest, user: Any) -> None:
@@ -174,7 +185,7 @@ def _attach_user(request: HttpRequest, user: Any) -> None:
     if not click.has_row:
         if drop_if_erased(request, click):
             return
-        session.store_from_session(request, click)
+        store_from_session(request, click)
     stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
 
 
@@ -200,7 +211,7 @@ def _capture(
     if landing is None:
         return
     before = apply_consent(request)
-    digest = session.digest_of(landing)
+    digest = digest_of(landing)
     if (
         before is not None
         and digest in {before.digest, before.lesser_digest}
@@ -235,7 +246,7 @@ def _capture(
             return
         # Only stored, for the shop to see: the other click is the one to credit.
         noted = replace(before, lesser_digest=digest, rows=entry.rows)
-        session.write_click(request, noted)
+        write_click(request, noted)
         store_click(click)
     elif not _keep(request, entry, click, is_bounded=is_bounded):
         return
@@ -255,7 +266,7 @@ def _new_click(
     return Attribution.from_landing(
         landing,
         business=business,
-        user_id=user_id or session.user_id_of(request),
+        user_id=user_id or user_id_of(request),
         refused=", ".join(f"{name}: {reason}" for name, _length, reason in notes),
         page=kept_page(page),
         captured_at=timezone.now(),
@@ -274,18 +285,18 @@ def _keep(
         if entry.landing is None:
             logger.warning("landing_not_kept reason=too_long_%s", obstacle)
             return False
-        is_written = session.write_click(request, entry)
+        is_written = write_click(request, entry)
         if not is_written:
             logger.warning("landing_not_kept reason=no_session_%s", obstacle)
         return is_written
-    is_written = session.write_click(request, entry)
+    is_written = write_click(request, entry)
     if is_written and entry.landing is not None and not entry.has_row:
         return True  # a prefetch: its row is written at the first use
     try:
         store_click(click)
     except Exception:
         # The order will write the row; until then the session has the values.
-        session.write_click(request, replace(entry, has_row=False))
+        write_click(request, replace(entry, has_row=False))
         raise
     note_cookie(request, click.pk)
     return True

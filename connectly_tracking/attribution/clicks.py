@@ -1,24 +1,34 @@
-"""Clicks as rows: stored, judged for an order, and attached to one that waits."""
+"""Clicks as rows: stored, judged for an order, and attached to one that waits.
+
+Anybody can open a tagged link, and any number of times: past a bound a click lives in
+the session alone, which has its values, and its row is written at its first use: an
+order, a binding, a token or a login.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+import re
+import time
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
 
-from ..api.body import fitted_body
 from ..api.landing import META_CTWA
+from ..api.payload import fitted_body
 from ..api.values import reading
 from ..conf import DEFAULT_BUSINESS, conf
 from ..exceptions import InvalidEvent
 from ..guard import savepoint
 from ..models import (
+    MAX_PAGE,
     Attribution,
     AttributionQuerySet,
     Conversion,
@@ -30,6 +40,7 @@ from ..models import (
 from ..wakeup import wake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from django.http import HttpRequest
@@ -38,6 +49,17 @@ if TYPE_CHECKING:
 
 #: A click may come this long after its order: clocks differ, and pages open late.
 GRACE: Final = timedelta(minutes=5)
+
+#: Rows a second that the landings of one process may write all day: a campaign brings
+#: fewer.
+RATE: Final = 60
+#: Rows at once, after a quiet time.
+BURST: Final = 2 * RATE
+#: Rows of one session: nobody clicks on so many ads.
+MAX_OF_SESSION: Final = 50
+_LOG_INTERVAL: Final = 10.0  # seconds: a flood of landings must not be one of lines
+
+logger = logging.getLogger(__name__)
 
 
 def stored_clicks() -> AttributionQuerySet:
@@ -176,3 +198,112 @@ def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:
         return
     row.payload, row.detail = "", " ".join([row.detail, *notes]).strip()
     row.schedule()
+
+
+class RowBound:
+    """A token bucket. ``clock`` never goes back.
+
+    Without a lock: two threads may take the same token, and one row more is no harm.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all landings, as a new process would."""
+        self._tokens, self._filled_at = float(BURST), self.clock()
+        self._logged_at = float("-inf")
+
+    def may_write(self, *, written: int) -> bool:
+        """Whether a landing may write its row now; if so, it counts.
+
+        ``written`` is the number of rows that landings of this session have written.
+        """
+        if written >= MAX_OF_SESSION:
+            return self._refused("session")
+        now = self.clock()
+        gained = (now - self._filled_at) * RATE
+        self._tokens, self._filled_at = min(self._tokens + gained, BURST), now
+        if self._tokens < 1:
+            return self._refused("process")
+        self._tokens -= 1
+        return True
+
+    def _refused(self, bound: str) -> bool:
+        now = self.clock()
+        if now - self._logged_at >= _LOG_INTERVAL:
+            self._logged_at = now
+            logger.warning("landing_without_row bound=%s", bound)
+        return False
+
+
+landing_rows: Final = RowBound()
+
+#: Announce a secret: what follows a part that is made of these words is not kept,
+#: unless it is a word itself.
+_OF_SECRETS: Final = frozenset(
+    {
+        *("activate", "activation", "auth", "confirm", "confirmation", "email"),
+        *("forgot", "invitation", "invite", "key", "login", "magic", "oauth", "otp"),
+        *("password", "recover", "recovery", "reset", "secret", "session", "signin"),
+        *("signup", "sso", "token", "unsubscribe", "verification", "verify"),
+    }
+)
+_BESIDE_THEM: Final = frozenset({"account", "change", "link", "my", "new", "set"})
+
+_WORD: Final = r"[a-z]{1,24}(?:[-_][a-z]{1,24})*"
+_IS_WORD: Final = re.compile(_WORD)
+_IS_ALL_WORDS: Final = re.compile(f"(?:/{_WORD})*/?")
+_SEPARATORS: Final = re.compile("[-_.~=,;+!]")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
+_LONG_HEX: Final = re.compile(r"[0-9a-f]{16,}", re.I)
+_LONG_NUMBER: Final = re.compile(r"\d{20,}")
+_PHONE: Final = re.compile(r"\+\d{7,}")
+#: Between a letter and a digit, and before a capital inside a word.
+_CHANGE: Final = re.compile(
+    r"(?<=[a-z])(?=[A-Z\d])|(?<=\d)(?=[a-zA-Z])|(?<=[A-Z])(?=\d)"
+)
+
+
+def kept_page(path: str) -> str:
+    """Return the landing page's decoded path in the form that is stored.
+
+    People open tagged links while they reset a password, confirm an address or follow
+    an invitation. ``***`` stands for a part that looks like a secret or names a person.
+    What an analyst needs stays: words, dates, article numbers.
+    """
+    if _IS_ALL_WORDS.fullmatch(path):
+        return path[:MAX_PAGE]
+    kept, follows_announcement = [], False
+    for part in path[: 4 * MAX_PAGE].split("/"):
+        is_word = _IS_WORD.fullmatch(part) is not None
+        is_hidden = bool(part) and not is_word
+        is_hidden = is_hidden and (follows_announcement or _looks_secret(part))
+        kept.append("***" if is_hidden else quote(part))
+        if part:
+            follows_announcement = is_hidden or (is_word and _announces(part))
+    # Any column can hold it, and nothing depends on it.
+    return "/".join(kept)[:MAX_PAGE]
+
+
+def _announces(part: str) -> bool:
+    words = set(_SEPARATORS.split(part)) - _BESIDE_THEM
+    return bool(words) and words <= _OF_SECRETS
+
+
+def _looks_secret(part: str) -> bool:
+    """Whether a part is an address, signed, or too random to be a name."""
+    if "@" in part or "%40" in part or ":" in part or _PHONE.match(part):
+        return True
+    if _UUID.search(part) or _LONG_NUMBER.search(part):
+        return True
+    if any(not found.isdigit() for found in _LONG_HEX.findall(part)):
+        return True
+    odd = 0  # characters in pieces in which letters and digits alternate
+    for piece in _SEPARATORS.split(part):
+        changes = len(_CHANGE.findall(piece))
+        if len(piece) >= 16 and changes * 4 >= len(piece):
+            return True
+        odd += len(piece) if changes * 2 >= len(piece) else 0
+    return odd >= 12

@@ -11,10 +11,19 @@ from django.db import router, transaction
 from ..conf import conf
 from ..guard import guarded, refuse_async, savepoint, tolerated
 from ..models import Conversion, OrderAttribution, Reason, State
-from . import session
 from .clicks import attach_late_click, store_click, stored_clicks
 from .cookie import note_cookie, note_no_cookie
-from .held import drop_held, drop_if_erased, held_click, note_erased
+from .session import (
+    drop_click,
+    drop_held,
+    drop_if_erased,
+    held_click,
+    load_attribution,
+    note_erased,
+    read_click,
+    visitor_id_of,
+    write_click,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,7 +52,7 @@ def awaits_consent(request: HttpRequest) -> bool:
     """Whether the session's click waits for the visitor's answer."""
     if not conf.raw.get("CONSENT"):
         return False
-    click = session.read_click(request)
+    click = read_click(request)
     return click is not None and click.awaits_consent
 
 
@@ -57,7 +66,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
     if click is None or not click.awaits_consent:
         return click
     agreed = ask_consent(request)
-    attribution = session.load_attribution(request, click)
+    attribution = load_attribution(request, click)
     if agreed is None or attribution is None:
         return click
     orders = Conversion.objects.filter(attribution_id=click.id)
@@ -69,7 +78,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
             attach_late_click(orders, attribution)
         accepted = replace(click, has_row=True, awaits_consent=False)
         note_cookie(request, click.id)
-        session.write_click(request, accepted)
+        write_click(request, accepted)
         return accepted
     drop_held(request)
     with savepoint():
@@ -108,14 +117,14 @@ def _forget(request: HttpRequest) -> None:
 def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:
     note_no_cookie(request)
     gone: set[UUID] = set()
-    user_id = session.visitor_id_of(request)
+    user_id = visitor_id_of(request)
     if user_id is not None:
         gone.update(
             stored_clicks().filter(user_id=user_id).values_list("pk", flat=True)
         )
     if click is not None:
         gone.add(click.id)
-        session.drop_click(request)
+        drop_click(request)
     if not gone:
         return
     using = router.db_for_write(Conversion)

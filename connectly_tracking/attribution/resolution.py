@@ -12,11 +12,10 @@ from ..api.values import reading
 from ..conf import conf
 from ..exceptions import InvalidEvent
 from ..models import Attribution, OrderAttribution, Reason
-from . import session
+from .binding import binding_of, read_token
 from .clicks import best_click_of_user, stored_clicks, user_key, why_not_credited
 from .consent import apply_consent, ask_consent
-from .held import drop_held, is_erased
-from .late import binding_of, read_token
+from .session import drop_held, is_erased, load_attribution, user_id_of, visitor_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +131,7 @@ def customer_id_of(source: ClickSource) -> Any:
     """Return the primary key of the user who ordered, or None. Without a query."""
     user = source.user
     if user is None and source.request is not None:
-        user_id = session.user_id_of(source.request)
+        user_id = user_id_of(source.request)
         if user_id is not None:
             return user_id
         user = getattr(source.request, "user", None)
@@ -159,7 +158,7 @@ def _binding_and_carried(
     if is_dead:
         drop_held(request)
         return binding, None
-    click = session.load_attribution(request, kept)
+    click = load_attribution(request, kept)
     if click is None:
         return binding, None
     reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
@@ -170,7 +169,7 @@ def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:
     """Whether a logged-in person, such as an employee, orders for another customer."""
     if not hasattr(user, "is_authenticated"):
         return False  # not given
-    visitor_id = session.visitor_id_of(request)
+    visitor_id = visitor_id_of(request)
     return visitor_id is not None and visitor_id != user_key(user.pk)
 
 

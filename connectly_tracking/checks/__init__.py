@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.core import checks
 
-from .celery import check_celery
-from .project import check_databases, check_middleware
+from .project import check_celery, check_databases, check_middleware
 from .settings import (
     SETTING_IDS,
     check_credentials,

@@ -6,8 +6,7 @@ Imports nothing that needs a web request or a session.
 
 from __future__ import annotations
 
-from .memory import reset_memory
-from .run import make_client
+from .run import make_client, reset_memory
 from .settle import Tally
 from .worker import deliver
 

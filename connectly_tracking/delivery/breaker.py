@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from ..api.verdicts import Outcome
 from ..models import Circuit, DbNow, Pause
 from ..signals import delivery_paused, delivery_resumed
-from .memory import refusals
+from .run import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from ..api.verdicts import Outcome, Verdict
 from .claim import Claimed
-from .memory import windows
+from .run import windows
 from .tracing import current_context, traced
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from django.db import Error, InterfaceError, OperationalError
 
 from .breaker import Breaker
 from .claim import Batch, claim, expire
-from .memory import fruitless_expiries, windows
-from .run import Run
+from .run import Run, fruitless_expiries, windows
 from .send import Sending
 from .settle import Settlement, Tally
 from .tracing import traced

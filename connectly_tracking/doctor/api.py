@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
-from ..api.body import body_json, encode, payload_json
 from ..api.landing import Landing
-from ..api.payload import PurchasePayload
+from ..api.payload import PurchasePayload, body_json, encode, payload_json
 from ..api.verdicts import Outcome
 from ..conf import conf
 from ..delivery import make_client

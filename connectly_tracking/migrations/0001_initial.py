@@ -7,7 +7,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import connectly_tracking.models.prefix
+import connectly_tracking.models.expressions
 
 
 class Migration(migrations.Migration):
@@ -681,25 +681,25 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="attribution",
-            index=connectly_tracking.models.prefix.PrefixIndex(
+            index=connectly_tracking.models.expressions.PrefixIndex(
                 fields=["ctwa_clid"], name="connectly_click_clid"
             ),
         ),
         migrations.AddIndex(
             model_name="attribution",
-            index=connectly_tracking.models.prefix.PrefixIndex(
+            index=connectly_tracking.models.expressions.PrefixIndex(
                 fields=["cnct_tracking_id"], name="connectly_click_tracking"
             ),
         ),
         migrations.AddIndex(
             model_name="attribution",
-            index=connectly_tracking.models.prefix.PrefixIndex(
+            index=connectly_tracking.models.expressions.PrefixIndex(
                 fields=["sendout_id", "captured_at"], name="connectly_click_campaign"
             ),
         ),
         migrations.AddIndex(
             model_name="attribution",
-            index=connectly_tracking.models.prefix.PrefixIndex(
+            index=connectly_tracking.models.expressions.PrefixIndex(
                 fields=["ad_id", "captured_at"], name="connectly_click_ad"
             ),
         ),
@@ -737,14 +737,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="conversion",
-            index=connectly_tracking.models.prefix.PrefixIndex(
+            index=connectly_tracking.models.expressions.PrefixIndex(
                 fields=["sendout_id", "recorded_at"],
                 name="connectly_conversion_sendout",
             ),
         ),
         migrations.AddIndex(
             model_name="conversion",
-            index=connectly_tracking.models.prefix.PrefixIndex(
+            index=connectly_tracking.models.expressions.PrefixIndex(
                 fields=["ad_id", "recorded_at"], name="connectly_conversion_ad"
             ),
         ),

@@ -18,14 +18,19 @@ from .clock import (
     repeated_time,
     zoned_text,
 )
-from .confirmation import can_write_at_once, write_confirmed
 from .conversion import Conversion
-from .delivery import DeliveryAttempt
+from .delivery import DeliveryAttempt, can_write_at_once, write_confirmed
+from .expressions import IsText, insert_row, row_of
 from .pause import Circuit, OfCircuit, Pause
-from .prefix import IsText
-from .statements import insert_row, row_of
-from .states import AWAITING_CLICK, EventName, Reason, State, key_of
-from .transitions import ConversionQuerySet, read_committed
+from .states import (
+    AWAITING_CLICK,
+    ConversionQuerySet,
+    EventName,
+    Reason,
+    State,
+    key_of,
+    read_committed,
+)
 
 __all__ = [
     "AWAITING_CLICK",

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..api.landing import MAX_VALUE, PARAMETERS, Landing
 from ..conf import DEFAULT_BUSINESS
-from .prefix import PrefixIndex
+from .expressions import PrefixIndex
 
 if TYPE_CHECKING:
     from .clock import DbNow

@@ -15,10 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
 from .clock import DbNow, age_field, ago, greatest_age
-from .prefix import PrefixIndex
-from .statements import insert_row
-from .states import REPLACEABLE, EventName, Reason, State
-from .transitions import FINAL, ConversionQuerySet
+from .expressions import PrefixIndex, insert_row
+from .states import FINAL, REPLACEABLE, ConversionQuerySet, EventName, Reason, State
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .clock import DbNow, zoned_text
 from .conversion import Conversion
-from .transitions import read_committed
+from .states import read_committed
 
 if TYPE_CHECKING:
     from typing import Any, Self

@@ -14,8 +14,7 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.functional import LazyObject
 
-from ..api.body import fitted_body, fitted_payload
-from ..api.payload import PurchasePayload
+from ..api.payload import PurchasePayload, fitted_body, fitted_payload
 from ..api.values import described, id_text, plain_id
 from ..attribution.clicks import known_business, resolve_business
 from ..attribution.resolution import customer_id_of, resolve

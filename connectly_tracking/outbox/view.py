@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from ..api.body import body_json, payload_json
-from ..api.payload import ViewPayload
+from ..api.payload import ViewPayload, body_json, payload_json
 from ..api.values import described
 from ..attribution.capture import current_click
 from ..attribution.clicks import known_business, store_click, why_not_credited

@@ -25,13 +25,13 @@ from ..models import (
     State,
     moment,
 )
-from .click_counts import clicks_by_id
 from .expressions import (
     Delay,
     ExactSum,
     LocalDay,
     SecondsBetween,
     Unindexed,
+    clicks_by_id,
     not_compiled,
     sum_of,
 )

@@ -1,15 +1,21 @@
-"""Why an order is, or is not, in Ads Manager: the answer in words."""
+"""Why an order is, or is not, in Ads Manager: the answer in words.
+
+What is stored with an order is English, since `api` knows no translations, and who
+reads it is not known when it is written. Here it gets the reader's language.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, ngettext_lazy
+from django.utils.translation import gettext_noop, ngettext, ngettext_lazy
 
 from ..api.values import id_text, safe_id
 from ..conf import conf
@@ -24,11 +30,10 @@ from ..models import (
     key_of,
     zoned_text,
 )
-from .details import translate_detail
 from .similar import similar_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from uuid import UUID
 
@@ -252,3 +257,129 @@ def _click(at: datetime | None, sendout_id: str, ad_id: str) -> list[str]:
 
 def _time(at: datetime | None) -> str:
     return zoned_text(at) if at else "-"
+
+
+_SENTENCES: Final = (
+    gettext_noop(
+        "%(names)s was left out: the request would be longer than %(most)s bytes."
+    ),
+    gettext_noop(
+        "%(names)s were left out: the request would be longer than %(most)s bytes."
+    ),
+    gettext_noop("%(place)s was left out: it %(problem)s."),
+    gettext_noop("%(place)s was left out: %(field)s %(problem)s."),
+    gettext_noop(
+        "content_type was replaced by 'product': the value passed %(problem)s."
+    ),
+    gettext_noop(
+        "num_items was replaced by the sum of the quantities: the value passed "
+        "%(problem)s."
+    ),
+    gettext_noop("And %(count)s more."),
+    gettext_noop(
+        "The shop sent this order id again with %(amount)s; the first value is kept."
+    ),
+    gettext_noop(
+        "The shop first sent this order id with %(amount)s; the new value is used."
+    ),
+    gettext_noop(
+        "The shop sent this order id again with another click (campaign %(id)s), which "
+        "is not credited."
+    ),
+    gettext_noop("Each worker that took it ended."),
+)
+_PROBLEMS: Final = (
+    gettext_noop("could not be read (%(error)s)"),
+    gettext_noop("must be a string, not %(value)s"),
+    gettext_noop("must not be empty"),
+    gettext_noop("must have at most %(most)s characters, not %(count)s"),
+    gettext_noop("must not contain control characters"),
+    gettext_noop("must not begin or end with white space"),
+    gettext_noop("is out of range"),
+    gettext_noop("must be a datetime or Unix seconds, not %(value)s"),
+    gettext_noop("must be a finite number"),
+    gettext_noop("must be in seconds, not in milliseconds"),
+    gettext_noop("must be later than 1970-01-01"),
+    gettext_noop("must not be in the future; pass the time when the order was placed"),
+    gettext_noop("must be a number, such as 99.97, not %(value)s; pass its amount"),
+    gettext_noop("must be a number, such as 99.97, not %(value)s"),
+    gettext_noop("must have at most %(most)s digits before the decimal point"),
+    gettext_noop("must not be negative; a refund cannot be reported"),
+    gettext_noop("must not be negative"),
+    gettext_noop("must be greater than zero"),
+    gettext_noop("must be an ISO 4217 currency code (such as USD), not %(value)s"),
+    gettext_noop("%(value)s is not an ISO 4217 currency code (such as USD)"),
+    gettext_noop("must be a list, not a QuerySet of model instances"),
+    gettext_noop("must be a list; a set drops equal lines and their order"),
+    gettext_noop("must be a list, not %(value)s"),
+    gettext_noop("must have at most %(most)s entries"),
+    gettext_noop(
+        "is a QuerySet of model instances, and the id of each is its primary key; pass "
+        "%(example)s"
+    ),
+    gettext_noop(
+        "is a model instance (%(model)s) and its id is its primary key; pass "
+        "%(example)s"
+    ),
+    gettext_noop("must be an Item or a mapping, not %(value)s"),
+    gettext_noop("has unknown keys: %(keys)s; an item has %(known)s"),
+    gettext_noop("must be a Purchase, not %(value)s"),
+    gettext_noop("must be one of those in the settings: %(known)s"),
+    gettext_noop("must be a string that make_token() returned"),
+    gettext_noop(
+        "was changed, cut or signed with another SECRET_KEY; pass it exactly as "
+        "make_token() returned it"
+    ),
+    gettext_noop("must be a user object"),
+    gettext_noop(
+        "makes a request of %(size)s bytes, and at most %(most)s are allowed; pass "
+        "fewer"
+    ),
+    gettext_noop("must be given together with currency"),
+)
+#: What is filled in, where it could run into the next sentence.
+_VALUES: Final = {
+    "place": r"\S+(?: \(id .+?\))?",
+    "field": r"\S+",
+    "names": r"\w+(?: and \w+)?",
+}
+_FIELD: Final = re.compile(r"([\w.\[\]]+): (.+)", re.S)
+
+
+def translate_detail(detail: str) -> str:
+    """Return the sentences of a stored detail in the current language."""
+    found: list[str] = []
+    rest = detail
+    while rest:
+        sentence, length = _first(_SENTENCES, r"(?:\s+|$)", rest)
+        if not length:
+            return " ".join([*found, _with_field(rest)])
+        found.append(sentence)
+        rest = rest[length:]
+    return " ".join(found)
+
+
+def _with_field(text: str) -> str:
+    """Translate what is wrong with a field, as `InvalidEvent` says it."""
+    if (match := _FIELD.fullmatch(text)) is None:
+        return text
+    return f"{match[1]}: {_first(_PROBLEMS, '$', match[2])[0]}"
+
+
+def _first(texts: Iterable[str], end: str, text: str) -> tuple[str, int]:
+    """Translate the first that the text begins with, and return its length."""
+    for known in texts:
+        if match := _pattern(known, end).match(text):
+            values = match.groupdict()
+            if problem := values.get("problem"):
+                values["problem"] = _first(_PROBLEMS, "$", problem)[0]
+            return _(known) % values, match.end()
+    return text, 0
+
+
+@cache
+def _pattern(known: str, end: str) -> re.Pattern[str]:
+    parts = re.split(r"%\((\w+)\)s", known)
+    parts[::2] = map(re.escape, parts[::2])
+    parts[1::2] = [f"(?P<{name}>{_VALUES.get(name, '.+?')})" for name in parts[1::2]]
+    return re.compile("".join(parts) + end, re.S)

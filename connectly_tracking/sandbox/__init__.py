@@ -13,15 +13,15 @@ wrong with a refused one, and has buttons to misbehave::
 
     python -m connectly_tracking.sandbox --port 8080 --business-id … --api-key …
 
-``server`` is the sandbox, ``listener`` its port, ``connection`` one client's requests
-(read and written by ``wire``). ``endpoint`` decides on the ``answer``: that of the
-``rules`` for a ``document``, or the ``behaviour`` that the ``script`` has next.
-``ledger`` records the requests, and ``control`` serves the page.
+``server`` is the sandbox. Its ``connection`` listens to the port, and reads and writes
+one client's requests by ``wire``. ``endpoint`` decides on the answer, that of the
+``rules`` or the ``behaviour`` that is next, and records the requests. ``control`` has
+the page.
 
 It shares no code, and so no mistakes, with the rest of the package.
 """
 
-from .ledger import Received
+from .endpoint import Received
 from .server import Sandbox
 
 __all__ = ["Received", "Sandbox"]

@@ -10,15 +10,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote
 
-from .answer import Answer
 from .behaviour import OK
 from .rules import is_endpoint, list_problems
+from .wire import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .endpoint import Endpoint
-    from .ledger import Received
+    from .endpoint import Endpoint, Received
     from .wire import Request
 
 _HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]*)?")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from .connection import Connection
+from .behaviour import Script
+from .connection import Connection, Listener
 from .control import Control
-from .endpoint import Endpoint
-from .ledger import Ledger, Received
-from .listener import Listener
-from .script import Script
+from .endpoint import Endpoint, Ledger, Received
 
 if TYPE_CHECKING:
     import os

@@ -13,8 +13,8 @@ A pytest plugin, used with pytest-django. Name it in the ``conftest.py`` at the 
         connectly_reported("ORD-1", value="49.99", currency="USD", click=click)
 
 ``plugin`` has the fixtures, ``cases`` the same for Django's own test cases. Both use
-``connection``, which points the settings at a sandbox, ``scenario``, which lands a
-customer and sends events, and ``assertions``.
+``scenario``, which points the settings at a sandbox, lands a customer and sends events,
+and ``assertions``.
 
 Nothing in the app imports this package, and only ``plugin`` imports pytest.
 PYTEST_DONT_REWRITE: a conftest may import from here before it names the plugin.

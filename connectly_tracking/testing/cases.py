@@ -9,8 +9,7 @@ from django.test import override_settings
 
 from ..wakeup import publisher
 from .assertions import assert_not_reported, assert_reported
-from .connection import connected
-from .scenario import deliver_to, follow_link
+from .scenario import connected, deliver_to, follow_link
 
 if TYPE_CHECKING:
     from django.test import TransactionTestCase

@@ -34,7 +34,7 @@ def connectly_sandbox(settings: Any) -> Iterator[Sandbox]:
     It needs no secret: a business and a key are made up if the settings have none. SEND
     is on, HOLD is 0. `behave("500")` and the like make it misbehave.
     """
-    from .connection import connected
+    from .scenario import connected
 
     configured = getattr(settings, "CONNECTLY_TRACKING", {})
     with connected(configured) as (sandbox, changed):

@@ -1,23 +1,37 @@
-"""The steps of a test: a customer follows an ad's link, and events are sent."""
+"""The steps of a test: settings that point at a sandbox, a customer, and deliveries."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 
 from .. import delivery
 from ..attribution import recall
-from ..conf import conf
+from ..attribution.clicks import landing_rows
+from ..conf import VALIDATORS, conf
 from ..models import Circuit, Conversion, DbNow, State
+from ..sandbox import Sandbox
+from ..wakeup import publisher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from django.test import Client
 
     from ..delivery import Tally
     from ..models import Attribution
-    from ..sandbox import Sandbox
+
+    Settings = dict[str, Any]
+
+#: Used if the settings have none: tests need no secret.
+TEST_CREDENTIALS: Final = {
+    "BUSINESS_ID": "00000000-0000-4000-8000-000000000000",
+    "API_KEY": "made-up-for-tests",
+}
 
 #: The five parameters, unless a test gives its own.
 TEST_CLICK: Final = {
@@ -27,6 +41,59 @@ TEST_CLICK: Final = {
     "ad_id": "120210",
     "attribution_source": "meta_ctwa",
 }
+
+
+@contextmanager
+def connected(configured: Mapping[str, Any]) -> Iterator[tuple[Sandbox, Settings]]:
+    """A running sandbox, and the settings that make every business send to it.
+
+    ``configured`` is the project's ``CONNECTLY_TRACKING``.
+    """
+    credentials = {name: _credential(name, configured) for name in TEST_CREDENTIALS}
+    reset_process()
+    try:
+        with Sandbox(
+            business_id=credentials["BUSINESS_ID"], api_key=credentials["API_KEY"]
+        ) as sandbox:
+            yield sandbox, {**configured, **_changes(sandbox, credentials, configured)}
+    finally:
+        reset_process()
+
+
+def reset_process() -> None:
+    """Forget what a process remembers between requests and deliveries."""
+    landing_rows.reset()
+    delivery.reset_memory()
+    publisher.reset()
+
+
+def _changes(
+    sandbox: Sandbox, credentials: dict[str, str], configured: Mapping[str, Any]
+) -> Settings:
+    businesses = dict.fromkeys(configured.get("BUSINESSES") or {}, credentials)
+    has_default = not businesses or any(configured.get(name) for name in credentials)
+    return {
+        **(credentials if has_default else {}),
+        "BUSINESSES": businesses,
+        "BASE_URL": sandbox.url,
+        "PROXIES": {},  # not those of the environment
+        "SEND": True,
+        "HOLD": 0,
+    }
+
+
+def _credential(name: str, configured: Mapping[str, Any]) -> str:
+    """The project's own, if it is a valid string. A callable may ask a vault, so it is
+    not called.
+    """
+    value = configured.get(name)
+    if callable(value):
+        return TEST_CREDENTIALS[name]
+    try:
+        VALIDATORS[name](name, value)
+    except ImproperlyConfigured:
+        return TEST_CREDENTIALS[name]
+    return str(value)
 
 
 def tagged_link(path: str, **parameters: str | None) -> str:

@@ -21,7 +21,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.attribution.late import write_token
+from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.conf import DEFAULT_BUSINESS, conf
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim

@@ -14,7 +14,7 @@ from django.utils import timezone
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Conversion, DbNow, Reason, State
-from connectly_tracking.reports.advice import advice_for
+from connectly_tracking.remedies import advice_for
 
 from ..conftest import make_click, make_purchase
 from .test_story import page, told

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectly_tracking import outbox
-from connectly_tracking.admin.export import csv_cell
+from connectly_tracking.admin.display import csv_cell
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.models import CampaignName, Conversion, DeliveryAttempt, State
 

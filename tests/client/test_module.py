@@ -18,7 +18,7 @@ def test_it_works_where_there_is_neither_django_nor_celery(sandbox):
     script = (
         "import sys\n"
         "sys.modules.update(dict.fromkeys(['django', 'celery', 'kombu']))\n"
-        "from connectly_tracking.api import body, landing, payload\n"
+        "from connectly_tracking.api import landing, payload\n"
         "assert 'requests' not in sys.modules\n"
         "from connectly_tracking.api.client import Client\n"
         "from connectly_tracking.api.secret import Secret\n"

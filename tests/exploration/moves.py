@@ -18,8 +18,7 @@ from connectly_tracking.delivery import claim as claims
 from connectly_tracking.delivery import settle as settlements
 from connectly_tracking.delivery import worker as deliveries
 from connectly_tracking.delivery.breaker import Breaker
-from connectly_tracking.delivery.memory import LastTimes
-from connectly_tracking.delivery.run import Account, Run
+from connectly_tracking.delivery.run import Account, LastTimes, Run
 from connectly_tracking.delivery.send import Result
 from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.models import Conversion, State

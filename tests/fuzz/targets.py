@@ -10,7 +10,7 @@ from contextlib import suppress
 from connectly_tracking.api.landing import MAX_VALUE, PARAMETERS, read_url
 from connectly_tracking.api.secret import Secret
 from connectly_tracking.api.verdicts import MAX_WAIT, Outcome, verdict_of
-from connectly_tracking.attribution.signature import read_id, sign_id
+from connectly_tracking.attribution.cookie import read_id, sign_id
 from connectly_tracking.backfill.csvfile import CsvFile, InvalidFile
 from connectly_tracking.reports.names import InvalidNames, NamesFile
 

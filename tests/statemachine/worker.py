@@ -13,10 +13,9 @@ from unittest.mock import patch
 
 from connectly_tracking.api.verdicts import Outcome
 from connectly_tracking.conf import conf
-from connectly_tracking.delivery import breaker, memory, worker
+from connectly_tracking.delivery import breaker, run, worker
 from connectly_tracking.delivery.claim import Claimed
-from connectly_tracking.delivery.memory import LastTimes
-from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.run import LastTimes, Run
 from connectly_tracking.delivery.send import Result
 from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.models import ConversionQuerySet, State
@@ -111,7 +110,7 @@ class Worker:
     def move(self, choice: int = 0, behaviour: Behaviour | None = None) -> None:
         moves = self.moves()
         with (
-            patch.multiple(memory, time=self._world.clock),
+            patch.multiple(run, time=self._world.clock),
             patch.multiple(breaker, refusals=self._refusals),
             # A minute may be over at any time.
             patch.multiple(worker, fruitless_expiries=LastTimes()),

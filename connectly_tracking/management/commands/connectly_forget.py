@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.management.base import BaseCommand, CommandError
 
 from connectly_tracking.attribution import erase, export
-from connectly_tracking.attribution.erasure import can_search_sessions
+from connectly_tracking.attribution.privacy import can_search_sessions
 from connectly_tracking.management import console
 
 if TYPE_CHECKING:

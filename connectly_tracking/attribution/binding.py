@@ -20,8 +20,8 @@ from ..guard import guarded, refuse_async
 from ..models import Attribution, Conversion, OrderAttribution, key_of, row_of
 from .capture import current_click
 from .clicks import attach_late_click
-from .held import erased_key
-from .signature import read_id, sign_id
+from .cookie import read_id, sign_id
+from .session import erased_key
 
 if TYPE_CHECKING:
     from uuid import UUID
