@@ -69,6 +69,7 @@ ONCE: Final = [
         "test_public_api.py",
         "test_release.py",
         "test_secret.py",
+        "test_sentinel.py",
         "test_settings_junk.py",
         "test_testing.py",
         "test_translations.py",
@@ -76,8 +77,9 @@ ONCE: Final = [
         "test_wakeup.py",
     )
 ]
-#: On all cores; who has nothing left takes over what another has not begun.
-SPREAD: Final = ["-n", "auto", "--dist", "worksteal"]
+#: Two processes for each core, since many tests wait for a server. Who has nothing left
+#: takes over what another has not begun.
+SPREAD: Final = ["-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal"]
 COVERED: Final = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LONG: Final = "CONNECTLY_EXAMPLES" in os.environ
 EXAMPLES: Final = int(
-    os.environ.get("CONNECTLY_EXAMPLES", 60 if connection.vendor == "sqlite" else 20)
+    os.environ.get("CONNECTLY_EXAMPLES", 40 if connection.vendor == "sqlite" else 20)
 )
 
 

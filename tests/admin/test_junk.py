@@ -101,9 +101,11 @@ def test_no_value_in_the_address_of_a_list_crashes_it(
         if name.endswith("_changelist") and it[0].opts.model_name == model
     )
     model_admin, url = found
-    junks = JUNK if connection.vendor == "sqlite" else OF_DATABASES
-    for name in parameters_of(model_admin):
-        for junk in junks:
+    # Each name has half of them on SQLite; the others on a server, and its own.
+    is_server = connection.vendor != "sqlite"
+    for number, name in enumerate(parameters_of(model_admin), is_server):
+        others = OF_DATABASES if is_server else []
+        for junk in {*JUNK[number % 2 :: 2], *others}:
             assert is_answered(admin_client, f"{url}?{name}={junk}")
     both = "&".join(f"{name}={junk}" for name in PARAMETERS for junk in JUNK[:3])
     assert is_answered(admin_client, f"{url}?{both}")
