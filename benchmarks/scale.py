@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ROUNDS: Final = 3
 SMALL: Final = {"orders": 100, "delays": "0", "workers": "1", "stored": 200}
+#: It has one worker and one delay, so most lines are left out.
+SMALL_IS_PARTIAL: Final = True
 DELAYS: Final = (0, 20, 100)  # ms
 WORKERS: Final = (1, 2, 4)
 PARTS: Final = {
