@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectly_tracking.attribution.clicks import kept_page
+from connectly_tracking.attribution.page import kept_page
 from connectly_tracking.models import MAX_PAGE, Attribution
 
 from .conftest import TAGGED

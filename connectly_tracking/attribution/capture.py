@@ -20,7 +20,6 @@ from ..models import Attribution
 from ..signals import attribution_captured
 from .clicks import (
     best_click_of_user,
-    kept_page,
     landing_rows,
     resolve_business,
     store_click,
@@ -28,6 +27,7 @@ from .clicks import (
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie
+from .page import kept_page
 from .session import (
     MAX_IN_SESSION,
     SessionClick,
