@@ -134,10 +134,13 @@ def test_the_services_deliver_an_order(
         assert others == {"connectly", "web", "worker", "beat"}
         for name in others:
             services.start(name)
-        shop = f"http://{LOOPBACK}:{web}"
-        supervisor.until(lambda: _answers(shop), seconds=PATIENCE)
+        shop, events = (
+            f"http://{LOOPBACK}:{web}",
+            f"http://{LOOPBACK}:{connectly}/events",
+        )
+        for address in (shop, events):
+            supervisor.until(lambda url=address: _answers(url), seconds=PATIENCE)
         _buy(shop)
-        events = f"http://{LOOPBACK}:{connectly}/events"
         supervisor.until(lambda: _get(events).json()["events"], seconds=PATIENCE)
         arrived = _get(events).json()
     assert arrived["refused"] == []
