@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 #: They come and go with single answers; `failing` is told if that lasts.
-UNTOLD: Final = frozenset({"behind", "last_answer_bad"})
+NEVER_TOLD: Final = frozenset({"behind", "last_answer_bad"})
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def watch() -> list[Notice]:
     found = {
         f"{finding.code}:{finding.business}": finding
         for finding in current_findings()
-        if finding.is_problem and finding.code not in UNTOLD
+        if finding.is_problem and finding.code not in NEVER_TOLD
     }
     for key, finding in found.items():
         alerts.begin(

@@ -1,4 +1,4 @@
-"""The events that a shop reports (seed: "Request body").
+"""The events that a shop reports.
 
 Constructing an event evaluates nothing and never raises on a bad value, so that a
 mistake cannot break a checkout. Recording it validates it, and names the wrong field.
@@ -22,7 +22,7 @@ MAX_ITEMS: Final = 10_000  # in contents and content_ids
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One line of an order (seed: payload.contents).
+    """One line of an order.
 
     ``id`` is the id in the catalogue, usually the SKU. ``quantity`` is greater than
     zero, and may be a fraction. ``item_price`` is the price of one unit in the order's
@@ -36,7 +36,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """A paid order (seed: payload). One per order, not one per item.
+    """A paid order. One per order, not one per item.
 
     ``order_id``: 1 to 128 characters, the same whenever the order is reported; Meta
     uses it to remove duplicates.
@@ -63,7 +63,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewContent:
-    """A visit to a product page (seed: event_name "ViewContent").
+    """A visit to a product page.
 
     ``content_ids``: the ids in the catalogue; by default those of ``contents``.
     ``value``, ``currency``: both or neither.

@@ -18,12 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from .api.verdicts import Cause, Outcome, code_of, is_from_meta
 from .models import (
     PAYLOAD_KEPT_FOR,
+    WAITING,
     Circuit,
     Conversion,
     Reason,
     State,
-    age_field,
-    greatest_age,
     zoned_text,
 )
 
@@ -354,7 +353,7 @@ def _advice(row: Conversion) -> Iterator[object]:
             is_late = row.event_time - row.clicked_at > META_LIMIT
             yield NOT_IN_ADS_MANAGER if is_late else IN_ADS_MANAGER
         return
-    if row.state in (State.PENDING, State.SENDING):
+    if row.state in WAITING:
         if is_too_old_for_meta(row):
             yield TOO_OLD_FOR_META
         return
@@ -384,12 +383,14 @@ def _if_a_click_comes(row: Conversion) -> Iterator[str]:
 
 def _awaits_click_until(row: Conversion) -> datetime | None:
     """Return when the order is no longer sent, click or not; None if it is over."""
-    if not row.payload or row.cancelled_at is not None or row.event_time is None:
+    if not row.payload or row.cancelled_at is not None:
         return None
     try:
-        too_old_at = getattr(row, age_field()) + greatest_age()
+        too_old_at = row.expires_at
     except ImproperlyConfigured:
         return None  # the delivery page shows the error
+    if too_old_at is None:
+        return None
     until: datetime = min(row.recorded_at + PAYLOAD_KEPT_FOR, too_old_at)
     return until if until > timezone.now() else None
 

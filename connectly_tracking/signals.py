@@ -24,7 +24,8 @@ conversion_delivered = Signal()
 # Sent by the worker when a conversion is rejected or expires. Arguments: conversion.
 conversion_failed = Signal()
 
-# Sent by the worker when a business is paused, or the reason of its pause changes.
+# Sent when a business is paused, by the worker or by a person, or when the reason of
+# its pause changes.
 # Arguments: business, reason (a code of Circuit.Reason), detail (Connectly's answer).
 delivery_paused = Signal()
 
@@ -32,5 +33,6 @@ delivery_paused = Signal()
 # finding (with code, level, text, remedy, business, since, is_over).
 alert = Signal()
 
-# Sent by the worker when the pause of a business ends. Arguments: business.
+# Sent when the pause of a business ends, in the worker or by a person. Arguments:
+# business.
 delivery_resumed = Signal()

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from . import alerts, delivery, retention
 from .conf import conf
 from .delivery import shutdown
-from .wakeup import PRUNE, TASK, WATCH, wake
+from .wakeup import DELIVER, PRUNE, WATCH, wake
 
 
 def _lease() -> float:
@@ -38,7 +38,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 
 # A run ends long before these limits; they are for a run that hangs.
 @shared_task(
-    name=TASK,
+    name=DELIVER,
     soft_time_limit=math.ceil(2 * _lease()),
     time_limit=math.ceil(2.5 * _lease()),
     **_OPTIONS,

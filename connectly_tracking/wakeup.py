@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     _Job = tuple[Callable[[], None], Future[None]]
 
-TASK: Final = "connectly_tracking.deliver_due"
+DELIVER: Final = "connectly_tracking.deliver_due"
 PRUNE: Final = "connectly_tracking.prune"
 WATCH: Final = "connectly_tracking.watch"
 #: The task for Django's own workers. It is loaded where there are some.
@@ -220,7 +220,7 @@ wake: Final = publisher.wake
 def queue_of(app: Any, queue: str | None) -> str | None:
     """Return the queue that our tasks reach, or None if an exchange decides."""
     try:
-        route = app.amqp.router.route({"queue": queue}, TASK)
+        route = app.amqp.router.route({"queue": queue}, DELIVER)
     except QueueNotFound:
         return str(queue or app.conf.task_default_queue)
     return getattr(route.get("queue"), "name", None)
@@ -303,10 +303,10 @@ def _send(app: Celery, producer: Producer) -> None:
     """
     amqp: Any = app.amqp
     message = amqp.create_task_message(
-        uuid(), TASK, argsrepr="()", kwargsrepr="{}", ignore_result=True
+        uuid(), DELIVER, argsrepr="()", kwargsrepr="{}", ignore_result=True
     )
-    route = amqp.router.route({"queue": conf.QUEUE, "expiration": EXPIRES}, TASK)
-    amqp.send_task_message(producer, TASK, message, retry=False, **route)
+    route = amqp.router.route({"queue": conf.QUEUE, "expiration": EXPIRES}, DELIVER)
+    amqp.send_task_message(producer, DELIVER, message, retry=False, **route)
 
 
 def _enqueue(task: Any) -> None:

@@ -15,10 +15,12 @@ import hypothesis
 import pytest
 from django.db import connection
 from redis import Redis
+from tqdm import tqdm
 
 from connectly_tracking import wakeup
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.events import Item, Purchase
+from connectly_tracking.management.commands import connectly_backfill
 from connectly_tracking.models import Attribution
 from connectly_tracking.testing.scenario import reset_process
 from example_project.demo import broker
@@ -236,3 +238,13 @@ def make_purchase(order_id: Any = "ORD-7821", **fields: Any) -> Purchase:
         ],
     }
     return Purchase(order_id=order_id, **(documented | fields))
+
+
+def show_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a backfill's line on the terminal be written at once, however fast it is."""
+
+    class Eager(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, mininterval=0, **kwargs)
+
+    monkeypatch.setattr(connectly_backfill, "tqdm", Eager)

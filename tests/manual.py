@@ -67,8 +67,7 @@ def code(value: object) -> str:
 
 
 def first_paragraph(thing: Any) -> str:
-    text = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0]
-    return re.sub(r" \(seed: .*?\)", "", text)
+    return inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0]
 
 
 def settings() -> str:
@@ -250,13 +249,13 @@ def pauses() -> str:
 
 
 def codes() -> str:
-    from connectly_tracking.api.verdicts import CODES, Remedy
+    from connectly_tracking.api.verdicts import CODES, Consequence
     from connectly_tracking.remedies import FOR_CAUSE
 
     follows = {
-        Remedy.REJECT: "rejected",
-        Remedy.PAUSE: "the business is paused",
-        Remedy.RETRY: "sent again, three times at most",
+        Consequence.REJECT: "rejected",
+        Consequence.PAUSE: "the business is paused",
+        Consequence.RETRY: "sent again, three times at most",
     }
     return table(
         "code|subcode|meaning|what happens",
@@ -265,7 +264,7 @@ def codes() -> str:
                 _numbers(it.codes),
                 _numbers(it.subcodes),
                 FOR_CAUSE[it.cause],
-                follows[it.remedy],
+                follows[it.consequence],
             )
             for it in CODES
             if it.codes or it.subcodes

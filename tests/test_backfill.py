@@ -20,7 +20,7 @@ from connectly_tracking.models import Conversion, Reason, State
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order, Product
 
-from .conftest import make_click, make_purchase, table_refused
+from .conftest import make_click, make_purchase, show_each_step, table_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -421,6 +421,7 @@ def test_a_person_at_a_terminal_sees_how_far_it_is(
     terminal = io.StringIO()
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stderr", terminal)
+    show_each_step(monkeypatch)
     run("nothing_since")
     assert "%" not in terminal.getvalue()
     *_, last, cleared = terminal.getvalue().rstrip("\r").split("\r")

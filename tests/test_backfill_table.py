@@ -24,7 +24,7 @@ from connectly_tracking.backfill import CsvFile, Interrupted, InvalidFile, backf
 from connectly_tracking.backfill.csvfile import COLUMNS, MAX_LINE
 from connectly_tracking.models import Attribution, Conversion, Reason, State
 
-from .conftest import LANDING, make_click
+from .conftest import LANDING, make_click, show_each_step
 from .test_docs import ROOT
 
 if TYPE_CHECKING:
@@ -412,6 +412,7 @@ def test_a_terminal_sees_count_rate_and_share_and_is_left_clean(
     terminal = io.StringIO()
     terminal.isatty = lambda: is_seen  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stderr", terminal)
+    show_each_step(monkeypatch)
     file = tmp_path / "orders.csv"
     file.write_text(text_of(*(order(f"A-{number}") for number in range(200))))
     run(file)

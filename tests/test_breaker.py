@@ -313,27 +313,27 @@ def test_one_worker_takes_the_probe_and_when_it_dies_another_may(
 ) -> None:
     configure(DEADLINE=10)
     note(*[Outcome.UNAVAILABLE] * 5)
-    assert not breaker().claim_probe(circuit())  # too early
+    assert not breaker().begin_probe(circuit())  # too early
     Circuit.objects.update(paused_until=DbNow())
     seen = circuit()
-    probe = breaker().claim_probe(seen)
+    probe = breaker().begin_probe(seen)
     assert probe is not None
     assert (probe.is_probe, probe.probes) == (True, 1)
-    assert not breaker().claim_probe(seen)  # read before the other took it
-    assert not breaker("other").claim_probe(seen)
-    assert not breaker().claim_probe(circuit())
+    assert not breaker().begin_probe(seen)  # read before the other took it
+    assert not breaker("other").begin_probe(seen)
+    assert not breaker().begin_probe(circuit())
     assert 10 < paused_for() <= 15
     Circuit.objects.update(paused_until=DbNow(-1))
-    assert breaker().claim_probe(circuit())
+    assert breaker().begin_probe(circuit())
 
 
 def test_changed_settings_are_tried_at_once_unless_asked_to_wait() -> None:
     note(Outcome.CONFIGURATION)
-    assert not breaker().claim_probe(circuit())
-    assert breaker("other").claim_probe(circuit())
+    assert not breaker().begin_probe(circuit())
+    assert breaker("other").begin_probe(circuit())
     Circuit.objects.all().delete()
     note(Outcome.THROTTLED)
-    assert not breaker("other").claim_probe(circuit())
+    assert not breaker("other").begin_probe(circuit())
 
 
 def test_changed_settings_wait_if_the_api_asked_to_meanwhile() -> None:
@@ -341,7 +341,7 @@ def test_changed_settings_wait_if_the_api_asked_to_meanwhile() -> None:
     seen = circuit()
     asked = Verdict(outcome=Outcome.THROTTLED, wait=3600)
     breaker("others").note([asked])
-    assert not breaker("new").claim_probe(seen)
+    assert not breaker("new").begin_probe(seen)
 
 
 def test_no_probe_is_claimed_without_a_row_for_it(sandbox: Sandbox) -> None:

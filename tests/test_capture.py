@@ -16,8 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from connectly_tracking import attribution, outbox
+from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.attribution import session as sessions
-from connectly_tracking.models import Attribution
+from connectly_tracking.models import MAX_REFUSED, Attribution
 from connectly_tracking.signals import attribution_captured
 
 from .conftest import LANDING, TAGGED, make_purchase, table_refused
@@ -156,6 +157,15 @@ def test_another_source_is_kept_and_not_reportable(client: Client) -> None:
     client.get(tagged(attribution_source="newsletter"))
     row = Attribution.objects.get()
     assert (row.attribution_source, row.reportable) == ("newsletter", False)
+
+
+def test_a_link_with_everything_wrong_in_it_has_a_row(client: Client) -> None:
+    bad = "".join(f"&{name}=%00" for name in PARAMETERS)
+    cut = "?".join(f"{name}=META_CTWA)." for name in PARAMETERS)
+    client.get(f"/?{cut}?x{bad}")
+    click = Attribution.objects.get()
+    assert click.cnct_tracking_id == "META_CTWA"
+    assert len(click.refused) == MAX_REFUSED
 
 
 def test_a_refused_value_is_logged_and_shown_without_its_content(

@@ -14,8 +14,8 @@ from connectly_tracking.api.verdicts import (
     CODES,
     OTHER,
     Cause,
+    Consequence,
     Outcome,
-    Remedy,
     code_of,
     is_from_meta,
     verdict_of,
@@ -175,7 +175,7 @@ def test_a_code_counts_in_a_400_only(status: int) -> None:
 def test_each_cause_has_its_sentence_and_a_row_that_leads_to_it() -> None:
     assert {code.cause for code in CODES} | {Cause.OTHER} == set(Cause) == {*FOR_CAUSE}
     assert all(isinstance(sentence, Promise) for sentence in FOR_CAUSE.values())
-    assert {code.remedy for code in CODES} == {*Remedy}
+    assert {code.consequence for code in CODES} == {*Consequence}
 
 
 @pytest.mark.parametrize(("code", "subcode", "cause", "outcome"), BY_NUMBER)

@@ -85,7 +85,7 @@ def test_a_loop_outlives_a_database_that_fails(
         said = run(
             "connectly_deliver", loop=True, limit=2, interval=0.01, stderr=errors
         )
-    heard = 2 if Run.begin().claims_at_once else 4  # a poll is not tried again
+    heard = 2 if Run.begin().claim_is_cheap else 4  # a poll is not tried again
     assert errors.getvalue().count("OperationalError; trying again") == heard
     assert "in all: claimed 2, delivered 2" in said
 

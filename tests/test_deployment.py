@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -139,7 +140,7 @@ def test_the_services_deliver_an_order(
             f"http://{LOOPBACK}:{connectly}/events",
         )
         for address in (shop, events):
-            supervisor.until(lambda url=address: _answers(url), seconds=PATIENCE)
+            supervisor.until(partial(_answers, address), seconds=PATIENCE)
         _buy(shop)
         supervisor.until(lambda: _get(events).json()["events"], seconds=PATIENCE)
         arrived = _get(events).json()

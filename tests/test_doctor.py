@@ -17,16 +17,11 @@ from django.db import connection
 
 from connectly_tracking.doctor import Level, examine
 from connectly_tracking.doctor.celery import examine_schedule
+from connectly_tracking.doctor.check import with_timeout
 from connectly_tracking.doctor.database import examine_pool
-from connectly_tracking.doctor.findings import (
-    Finding,
-    Subject,
-    one_line,
-    with_timeout,
-)
 from connectly_tracking.doctor.report import as_lines, exit_status
 from connectly_tracking.doctor.settings import examine_sessions
-from connectly_tracking.findings import CATALOGUE
+from connectly_tracking.findings import CATALOGUE, Finding, Subject, one_line
 
 from .conftest import broker_at
 from .doctor import assert_says, codes, run, run_json

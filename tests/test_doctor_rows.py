@@ -13,8 +13,9 @@ from django.db import connection, connections
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
+from connectly_tracking.doctor.check import found_skew
 from connectly_tracking.doctor.database import examine_database
-from connectly_tracking.doctor.findings import Subject, found_skew
+from connectly_tracking.findings import Subject
 from connectly_tracking.models import (
     Circuit,
     Conversion,

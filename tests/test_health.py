@@ -221,7 +221,7 @@ def test_of_what_is_wrong_everything_says_the_same(
     assert ("Sending is paused" in index) is banner
     notices = {notice.code for notice in alerts.watch()}
     assert (code in notices) is told
-    assert notices == problems - alerts.UNTOLD
+    assert notices == problems - alerts.NEVER_TOLD
     assert alerts.watch() == []
 
 

@@ -20,7 +20,7 @@ from connectly_tracking.api.landing import (
     MAX_VALUE,
     PARAMETERS,
     Landing,
-    Refusal,
+    Note,
     parse_params,
     parse_query,
     read_url,
@@ -173,7 +173,7 @@ def test_a_value_that_is_not_kept_is_absent_and_reported(raw, why, name):
     reason, length = why
     found, refused = parse_query(f"cnct_tracking_id=t&{name}={raw}")
     assert found == Landing(cnct_tracking_id="t")
-    assert refused == (Refusal(name, length, reason),)
+    assert refused == (Note(name, length, reason),)
 
 
 @pytest.mark.parametrize(("raw", "why"), REFUSED.items(), ids=range(len(REFUSED)))
@@ -181,7 +181,7 @@ def test_without_a_valid_tracking_id_there_is_no_landing(raw, why):
     reason, length = why
     found, refused = parse_query(f"sendout_id=s&cnct_tracking_id={raw}&ad_id=9")
     assert found is None
-    assert refused == (Refusal("cnct_tracking_id", length, reason),)
+    assert refused == (Note("cnct_tracking_id", length, reason),)
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ def test_of_several_values_that_cannot_be_used_the_last_is_reported():
     )
     assert found is None
     assert refused == (
-        Refusal("cnct_tracking_id", 4, "placeholder"),
-        Refusal("sendout_id", 1, "not_printable_ascii"),
-        Refusal("ad_id", 0, "empty"),
+        Note("cnct_tracking_id", 4, "placeholder"),
+        Note("sendout_id", 1, "not_printable_ascii"),
+        Note("ad_id", 0, "empty"),
     )
 
 
@@ -269,17 +269,17 @@ def test_a_value_has_at_most_1024_characters_and_a_query_16384():
     )
     assert parse_query(f"cnct_tracking_id={longest}x") == (
         None,
-        (Refusal("cnct_tracking_id", 1025, "too_long"),),
+        (Note("cnct_tracking_id", 1025, "too_long"),),
     )
     query = "cnct_tracking_id=x&pad=".ljust(16_384, "p")
     assert parse_query(query)[0] == Landing(cnct_tracking_id="x")
-    assert parse_query(f"{query}p") == (None, (Refusal("query", 16_385, "too_long"),))
+    assert parse_query(f"{query}p") == (None, (Note("query", 16_385, "too_long"),))
 
 
 @pytest.mark.parametrize("length", [MAX_QUERY + 1, 100_000, 1_000_000])
 def test_a_longer_query_is_refused_as_a_whole(length):
     query = "cnct_tracking_id=x&pad=".ljust(length, "p")
-    assert parse_query(query) == (None, (Refusal("query", length, "too_long"),))
+    assert parse_query(query) == (None, (Note("query", length, "too_long"),))
 
 
 def test_a_missing_source_is_that_of_the_api_and_another_is_kept_unreportable():
@@ -317,7 +317,7 @@ def test_what_somebody_else_has_decoded_is_not_decoded_again():
 def test_a_decoded_value_that_is_no_text_is_refused(value):
     found, refused = parse_params({"cnct_tracking_id": "t", "ad_id": value})
     assert found == Landing(cnct_tracking_id="t")
-    assert refused == (Refusal("ad_id", 0, "not_text"),)
+    assert refused == (Note("ad_id", 0, "not_text"),)
     assert parse_params({"cnct_tracking_id": value})[0] is None
 
 
@@ -401,15 +401,25 @@ def test_closing_punctuation_is_cut_from_the_last_value_and_noted(
 ):
     found, notes = parse_query(f"cnct_tracking_id=t&{name}={value}{tail}{end}")
     assert found == Landing(**{"cnct_tracking_id": "t", name: value})
-    assert notes == (Refusal(name, len(tail), "punctuation_cut"),)
+    assert notes == (Note(name, len(tail), "punctuation_cut"),)
     assert notes[0].is_repair
+
+
+def test_of_many_links_each_name_is_noted_once():
+    query = "cnct_tracking_id=t" + "?ad_id=9.?sendout_id=s)" * 400
+    found, notes = parse_query(query)
+    assert found == Landing(cnct_tracking_id="t", sendout_id="s", ad_id="9")
+    assert notes == (
+        Note("ad_id", 1, "punctuation_cut"),
+        Note("sendout_id", 1, "punctuation_cut"),
+    )
 
 
 @pytest.mark.parametrize("tail", ["_", "~", "-", "/", "%22", "%27", "%3E", "+", "=._*"])
 def test_after_the_digits_of_an_ad_any_punctuation_is_cut(tail):
     found, notes = parse_query(f"cnct_tracking_id=t&ad_id=120210{tail}")
     assert found == Landing(cnct_tracking_id="t", ad_id="120210")
-    assert notes == (Refusal("ad_id", len(tail), "punctuation_cut"),)
+    assert notes == (Note("ad_id", len(tail), "punctuation_cut"),)
 
 
 @pytest.mark.parametrize("value", ["a,", "b)", "9.", "12!", "x%E2%80%9D"])
@@ -425,8 +435,8 @@ def test_a_value_of_nothing_but_closing_punctuation_is_absent(value):
     found, notes = parse_query(f"cnct_tracking_id=t&ad_id={value}")
     assert found == Landing(cnct_tracking_id="t")
     assert notes == (
-        Refusal("ad_id", len(value), "punctuation_cut"),
-        Refusal("ad_id", 0, "empty"),
+        Note("ad_id", len(value), "punctuation_cut"),
+        Note("ad_id", 0, "empty"),
     )
 
 
@@ -477,7 +487,7 @@ def test_decoded_values_are_repaired_where_that_needs_no_link():
         }
     )
     assert found == Landing(cnct_tracking_id="t)", sendout_id="s", ad_id="a")
-    assert notes == (Refusal("attribution_source", 10, "normalized"),)
+    assert notes == (Note("attribution_source", 10, "normalized"),)
 
 
 class TestReadUrl:
@@ -618,7 +628,7 @@ def test_five_quoted_values_come_back_verbatim_or_are_refused(given, order):
 def test_what_is_quoted_comes_back(value):
     found, refused = parse_query(f"cnct_tracking_id={quote(value, safe='')}")
     if found is None:
-        assert refused == (Refusal("cnct_tracking_id", len(value), "placeholder"),)
+        assert refused == (Note("cnct_tracking_id", len(value), "placeholder"),)
     elif not refused:
         assert found.cnct_tracking_id == value
     else:  # a full stop is encoded by nobody

@@ -76,7 +76,7 @@ def test_a_nudge_names_the_task_and_carries_nothing_else(celery_broker: Redis) -
 def test_a_nudge_is_the_message_that_celery_would_send(celery_broker: Redis) -> None:
     wakeup.wake()
     celery_app.send_task(
-        wakeup.TASK, expiration=wakeup.EXPIRES, ignore_result=True, retry=False
+        wakeup.DELIVER, expiration=wakeup.EXPIRES, ignore_result=True, retry=False
     )
     celerys, ours = messages(celery_broker)  # the newest first
     for message in (ours, celerys):
@@ -105,7 +105,7 @@ def test_a_nudge_is_seen_by_who_listens_to_what_is_published(
         wakeup.wake()
     finally:
         before_task_publish.disconnect(listen)
-    assert heard == [wakeup.TASK]
+    assert heard == [wakeup.DELIVER]
     (message,) = messages(celery_broker)
     assert message["headers"]["tenant"] == "br"
 

@@ -1,4 +1,5 @@
-"""The admin for marketers, support and operators: read only, except for two actions."""
+"""The admin for marketers, support and operators: read only, but for the
+names of campaigns and what a page asks to confirm."""
 
 from __future__ import annotations
 

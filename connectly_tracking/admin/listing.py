@@ -12,9 +12,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..conf import conf
-from ..models import DeliveryAttempt, EventName, age_field, ago, greatest_age
-from ..reports.campaigns import WAITING
+from ..models import WAITING, DeliveryAttempt, EventName, greatest_age
 from ..reports.expressions import ExactSum, sum_of
 from .display import csv_response
 from .earnings import count, money_list
@@ -71,15 +69,14 @@ class TimeLeftFilter(admin.SimpleListFilter):
             ("any", _("All waiting orders")),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() not in {"any", "soon"}:
             return queryset
         waiting = queryset.filter(state__in=WAITING)
         if self.value() == "any":
             return waiting
         try:
-            oldest = ago(greatest_age() - SOON)
-            return waiting.filter(**{f"{age_field()}__lt": oldest})
+            return waiting.older_than(greatest_age() - SOON)
         except ImproperlyConfigured:
             return waiting  # the delivery page shows the error
 
@@ -210,13 +207,9 @@ def _sums(changes: Any) -> dict[str, Any] | None:
 
 
 def time_left(conversion: Conversion) -> timedelta | None:
-    """How long a waiting order may still be sent; None if there is no limit."""
+    """How long a waiting order may still be sent, or None."""
     try:
-        limit = conf.MAX_EVENT_AGE
+        until = conversion.expires_at if conversion.state in WAITING else None
     except ImproperlyConfigured:
-        return None
-    if limit is None or conversion.event_time is None:
-        return None
-    if conversion.state not in WAITING or conversion.replayed_at is not None:
-        return None
-    return max(conversion.event_time + limit - timezone.now(), timedelta())
+        return None  # the delivery page shows the error
+    return None if until is None else max(until - timezone.now(), timedelta())

@@ -1,4 +1,5 @@
-"""What our pages share: nothing is edited by hand, and no page counts a whole table."""
+"""What our pages share: no order or click is edited by hand, and no page counts a whole
+table."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ _TAGGED: Final = re.compile(r"cnct[\W_]{0,3}tracking[\W_]{0,3}id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
-    """One click's five parameters (seed: "Capture tracking parameters at landing").
+    """One click's five parameters.
 
     Each is 1 to 1,024 characters of printable ASCII, exactly as in the URL, or ``""``
     if it is missing or unusable. An ``attribution_source`` that is missing or unusable
@@ -126,7 +126,7 @@ class Landing:
         return len("".join(self.values))
 
 
-class Refusal(NamedTuple):
+class Note(NamedTuple):
     """What was not kept of a parameter. Never carries the value itself.
 
     ``reason`` is a code. ``punctuation_cut`` and ``normalized`` are repairs: the rest
@@ -147,7 +147,7 @@ class Reading(NamedTuple):
     """What a URL says. ``lost`` is why a tagged URL gives no landing, else ``""``."""
 
     landing: Landing | None
-    notes: tuple[Refusal, ...]
+    notes: tuple[Note, ...]
     lost: str
 
 
@@ -174,7 +174,7 @@ def read_url(query: str, path: str = "") -> Reading:
     return Reading(landing, notes, lost)
 
 
-def parse_query(query: str) -> tuple[Landing | None, tuple[Refusal, ...]]:
+def parse_query(query: str) -> tuple[Landing | None, tuple[Note, ...]]:
     """Read a raw query string, or a whole address as a browser has it.
 
     Values are percent-decoded once by RFC 3986, so a raw ``+`` stays a plus. Never
@@ -182,21 +182,21 @@ def parse_query(query: str) -> tuple[Landing | None, tuple[Refusal, ...]]:
     was refused or repaired.
     """
     if len(query) > MAX_QUERY:
-        return None, (Refusal("query", len(query), "too_long"),)
+        return None, (Note("query", len(query), "too_long"),)
     params: dict[str, list[str]] = {}
-    cuts = []
+    cuts: dict[str, Note] = {}  # the last of each name
     for name, value, is_last in _pairs(query):
         kept = _without_closing(name, value) if is_last else value
         if len(kept) < len(value):
-            cuts.append(Refusal(name, len(value) - len(kept), "punctuation_cut"))
+            cuts[name] = Note(name, len(value) - len(kept), "punctuation_cut")
         params.setdefault(name, []).append(_decoded(kept))
     landing, notes = _landing(params)
-    return landing, (*cuts, *notes)
+    return landing, (*cuts.values(), *notes)
 
 
 def parse_params(
     params: Mapping[str, object],
-) -> tuple[Landing | None, tuple[Refusal, ...]]:
+) -> tuple[Landing | None, tuple[Note, ...]]:
     """Read values that are decoded already, by the same rules as `parse_query`.
 
     Which value ended the link is not known, so no punctuation is cut.
@@ -256,13 +256,13 @@ def _without_closing(name: str, value: str) -> str:
 
 def _landing(
     params: Mapping[str, Sequence[object]],
-) -> tuple[Landing | None, tuple[Refusal, ...]]:
+) -> tuple[Landing | None, tuple[Note, ...]]:
     kept: dict[str, str] = {}
-    notes: list[Refusal] = []
+    notes: list[Note] = []
     for name in PARAMETERS:
-        refused: list[Refusal] = []
+        refused: list[Note] = []
         for value in reversed(params.get(name, ())):
-            refusal = _refusal(name, value)
+            refusal = _note_on(name, value)
             if refusal is None or refusal.is_repair:
                 kept[name] = META_CTWA if refusal else cast("str", value)
                 refused = [one for one in refused if one.reason != "empty"]
@@ -275,9 +275,9 @@ def _landing(
     return landing, tuple(notes)
 
 
-def _refusal(name: str, value: object) -> Refusal | None:
+def _note_on(name: str, value: object) -> Note | None:
     if not isinstance(value, str):
-        return Refusal(name, 0, "not_text")
+        return Note(name, 0, "not_text")
     reason = ""
     if not value:
         reason = "empty"
@@ -289,10 +289,10 @@ def _refusal(name: str, value: object) -> Refusal | None:
         reason = "not_printable_ascii"
     elif _PLACEHOLDER.fullmatch(value):
         reason = "placeholder"
-    return Refusal(name, len(value), reason) if reason else None
+    return Note(name, len(value), reason) if reason else None
 
 
-def _read_path(path: str) -> tuple[Landing | None, tuple[Refusal, ...], str]:
+def _read_path(path: str) -> tuple[Landing | None, tuple[Note, ...], str]:
     """Read a decoded path, if it can be told what the link encoded. Or say why not."""
     tail = path[path.lower().find(MARKER) :]
     pieces = _LINK_END.sub("&", tail.rstrip("/")).split("&")
@@ -305,7 +305,7 @@ def _read_path(path: str) -> tuple[Landing | None, tuple[Refusal, ...], str]:
     return landing, notes, ""
 
 
-def _why_lost(query: str, path: str, notes: Iterable[Refusal]) -> str:
+def _why_lost(query: str, path: str, notes: Iterable[Note]) -> str:
     for note in notes:
         if note.name in {"query", "cnct_tracking_id"} and not note.is_repair:
             return note.reason

@@ -2,7 +2,7 @@
 
 Only what the API requires can refuse an event. What else is wrong is left out or
 replaced, and noted. An event's payload knows no click, so that it can be kept until a
-click is found; then both make the documented request (seed: "Request body").
+click is found; then both make the documented request.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ContentLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchasePayload:
-    """A checked purchase (seed: payload). ``event_time``: Unix seconds, UTC.
+    """A checked purchase. ``event_time``: Unix seconds, UTC.
 
     ``num_items`` and ``content_ids`` are of the lines that are left in ``contents``,
     unless the shop gave its own. ``notes``: sentences about what was left out or

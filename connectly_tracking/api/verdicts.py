@@ -27,7 +27,7 @@ _API_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
 # login, the protocol, the headers (431, nginx's 494) or the certificate (495 to 497).
 _GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
 _CONFIGURATION: Final = _API_CONFIGURATION | _GATEWAY_CONFIGURATION
-_RETRYABLE: Final = frozenset({408, 409, 421, 423, 425})
+_UNAVAILABLE: Final = frozenset({408, 409, 421, 423, 425})
 
 
 class Outcome(StrEnum):
@@ -100,9 +100,11 @@ def _outcome(status: int, text: str, *, asks_to_wait: bool) -> Outcome:
         return Outcome.CONFIRMED if _confirms(text) else Outcome.UNCONFIRMED
     if 300 <= status < 400 or status in _CONFIGURATION:
         return Outcome.CONFIGURATION
-    if status in _RETRYABLE or status >= 500 or status < 200:
+    if status in _UNAVAILABLE or status >= 500 or status < 200:
         return Outcome.UNAVAILABLE
-    return _BY_REMEDY[code_of(text).remedy] if status == 400 else Outcome.REFUSED
+    return (
+        _BY_CONSEQUENCE[code_of(text).consequence] if status == 400 else Outcome.REFUSED
+    )
 
 
 def _confirms(text: str) -> bool:
@@ -156,7 +158,7 @@ class Cause(StrEnum):
     OTHER = "other"
 
 
-class Remedy(Enum):
+class Consequence(Enum):
     """What follows from a refusal."""
 
     REJECT = "reject"
@@ -167,10 +169,10 @@ class Remedy(Enum):
     """It may be accepted later."""
 
 
-_BY_REMEDY: Final = {
-    Remedy.REJECT: Outcome.REFUSED,
-    Remedy.PAUSE: Outcome.CONFIGURATION,
-    Remedy.RETRY: Outcome.TRANSIENT,
+_BY_CONSEQUENCE: Final = {
+    Consequence.REJECT: Outcome.REFUSED,
+    Consequence.PAUSE: Outcome.CONFIGURATION,
+    Consequence.RETRY: Outcome.TRANSIENT,
 }
 
 
@@ -179,7 +181,7 @@ class Code:
     """A row of the table. Any of its numbers or words is enough."""
 
     cause: Cause
-    remedy: Remedy = Remedy.REJECT
+    consequence: Consequence = Consequence.REJECT
     codes: frozenset[int] = frozenset()
     subcodes: frozenset[int] = frozenset()
     words: str = ""
@@ -238,7 +240,7 @@ CODES: Final = (
     ),
     Code(
         cause=Cause.TOKEN,
-        remedy=Remedy.PAUSE,
+        consequence=Consequence.PAUSE,
         codes=frozenset({102, 190}),
         words=(
             "(invalid|expired|malformed|validating) (oauth )?access token"
@@ -247,18 +249,18 @@ CODES: Final = (
     ),
     Code(
         cause=Cause.PERMISSION,
-        remedy=Remedy.PAUSE,
+        consequence=Consequence.PAUSE,
         codes=frozenset({3, 10, *range(200, 300)}),
     ),
     Code(
         cause=Cause.BLOCKED,
-        remedy=Remedy.RETRY,
+        consequence=Consequence.RETRY,
         codes=frozenset({368}),
         words="temporarily blocked",
     ),
     Code(
         cause=Cause.TRANSIENT,
-        remedy=Remedy.RETRY,
+        consequence=Consequence.RETRY,
         codes=frozenset({1, 2, 4, 17, 341}),
         words=(
             r"""is_?transient["'\\]*\s*[:=]\s*["'\\]*true\b"""

@@ -65,22 +65,22 @@ def binding_of(
 
     One query. The binding's click may have no row, or no row yet.
     """
-    dead_key = erased_key(held) if held else None
-    keys = [key_of(order_id), *([dead_key] if dead_key else [])]
+    its_erased_key = erased_key(held) if held else None
+    keys = [key_of(order_id), *([its_erased_key] if its_erased_key else [])]
     using = router.db_for_write(OrderAttribution)
     with connections[using].cursor() as cursor:
         cursor.execute(_select(using, len(keys)), keys)
         rows = cursor.fetchall()
-    last, is_dead, end = None, False, len(OrderAttribution._meta.concrete_fields)
+    last, is_erased, end = None, False, len(OrderAttribution._meta.concrete_fields)
     for row in rows:
         binding = row_of(OrderAttribution, row[:end], using=using)
-        if binding.key == dead_key:
-            is_dead = True
+        if binding.key == its_erased_key:
+            is_erased = True
         elif last is None and business in (None, binding.business):
             last, has_click = binding, row[end] is not None
             click = row_of(Attribution, row[end:], using=using) if has_click else None
             OrderAttribution.attribution.field.set_cached_value(last, click)
-    return last, is_dead
+    return last, is_erased
 
 
 def make_token(request: HttpRequest) -> str:
@@ -98,7 +98,7 @@ async def amake_token(request: HttpRequest) -> str:
 
 
 def write_token(click_id: UUID) -> str:
-    """Return the token of a click: at most 64 characters of ``[A-Za-z0-9_-]``."""
+    """Return the token of a click: 45 characters of ``[A-Za-z0-9_-]``."""
     return sign_id(click_id, salt=_SALT)
 
 

@@ -16,7 +16,7 @@ from ..api import landing as landings
 from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS
 from ..guard import guarded, refuse_async, tolerated
-from ..models import Attribution
+from ..models import MAX_REFUSED, Attribution
 from ..signals import attribution_captured
 from .clicks import (
     best_click_of_user,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from ..api.landing import Landing, Refusal
+    from ..api.landing import Landing, Note
 
 #: Clients that fetch a link to draw its preview. Only at the start of the User-Agent:
 #: a browser inside WhatsApp has the same words further on.
@@ -256,18 +256,19 @@ def _capture(
 def _new_click(
     request: HttpRequest,
     landing: Landing,
-    notes: tuple[Refusal, ...],
+    notes: tuple[Note, ...],
     page: str,
     user_id: Any,
 ) -> Attribution:
     business = DEFAULT_BUSINESS
     with tolerated("resolver_failed"):
         business = resolve_business(request)
+    refused = ", ".join(f"{name}: {reason}" for name, _length, reason in notes)
     return Attribution.from_landing(
         landing,
         business=business,
         user_id=user_id or user_id_of(request),
-        refused=", ".join(f"{name}: {reason}" for name, _length, reason in notes),
+        refused=refused[:MAX_REFUSED],
         page=kept_page(page),
         captured_at=timezone.now(),
     )

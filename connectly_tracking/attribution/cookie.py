@@ -39,7 +39,7 @@ COOKIE_AGE: Final = timedelta(days=400)
 _VERSION: Final = "1"
 
 
-def is_on() -> bool:
+def uses_cookie() -> bool:
     """Whether stored clicks have a cookie."""
     return _name() is not None
 

@@ -67,7 +67,7 @@ def resolve(
         with reading("token"):
             token_id = None if source.token is None else read_token(source.token)
     except InvalidEvent as exc:
-        # A payment provider has carried it, and the order may be bound as well.
+        # A payment provider has held it, and the order may be bound as well.
         bad_token = exc
     first: Resolution | None = None
     for candidate in _candidates(source, token_id, order_id, event_time):
@@ -97,23 +97,23 @@ def _candidates(
         yield Resolution(click, click.pk)
     if token_id is not None:
         yield from _by_id(stored_clicks().filter(pk=token_id).first(), token_id)
-    binding, carried = _binding_and_carried(source, order_id)
+    binding, held = _binding_and_held(source, order_id)
     if (
         binding is not None
-        and carried is not None
-        and carried.click is not None
-        and carried.click.captured_at > binding.bound_at
+        and held is not None
+        and held.click is not None
+        and held.click.captured_at > binding.bound_at
     ):
         # An earlier customer may have given up an order of the same draft number.
-        yield carried
-        carried = None
+        yield held
+        held = None
     if binding is not None:
         if (bound_id := binding.attribution_id) is None:
             yield Resolution(reason=Reason.CONSENT_REFUSED)
         else:
             yield from _by_id(binding.attribution, bound_id)
-    if carried is not None:
-        yield carried
+    if held is not None:
+        yield held
     user = source.user
     if user is None:
         user = getattr(source.request, "user", None)
@@ -139,30 +139,30 @@ def customer_id_of(source: ClickSource) -> Any:
     return user.pk if is_known else None
 
 
-def _binding_and_carried(
+def _binding_and_held(
     source: ClickSource, order_id: str
 ) -> tuple[OrderAttribution | None, Resolution | None]:
     """Return the order's binding, and the click that the customer's browser holds."""
-    request, user, kept = source.request, source.user, None
+    request, user, held = source.request, source.user, None
     if request is not None and (
         user is None or not _is_entered_for_another(request, user)
     ):
-        kept = apply_consent(request)
+        held = apply_consent(request)
     if order_id:
-        held = kept.id if kept else None
-        binding, is_dead = binding_of(order_id, source.business, held)
+        held_id = held.id if held else None
+        binding, was_erased = binding_of(order_id, source.business, held_id)
     else:
-        binding, is_dead = None, kept is not None and is_erased(kept.id)
-    if request is None or kept is None:
+        binding, was_erased = None, held is not None and is_erased(held.id)
+    if request is None or held is None:
         return binding, None
-    if is_dead:
+    if was_erased:
         drop_held(request)
         return binding, None
-    click = load_attribution(request, kept)
+    click = load_attribution(request, held)
     if click is None:
         return binding, None
-    reason = Reason.CONSENT_PENDING if kept.awaits_consent else None
-    return binding, Resolution(click, kept.id, reason)
+    reason = Reason.CONSENT_PENDING if held.awaits_consent else None
+    return binding, Resolution(click, held.id, reason)
 
 
 def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:

@@ -24,7 +24,7 @@ from ..conf import conf
 from ..guard import savepoint, tolerated
 from ..models import Attribution, OrderAttribution, key_of, moment
 from .clicks import store_click, stored_clicks, user_key
-from .cookie import is_on, note_cookie, note_no_cookie, read_cookie
+from .cookie import note_cookie, note_no_cookie, read_cookie, uses_cookie
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -221,11 +221,11 @@ def _put(
 ) -> bool:
     """Set our key, or delete it, and touch nothing else of the session."""
     if isinstance(session, signed_cookies.SessionStore):
-        is_carried = has_row and is_on()
+        is_carried = has_row and uses_cookie()
         return not is_carried and _put_into_signed_cookie(session, entry)
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
         # A browser that withholds a Strict cookie would replace it by a new session's.
-        if settings.SESSION_COOKIE_SAMESITE == "Strict" and is_on():
+        if settings.SESSION_COOKIE_SAMESITE == "Strict" and uses_cookie():
             return False
     elif not session.modified and session.session_key is not None:
         # Saved now, from what is stored now. Django would save the whole session after

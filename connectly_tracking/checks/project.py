@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from ..conf import conf
 from ..middleware import AttributionMiddleware
 from ..models import Conversion
-from ..wakeup import PRUNE, TASK, has_task_backend, queue_of
+from ..wakeup import DELIVER, PRUNE, has_task_backend, queue_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -290,23 +290,23 @@ def _schedule(app: Any) -> list[dict[str, Any]] | None:
     if app.on_after_finalize.receivers and app.autofinalize:
         app.finalize()  # Celery's guide adds periodic tasks then
     entries = [dict(entry) for entry in app.conf.beat_schedule.values()]
-    return [entry for entry in entries if entry.get("task") in {TASK, PRUNE}]
+    return [entry for entry in entries if entry.get("task") in {DELIVER, PRUNE}]
 
 
 def _unscheduled(scheduled: set[str]) -> Iterator[CheckMessage]:
-    if TASK not in scheduled:
+    if DELIVER not in scheduled:
         yield checks.Warning(
             _(
                 "The beat schedule does not contain %(task)s: an order is never sent "
                 "if its wake-up message is lost or the API is unavailable."
             )
-            % {"task": TASK},
+            % {"task": DELIVER},
             hint=_(
                 "Add %(entry)s to CELERY_BEAT_SCHEDULE. If you run "
                 "`connectly_deliver --loop` instead of Celery workers, silence this "
                 "check."
             )
-            % {"entry": f'{{"task": "{TASK}", "schedule": 30}}'},
+            % {"entry": f'{{"task": "{DELIVER}", "schedule": 30}}'},
             id="connectly_tracking.W010",
         )
     if PRUNE not in scheduled:

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from ..api.verdicts import Outcome
 from ..models import Circuit, DbNow, Pause
 from ..signals import delivery_paused, delivery_resumed
-from .run import refusals
+from .run import settings_refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +55,9 @@ class Breaker:
     def was_refused_lately(self) -> bool:
         """Whether these settings were refused in this process not long ago."""
         longest = self.run.settings.PROBE_SCHEDULE[-1]
-        return refusals.is_within(longest, self.business, self.fingerprint)
+        return settings_refused.is_within(longest, self.business, self.fingerprint)
 
-    def claim_probe(self, circuit: Circuit) -> Self | None:
+    def begin_probe(self, circuit: Circuit) -> Self | None:
         """The breaker of a probe if this worker may send one now, or None.
 
         If the settings changed, a probe need not wait, unless the API asked to; but
@@ -103,7 +103,7 @@ class Breaker:
     def _note(self, verdicts: Sequence[Verdict]) -> bool:
         last = verdicts[-1] if verdicts else None
         if last and last.outcome == Outcome.CONFIGURATION:
-            refusals.note(self.business, self.fingerprint)
+            settings_refused.note(self.business, self.fingerprint)
             is_meta = last.status_code == 400  # it is answered by Meta's code
             why = Circuit.Reason.META_LINK if is_meta else Circuit.Reason.CONFIGURATION
             return self._pause(why, last)

@@ -21,7 +21,6 @@ from ..models import (
     OfCircuit,
     State,
     age_field,
-    ago,
     greatest_age,
 )
 
@@ -45,9 +44,9 @@ _ENDINGS: Final[Mapping[State, Callable[[ConversionQuerySet], int]]] = {
 class Claimed(NamedTuple):
     """A due row. Once it is claimed, ``attempts`` includes this one.
 
-    ``read_at``: when it was claimed, by the database's clock. By the monotonic one that
-    was after ``claimed_at``, from which its lease counts, and before ``seen_at``.
-    ``token`` is the claim's, ``lease_token`` that of the one before.
+    The clocks at its claim, in this order: ``claimed_at`` (monotonic, from which its
+    lease counts), ``read_at`` (the database's), ``seen_at`` (monotonic). ``token`` is
+    the claim's, ``lease_token`` that of the one before.
     """
 
     pk: int
@@ -140,8 +139,8 @@ def claim(
 ) -> Batch | None:
     """Claim up to ``limit`` due rows of a business. Returns None if none is due.
 
-    The oldest rows, unless the business is paused. A probe does not ask, and takes
-    those of them with the fewest attempts, so that a row that always fails does not
+    The oldest rows, unless the business is paused. A probe is claimed even then: of the
+    oldest rows those with the fewest attempts, so that a row that always fails does not
     make an outage last. While others are under way (``is_extra``), no row is claimed
     that may have crashed a worker. ``since``: none that was due before then is looked
     for, so that PostgreSQL need not pass over those that were claimed: while an old
@@ -185,7 +184,9 @@ def claim(
             [(it.pk, it.lease_token, it.due_at) for it in found if it.pk in taken],
         )
         if rows:
-            _hold(run, rows, batch.token)
+            claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
+            crashes = int(rows[0].was_left_behind)  # then it is alone
+            claimed.mark_sending(batch.token, run.settings.LEASE, crashes=crashes)
     return replace(batch, rows=tuple(row.counted() for row in rows), ended=ended)
 
 
@@ -194,11 +195,10 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
 
     Returns a batch with nothing to send, or None if no row was too old.
     """
-    oldest = ago(greatest_age(run.settings))
+    age = greatest_age(run.settings)
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
-        old = due.filter(**{f"{age_field(run.settings)}__lt": oldest})
-        old = old.exclude(replayed_at__gte=oldest)
+        old = due.older_than(age, run.settings)
         leases = old.values_list("pk", "lease_token", "due_at")
         found = list(leases[: min(limit, MAX_EXPIRED_AT_ONCE)])
         if not found:
@@ -229,12 +229,6 @@ def _end_unsendable(run: Run, found: Sequence[Claimed]) -> dict[int, State]:
         if keys := [pk for pk, its_state in ended.items() if its_state == state]:
             mark(run.conversions.filter(pk__in=keys))
     return ended
-
-
-def _hold(run: Run, rows: Sequence[Claimed], token: UUID) -> None:
-    claimed = run.conversions.filter(pk__in=[row.pk for row in rows])
-    crashes = int(rows[0].was_left_behind)  # then it is alone
-    claimed.mark_sending(token, run.settings.LEASE, crashes=crashes)
 
 
 def write_unknown(

@@ -97,7 +97,7 @@ class Run:
         return bool(self.conversions.due(businesses).values_list("pk")[:1])
 
     @property
-    def claims_at_once(self) -> bool:
+    def claim_is_cheap(self) -> bool:
         """Whether a claim that finds nothing costs no more than a poll: not on SQLite,
         where it begins with a write.
         """
@@ -191,7 +191,7 @@ class LastTimes:
 
 windows: Final = Windows()
 #: When Connectly refused our settings, by business and fingerprint.
-refusals: Final = LastTimes()
+settings_refused: Final = LastTimes()
 #: When a paused business had no row that was too old, by business.
 fruitless_expiries: Final = LastTimes()
 
@@ -199,5 +199,5 @@ fruitless_expiries: Final = LastTimes()
 def reset_memory() -> None:
     """Forget everything, as a new process would."""
     windows.reset()
-    refusals.reset()
+    settings_refused.reset()
     fruitless_expiries.reset()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RELEASED: Final = "released"
 JITTER: Final = 0.2
+#: Answers that did not confirm the event, and pauses that it caused.
 MAX_UNCONFIRMED: Final = 8
 MAX_READ_AT_ONCE: Final = 500  # rows, for listeners
 #: How often an event is sent again that Meta refused only for now.
@@ -233,7 +234,7 @@ class Settlement:
         held = self._run.conversions.held_by(result.row.token).filter(pk=result.row.pk)
         if reason := self._final_reason(result):
             return State.REJECTED if held.mark_rejected(reason) else None
-        return State.PENDING if self._mark_pending(held, result) else None
+        return State.PENDING if self._try_again(held, result) else None
 
     def _final_reason(self, result: Result) -> Reason | None:
         """Why the row is not tried again, or None."""
@@ -254,8 +255,8 @@ class Settlement:
                 return Reason.INTERNAL
         return None
 
-    def _mark_pending(self, held: ConversionQuerySet, result: Result) -> int:
-        """Returns how many rows it changed: 1, or 0 if the row is no longer ours."""
+    def _try_again(self, held: ConversionQuerySet, result: Result) -> int:
+        """Decide when it is sent again. Returns 0 if the row is no longer ours."""
         schedule, times = self._run.settings.RETRY_SCHEDULE, result.row.unconfirmed
         wait = retry_wait(schedule, self._tries(result.row))
         soon = wait if self._longest_wait is None else min(wait, self._longest_wait)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Attributes = Mapping[str, Any]
     #: Adds attributes; ``error``: what went wrong, in a word.
-    Note = Callable[..., None]
+    Report = Callable[..., None]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def traced(
     *,
     parent: Any = None,
     is_request: bool = False,
-) -> AbstractContextManager[Note]:
+) -> AbstractContextManager[Report]:
     """A span around a block, which gets a function to add to it."""
     if trace is None:
         return nullcontext(_note_nothing)
@@ -49,7 +49,7 @@ def traced(
 @contextmanager
 def _span(
     name: str, attributes: Attributes, parent: Any, *, is_request: bool
-) -> Iterator[Note]:
+) -> Iterator[Report]:
     kind = trace.SpanKind.CLIENT if is_request else trace.SpanKind.INTERNAL
     tracer = _safely(lambda: trace.get_tracer("connectly_tracking", __version__))
     span = tracer and _safely(

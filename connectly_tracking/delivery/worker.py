@@ -50,7 +50,7 @@ def deliver(
     run, total, has_help = Run.begin(), Tally(), False
     accounts = run.accounts() if run.settings.SEND else {}
     ends_at = time.monotonic() + (math.inf if seconds is None else seconds)
-    must_poll = len(accounts) > 1 or not run.claims_at_once
+    must_poll = len(accounts) > 1 or not run.claim_is_cheap
     while accounts and not stop() and (not must_poll or run.is_any_due(accounts)):
         moved, must_poll = total.moved, True  # most often, all is sent after one round
         # In random order, so that no business is always the last.
@@ -95,7 +95,7 @@ def batches(run: Run, account: Account, rest: int) -> Iterator[tuple[Batch, Brea
     windows.note_pause(alias, circuit.changed_at)
     yield from _expire(breaker, rest)
     if rest > 0 and run.is_any_due([alias]):
-        probe = breaker.claim_probe(circuit)
+        probe = breaker.begin_probe(circuit)
         if probe is not None:
             yield from _with(probe, _claim(probe, 1))
 
@@ -111,7 +111,7 @@ def claim_more(
     if size < 1:
         return None
     try:
-        if not run.claims_at_once and not run.is_any_due([breaker.business]):
+        if not run.claim_is_cheap and not run.is_any_due([breaker.business]):
             return None
         batch = claim(run, breaker.business, size, is_extra=True, since=since)
     except Error as exc:

@@ -19,15 +19,16 @@ from ..api.verdicts import Outcome
 from ..conf import conf
 from ..delivery import make_client
 from ..events import Item, Purchase
+from ..findings import Subject, found, one_line
 from ..remedies import diagnose
-from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
+from .check import found_skew, run_check, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..api.verdicts import Verdict
     from ..conf import Business
-    from .findings import Finding
+    from ..findings import Finding
 
 PROBE_DEADLINE: Final = 10.0  # seconds for the whole exchange
 PROBE_LIMIT: Final = 15.0  # seconds, including a name server that does not answer

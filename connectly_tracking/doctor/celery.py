@@ -13,14 +13,22 @@ from kombu.exceptions import ChannelError
 
 from ..conf import conf
 from ..exceptions import causes
-from ..wakeup import PRUNE, TASK, connection_of, has_broker, has_task_backend, queue_of
-from .findings import Subject, found, run_check, with_timeout
+from ..findings import Subject, found
+from ..wakeup import (
+    DELIVER,
+    PRUNE,
+    connection_of,
+    has_broker,
+    has_task_backend,
+    queue_of,
+)
+from .check import run_check, with_timeout
 from .settings import system_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .findings import Finding
+    from ..findings import Finding
 
 BROKER_PATIENCE: Final = 2.0  # seconds, for each step of talking to it
 BROKER_LIMIT: Final = 3.0  # seconds in all
@@ -88,8 +96,10 @@ def examine_schedule(app: Any) -> Iterator[Finding]:
     if apps.is_installed("django_celery_beat"):
         models: Any = apps.get_app_config("django_celery_beat")
         rows = models.get_model("PeriodicTask")._default_manager
-        enabled = rows.filter(task__in=[TASK, PRUNE], enabled=True)
-        for task in sorted({TASK, PRUNE} - {*enabled.values_list("task", flat=True)}):
+        enabled = rows.filter(task__in=[DELIVER, PRUNE], enabled=True)
+        for task in sorted(
+            {DELIVER, PRUNE} - {*enabled.values_list("task", flat=True)}
+        ):
             text = _("The schedule of django-celery-beat does not contain %(task)s.")
             text %= {"task": task}
             yield found(Subject.CELERY, "schedule_lacks", text)
@@ -184,10 +194,10 @@ def examine_workers(app: Any) -> Iterator[Finding]:
         return
     queue = queue_of(app, conf.QUEUE)
     readers = [name for name, read in queues.items() if queue in read or queue is None]
-    lacking = [name for name in readers if name in tasks and TASK not in tasks[name]]
+    lacking = [name for name in readers if name in tasks and DELIVER not in tasks[name]]
     for name in lacking:
         text = _("%(worker)s reads the queue %(queue)s, but does not know %(task)s.")
-        text %= {"worker": name, "queue": queue, "task": TASK}
+        text %= {"worker": name, "queue": queue, "task": DELIVER}
         yield found(Subject.WORKERS, "worker_lacks_task", text)
     if not readers:
         text = _(

@@ -15,13 +15,14 @@ from django.db import DatabaseError, Error, connections, router, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
+from ..findings import Subject, found, one_line
 from ..models import Conversion, DbNow, EventName, Reason, State, moment
-from .findings import Subject, found, found_skew, one_line, run_check, with_timeout
+from .check import found_skew, run_check, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from .findings import Finding
+    from ..findings import Finding
 
     _Check = Callable[[str], Iterable[Finding]]
 

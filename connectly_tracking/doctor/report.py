@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
+from ..findings import Level, Subject
 from ..reports.delivery import examine_delivery
 from .celery import examine_celery
+from .check import run_check
 from .database import examine_database
-from .findings import Level, Subject, run_check
 from .settings import (
     configured_aliases,
     examine_businesses,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..conf import Business
-    from .findings import Finding
+    from ..findings import Finding
 
     Paint = Callable[[str], str]
 

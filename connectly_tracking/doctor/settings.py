@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 
 from ..api.secret import Secret
 from ..conf import conf
-from .findings import Finding, Level, Subject, found, one_line, run_check, with_timeout
+from ..findings import Finding, Level, Subject, found, one_line
+from .check import run_check, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -164,12 +165,16 @@ def examine_businesses(
         except (ImproperlyConfigured, TimeoutError) as exc:
             text = _("Nothing is sent for %(business)s: %(why)s")
             text %= {"business": alias, "why": exc}
-            findings.append(found(Subject.SETTINGS, "business_not_ready", text))
+            findings.append(
+                found(Subject.SETTINGS, "business_not_ready", text, business=alias)
+            )
         else:
             ready.append(business)
             text = _("%(business)s: BUSINESS_ID is %(id)s, and API_KEY is set.")
             text %= {"business": alias, "id": business.business_id}
-            findings.append(found(Subject.SETTINGS, "business_ready", text))
+            findings.append(
+                found(Subject.SETTINGS, "business_ready", text, business=alias)
+            )
     return findings, ready
 
 

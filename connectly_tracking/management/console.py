@@ -81,10 +81,10 @@ def parse_business(alias: str) -> str:
 
 def parse_click(text: str) -> Landing:
     """A tagged link, or only its query string, with everything that Connectly needs."""
-    landing, refused = parse_query(text.partition("?")[2] or text)
+    landing, notes = parse_query(text.partition("?")[2] or text)
     if landing is None or not landing.is_reportable:
         missing = ("cnct_tracking_id",) if landing is None else landing.missing
-        names = [*missing, *(refusal.name for refusal in refused)]
+        names = [*missing, *(note.name for note in notes if not note.is_repair)]
         raise ArgumentTypeError(
             "Connectly cannot credit this link. Missing or invalid: "
             f"{', '.join(dict.fromkeys(names)) or 'attribution_source'}."

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from .alert import Alert
-from .attribution import MAX_PAGE, Attribution, AttributionQuerySet, OrderAttribution
+from .attempt import DeliveryAttempt, can_write_at_once, write_confirmed
+from .attribution import (
+    MAX_PAGE,
+    MAX_REFUSED,
+    Attribution,
+    AttributionQuerySet,
+    OrderAttribution,
+)
 from .campaign import UPSTREAM, Campaign, CampaignName
 from .clock import (
     OVERDUE,
@@ -19,11 +26,11 @@ from .clock import (
     zoned_text,
 )
 from .conversion import Conversion
-from .delivery import DeliveryAttempt, can_write_at_once, write_confirmed
 from .expressions import IsText, insert_row, row_of
 from .pause import Circuit, OfCircuit, Pause
 from .states import (
     AWAITING_CLICK,
+    WAITING,
     ConversionQuerySet,
     EventName,
     Reason,
@@ -35,9 +42,11 @@ from .states import (
 __all__ = [
     "AWAITING_CLICK",
     "MAX_PAGE",
+    "MAX_REFUSED",
     "OVERDUE",
     "PAYLOAD_KEPT_FOR",
     "UPSTREAM",
+    "WAITING",
     "Alert",
     "Attribution",
     "AttributionQuerySet",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .clock import DbNow
 
 MAX_PAGE: Final = 255  # characters
+MAX_REFUSED: Final = 255
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
@@ -26,7 +27,7 @@ class AttributionQuerySet(models.QuerySet["Attribution"]):
 
 
 class Attribution(models.Model):
-    """One landing. The five values are verbatim; none is ever cut."""
+    """One landing. The five values are as `api.landing` reads them from the link."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     business = models.CharField(
@@ -53,7 +54,7 @@ class Attribution(models.Model):
     )
     refused = models.CharField(
         _("refused values"),
-        max_length=255,
+        max_length=MAX_REFUSED,
         blank=True,
         help_text=_("Parameters of the link that could not be kept, and why."),
     )

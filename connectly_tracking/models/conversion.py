@@ -16,9 +16,19 @@ from ..conf import DEFAULT_BUSINESS, conf
 from .attribution import Attribution
 from .clock import DbNow, age_field, ago, greatest_age
 from .expressions import PrefixIndex, insert_row
-from .states import FINAL, REPLACEABLE, ConversionQuerySet, EventName, Reason, State
+from .states import (
+    REPLACEABLE,
+    UNDELIVERED,
+    WAITING,
+    ConversionQuerySet,
+    EventName,
+    Reason,
+    State,
+)
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django_stubs_ext import StrOrPromise
 
 
@@ -88,6 +98,7 @@ class Conversion(models.Model):
     )
     lease_token = models.UUIDField(null=True, editable=False)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    # Also answers that paused the business, so that no row pauses it for ever.
     unconfirmed = models.PositiveSmallIntegerField(
         _("answers without confirmation"), default=0
     )
@@ -121,10 +132,10 @@ class Conversion(models.Model):
                 name="connectly_conversion_once",
             ),
             models.CheckConstraint(
-                condition=models.Q(
-                    state__in=[State.PENDING, State.SENDING], due_at__isnull=False
-                )
-                | models.Q(state__in=[State.DELIVERED, *FINAL], due_at__isnull=True),
+                condition=models.Q(state__in=[*WAITING], due_at__isnull=False)
+                | models.Q(
+                    state__in=[State.DELIVERED, *UNDELIVERED], due_at__isnull=True
+                ),
                 name="connectly_conversion_due_or_final",
             ),
         ]
@@ -195,6 +206,15 @@ class Conversion(models.Model):
             too_old = rows.filter(state=State.PENDING, **{f"{field}__lt": ago(limit)})
             if too_old.mark_expired():
                 self.refresh_from_db(using=using)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it becomes too old to be sent; None if it has no time.
+
+        Raises ImproperlyConfigured if MAX_EVENT_AGE is wrong.
+        """
+        began = self.replayed_at or getattr(self, age_field())
+        return began + greatest_age() if began else None
 
     @property
     def amount(self) -> str:

@@ -12,8 +12,10 @@
 
 A backfill records an order that is too old as expired at once.
 
-Every arrow is one conditional UPDATE and returns how many rows it changed; 0 means that
-another process was first. A confirmation makes a row delivered whatever its state is.
+Every arrow that a worker or a person takes is one conditional UPDATE and returns how
+many rows it changed; 0 means that another process was first. A confirmation makes a row
+delivered whatever its state is. A click that came is written by `attach_late_click` and
+`outbox`, under a lock on the row.
 `read_committed` is the transaction in which workers take the arrows.
 """
 
@@ -29,13 +31,16 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .clock import DbNow
+from ..conf import conf
+from .clock import DbNow, age_field, ago
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
+    from datetime import timedelta
     from uuid import UUID
 
+    from ..conf import Conf
     from .conversion import Conversion  # noqa: F401 - named in quotes below
 
 
@@ -115,7 +120,10 @@ def key_of(order_id: str) -> str:
     return hashlib.sha256(order_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-FINAL = (State.REJECTED, State.EXPIRED, State.SKIPPED)
+#: Not final: a worker sends them.
+WAITING = (State.PENDING, State.SENDING)
+#: Final, and not delivered.
+UNDELIVERED = (State.REJECTED, State.EXPIRED, State.SKIPPED)
 
 _READ_COMMITTED: Final = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _LOGS_STATEMENTS: Final = "SELECT @@log_bin AND @@binlog_format = 'STATEMENT'"
@@ -172,7 +180,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def waiting(self) -> ConversionQuerySet:
         """Rows that are not final. By their state, which has an index of its own."""
-        return self.filter(state__in=[State.PENDING, State.SENDING])
+        return self.filter(state__in=WAITING)
 
     def by_business(self) -> Any:
         """Group by ``alias``, the business. By an expression, since SQLite would read
@@ -194,6 +202,12 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """Rows that still belong to the worker that claimed them under this token."""
         return self.filter(state=State.SENDING, lease_token=token)
 
+    def older_than(self, age: timedelta, settings: Conf = conf) -> ConversionQuerySet:
+        """Rows of a greater age. That of a replayed row counts from the replay."""
+        limit = ago(age)
+        old = self.filter(**{f"{age_field(settings)}__lt": limit})
+        return old.exclude(replayed_at__gte=limit)
+
     def retrying(self, business: str) -> ConversionQuerySet:
         """Rows that are tried again because the API was in trouble."""
         return self.filter(
@@ -214,7 +228,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def replayable(self) -> ConversionQuerySet:
         """Rows that a person may send again: final, not delivered, with a click."""
-        return self.filter(state__in=FINAL).exclude(body="")
+        return self.filter(state__in=UNDELIVERED).exclude(body="")
 
     def prunable(self, before: DbNow) -> ConversionQuerySet:
         return self.filter(due_at=None, recorded_at__lt=before)
@@ -230,7 +244,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         )
 
     def mark_delivered(self) -> int:
-        """any → delivered: a confirmation wins even after the lease was lost."""
+        """any → delivered: a confirmation wins even after the lease was lost.
+
+        `write_confirmed` sets the same columns.
+        """
         return self.exclude(state=State.DELIVERED).update(
             state=State.DELIVERED,
             reason="",
@@ -273,7 +290,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self._end(State.EXPIRED, Reason.EXPIRED)
 
     def mark_cancelled(self) -> int:
-        """pending → skipped: no worker has claimed it yet."""
+        """pending, or sending with its lease over → skipped."""
         return self._end(State.SKIPPED, Reason.CANCELLED)
 
     def mark_withdrawn(self) -> int:

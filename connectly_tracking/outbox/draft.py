@@ -87,14 +87,16 @@ def draft_of(event: object, source: ClickSource, problem: InvalidEvent | None) -
     try:
         if problem is not None:
             raise problem
-        return _valid(event, source, resolver)
+        return _valid_draft(event, source, resolver)
     except InvalidEvent as exc:
         if conf.STRICT:
             raise
-        return Draft(_invalid(event, source, resolver, exc))
+        return Draft(_invalid_row(event, source, resolver, exc))
 
 
-def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> Draft:
+def _valid_draft(
+    event: object, source: ClickSource, resolver: Callable[[], str]
+) -> Draft:
     if not isinstance(event, Purchase):
         raise InvalidEvent("purchase", f"must be a Purchase, not {described(event)}")
     payload = PurchasePayload.from_purchase(
@@ -139,7 +141,7 @@ def _valid(event: object, source: ClickSource, resolver: Callable[[], str]) -> D
     return Draft(row, click if has_no_row else None, payload)
 
 
-def _invalid(
+def _invalid_row(
     event: object,
     source: ClickSource,
     resolver: Callable[[], str],

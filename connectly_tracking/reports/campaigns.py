@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from ..models import (
     AWAITING_CLICK,
+    WAITING,
     Attribution,
     CampaignName,
     Conversion,
@@ -53,7 +54,6 @@ NOT_CREDITED: Final = (
     Reason.CONSENT_WITHDRAWN,
     Reason.INVALID,
 )
-WAITING: Final = (State.PENDING, State.SENDING)
 #: Meta shows a purchase in Ads Manager up to so long after the click.
 SHOWN_FOR: Final = timedelta(days=7)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Min, Q
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import LessThan
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -79,12 +81,13 @@ def backlogs(using: str) -> dict[str, Backlog]:
     except ImproperlyConfigured:
         field, age = "event_time", None
     is_due = Q(due_at__lte=DbNow())
+    # The age of a replayed order counts from the replay.
     rows = Conversion.objects.using(using).waiting().by_business()
     grouped = rows.annotate(
         waiting=Count("pk"),
         due=Count("pk", filter=is_due),
         since=Min("due_at", filter=is_due),
-        oldest=Min(field),
+        oldest=Min(Coalesce("replayed_at", field)),
     ).values_list("alias", "waiting", "due", "since", "oldest")
     return {
         alias: Backlog(
@@ -222,7 +225,7 @@ def _expiring(using: str, only: str | None) -> Iterator[Finding]:
     limit = ago(age - min(LATELY, age / 4))
     # As a condition of the count: as one on the rows, SQLite would look for all orders
     # that are as old, and not for those that wait.
-    is_old = Q(replayed_at=None, **{f"{age_field()}__lt": limit})
+    is_old = LessThan(Coalesce("replayed_at", age_field()), limit)
     waiting = Conversion.objects.using(using).waiting().by_business()
     counted = waiting.annotate(count=Count("pk", filter=is_old))
     for alias, count in counted.values_list("alias", "count"):

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_noop, ngettext, ngettext_lazy
 from ..api.values import id_text, safe_id
 from ..conf import conf
 from ..models import (
+    WAITING,
     Circuit,
     Conversion,
     EventName,
@@ -97,7 +98,7 @@ def _of(
 
 def _paused(rows: list[Conversion]) -> dict[str, Circuit]:
     """Return the pauses for which some of these rows wait."""
-    waiting = {it.business for it in rows if it.state in (State.PENDING, State.SENDING)}
+    waiting = {it.business for it in rows if it.state in WAITING}
     if not waiting:
         return {}
     circuits = Circuit.objects.using(router.db_for_write(Circuit))
@@ -119,7 +120,7 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
     if row.state == State.DELIVERED:
         facts["time"] = _time(row.delivered_at)
         yield _("Order %(order)s was reported to Connectly at %(time)s.") % facts
-    elif row.state not in (State.PENDING, State.SENDING):
+    elif row.state not in WAITING:
         facts["why"] = _why(row)
         was_sent = row.reason in (Reason.REFUSED, Reason.UNCONFIRMED)
         not_sent = _("Order %(order)s was not reported: %(why)s.")

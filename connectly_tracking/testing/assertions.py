@@ -12,7 +12,7 @@ from django.db import router
 from django.utils import timezone
 
 from ..api.values import id_text, safe_id
-from ..models import Conversion, DeliveryAttempt, EventName, Reason, State
+from ..models import WAITING, Conversion, DeliveryAttempt, EventName, Reason
 from ..reports.explanation import explain
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 MAX_NAMED: Final = 10  # other orders in a message
 
-_WAITING: Final = (State.PENDING, State.SENDING)
 _HINTS: Final = {
     "waiting": (
         "In a test nothing is sent by itself: deliver first. With later=True, events "
@@ -91,7 +90,7 @@ def assert_not_reported(
         raise AssertionError(
             f"Order {number} was reported.\nSent: {event.body.decode()}"
         )
-    if any(row.state in _WAITING for row in rows):
+    if any(row.state in WAITING for row in rows):
         raise AssertionError(
             f"Order {number} is waiting to be sent.\n{explain(number)}"
         )
@@ -148,7 +147,7 @@ def _answer_to(row: Conversion) -> Iterator[str]:
 
 
 def _hint_for(row: Conversion) -> str | None:
-    return _HINTS.get("waiting" if row.state in _WAITING else row.reason)
+    return _HINTS.get("waiting" if row.state in WAITING else row.reason)
 
 
 def _recorded_orders() -> str:

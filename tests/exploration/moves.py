@@ -77,7 +77,7 @@ class Stage:
                 patch.multiple(claims, time=self._clocks, MAX_CRASHES=MAX_CRASHES),
                 patch.multiple(settlements, JITTER=0, MAX_CRASHES=MAX_CRASHES),
                 # With the same settings for all, what a process remembers is of no use.
-                patch.multiple(breakers, refusals=_Forgetful()),
+                patch.multiple(breakers, settings_refused=_Forgetful()),
                 patch.multiple(deliveries, fruitless_expiries=_Forgetful()),
             ):
                 stack.enter_context(changed)

@@ -39,7 +39,7 @@ def test_f18_fifty_wakeups_for_one_order_are_one_request(shop: Shop) -> None:
         worker.ready().pause()
     with broker_at(shop.broker):
         for _ in range(WAKEUPS):  # a shop's own wake-ups may stay away when it is busy
-            current_app.send_task(wakeup.TASK)
+            current_app.send_task(wakeup.DELIVER)
     for worker in workers:
         worker.resume()
     until(lambda: sum(it.said().count(DONE) for it in workers) == WAKEUPS)

@@ -111,7 +111,7 @@ class Worker:
         moves = self.moves()
         with (
             patch.multiple(run, time=self._world.clock),
-            patch.multiple(breaker, refusals=self._refusals),
+            patch.multiple(breaker, settings_refused=self._refusals),
             # A minute may be over at any time.
             patch.multiple(worker, fruitless_expiries=LastTimes()),
             patch.object(ConversionQuerySet, "due", _due_in_order),

@@ -1,4 +1,7 @@
-"""How the doctor runs a check, which may neither raise nor hang."""
+"""How the doctor runs a check: it does not raise, and waits for a server only so long.
+
+Clocks are compared here, too, those of the database and of the API.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,10 @@ from django.db import connections
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..findings import Finding, Level, Subject, found, one_line
+from ..findings import Finding, Subject, found, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-__all__ = [
-    "Finding",
-    "Level",
-    "Subject",
-    "found",
-    "found_skew",
-    "one_line",
-    "run_check",
-    "with_timeout",
-]
 
 _T = TypeVar("_T")
 

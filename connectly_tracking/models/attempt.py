@@ -143,6 +143,7 @@ def _statement(using: str) -> str:
     )
 
 
+#: The columns that `mark_delivered` sets.
 _SQL: Final = """\
 WITH result AS (
   SELECT * FROM unnest({arrays}, %s::uuid[]) AS result ({names}, token)
