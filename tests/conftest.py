@@ -244,7 +244,7 @@ def show_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a backfill's line on the terminal be written at once, however fast it is."""
 
     class Eager(tqdm):  # type: ignore[type-arg]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, mininterval=0, **kwargs)
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs, mininterval=0)
 
     monkeypatch.setattr(connectly_backfill, "tqdm", Eager)
