@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 #: have values in them.
 _SAFE_TO_SHOW: Final = (ImproperlyConfigured, InvalidEvent, SynchronousOnlyOperation)
 
+#: Of the shop's code.
+_MISTAKES: Final = (InvalidEvent, SynchronousOnlyOperation)
+
 _Result = TypeVar("_Result")
 
 logger = logging.getLogger(__name__)
@@ -65,10 +68,7 @@ def guarded(
     name: Callable[[], str] | None = None,
     savepoint: Literal["around", "inside", "none"] = "around",
     using: object = None,
-    strict: type[Exception] | tuple[type[Exception], ...] = (
-        InvalidEvent,
-        SynchronousOnlyOperation,
-    ),
+    strict: type[Exception] | tuple[type[Exception], ...] = _MISTAKES,
 ) -> _Result | None:
     """Return what ``body`` returns, or None after an error that the shop is spared.
 
@@ -80,34 +80,40 @@ def guarded(
     body that mostly makes no query: then a database error in a transaction is raised.
     """
     before: list[BaseDatabaseWrapper] = []
-    with _one_line():
-        try:
-            before = [
-                each
-                for each in connections.all(initialized_only=True)
-                if each.in_atomic_block and not each.needs_rollback
-            ]
-            with ExitStack() as savepoints:
-                if before and savepoint != "none":
-                    if savepoint == "inside" and type(using) is not str:
-                        using = router.db_for_write(Conversion)
-                    for each in before:
-                        if savepoint == "around" or each.alias != using:
-                            savepoints.enter_context(transaction.atomic(each.alias))
-                result = body()
-            if any(each.needs_rollback for each in before):
-                raise TransactionManagementError("The database ended the transaction.")
-            return result
-        except Exception as exc:
-            is_database = issubclass(type(exc), Error)
-            if not is_database and issubclass(type(exc), strict) and conf.is_strict():
-                raise
-            _note(event, exc, order=name and name())
-            if [each for each in before if _is_ended(each)]:
-                raise
-            if before and savepoint == "none" and is_database:
-                raise
-            return None
+    token = _troubles.set([]) if _troubles.get() is None else None
+    try:
+        before = [
+            each
+            for each in connections.all(initialized_only=True)
+            if each.in_atomic_block and not each.needs_rollback
+        ]
+        with ExitStack() as savepoints:
+            if before and savepoint != "none":
+                if savepoint == "inside" and type(using) is not str:
+                    using = router.db_for_write(Conversion)
+                for each in before:
+                    if savepoint == "around" or each.alias != using:
+                        savepoints.enter_context(transaction.atomic(each.alias))
+            result = body()
+        if any(each.needs_rollback for each in before):
+            raise TransactionManagementError("The database ended the transaction.")
+        return result
+    except Exception as exc:
+        is_database = issubclass(type(exc), Error)
+        if not is_database and issubclass(type(exc), strict) and conf.is_strict():
+            raise
+        _note(event, exc, order=name and name())
+        if [each for each in before if _is_ended(each)]:
+            raise
+        if before and savepoint == "none" and is_database:
+            raise
+        return None
+    finally:
+        if token is not None:  # this is the shop's own call, not one inside it
+            noted = _troubles.get()
+            _troubles.reset(token)
+            if noted:
+                _log_worst(noted)
 
 
 @contextmanager
@@ -151,11 +157,7 @@ def traceback_of(exc: BaseException) -> str:
 
 @cache
 def _sync_only(message: str) -> Callable[[], None]:
-    @async_unsafe(message)
-    def proceed() -> None:
-        pass
-
-    return proceed
+    return async_unsafe(message)(lambda: None)
 
 
 def _is_ended(connection: BaseDatabaseWrapper) -> bool:
@@ -192,21 +194,10 @@ def _note(
         logger.debug("%s\n%s", event, traceback_of(exc))
 
 
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """Log what goes wrong inside as one line, which names the worst first."""
-    if _troubles.get() is not None:
-        yield
-        return
-    token = _troubles.set([])
-    try:
-        yield
-    finally:
-        noted = _troubles.get() or []
-        _troubles.reset(token)
-        if noted:
-            worst = max(reversed(noted), key=lambda trouble: trouble.level)
-            others = dict.fromkeys(trouble.event for trouble in noted)
-            others.pop(worst.event)
-            also = f" also={','.join(others)}" if others else ""
-            logger.log(worst.level, "%s %s%s", worst.event, worst.text, also)
+def _log_worst(noted: list[_Trouble]) -> None:
+    """Log what went wrong in a call as one line, which names the worst first."""
+    worst = max(reversed(noted), key=lambda trouble: trouble.level)
+    others = dict.fromkeys(trouble.event for trouble in noted)
+    others.pop(worst.event)
+    also = f" also={','.join(others)}" if others else ""
+    logger.log(worst.level, "%s %s%s", worst.event, worst.text, also)

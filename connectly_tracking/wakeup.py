@@ -76,15 +76,8 @@ class _Messenger:
         """Close the connection and end the thread, after what it is doing."""
         self._jobs.put(None)
 
-    def publish(self, app: Celery) -> None:
-        """Publish Celery's message. Raises TimeoutError if that takes too long."""
-        self._wait_for(partial(self._publish, app))
-
-    def enqueue(self, task: Any) -> None:
-        """Enqueue a task of Django's. Raises TimeoutError if that takes too long."""
-        self._wait_for(partial(_enqueue, task))
-
-    def _wait_for(self, work: Callable[[], None]) -> None:
+    def wait_for(self, work: Callable[[], None]) -> None:
+        """Have the thread do it. Raises TimeoutError if that takes too long."""
         done: Future[None] = Future()
         self._jobs.put((work, done))
         try:
@@ -107,7 +100,8 @@ class _Messenger:
                 done.set_result(None)
         self._close()
 
-    def _publish(self, app: Celery) -> None:
+    def publish(self, app: Celery) -> None:
+        """Publish Celery's message. Only the thread may do this: `wait_for` it."""
         failed = ""
         if self._producer is not None:
             try:
@@ -173,10 +167,11 @@ class Publisher:
             if time.monotonic() < self._silent_until:
                 return
             if has_broker(app):
-                self._celerys_messenger(app).publish(app)
+                messenger = self._messenger(app)
+                messenger.wait_for(partial(messenger.publish, app))
             elif not app.conf.task_always_eager and has_task_backend():
                 task = import_string(DJANGO_TASK)
-                self._messenger().enqueue(task)
+                self._messenger().wait_for(partial(_enqueue, task))
         except Exception as exc:  # noqa: BLE001 - the row is safe; the next poll sends it
             was_silent = time.monotonic() < self._silent_until
             self._silent_until = max(self._silent_until, time.monotonic() + SILENCE)
@@ -198,15 +193,16 @@ class Publisher:
         if messenger := self._messengers.pop(os.getpid(), None):
             messenger.stop()
 
-    def _celerys_messenger(self, app: Celery) -> _Messenger:
-        if os.getpid() not in self._messengers:
-            # Imported here, since that may take longer than an order waits.
-            _ = [_connection(app, url).transport_cls for url in _urls(app)], app.amqp
-        return self._messenger()
-
-    def _messenger(self) -> _Messenger:
+    def _messenger(self, app: Celery | None = None) -> _Messenger:
+        """Return this process's. ``app``: if it is Celery's message that is sent."""
         pid = os.getpid()
         if pid not in self._messengers:
+            if app is not None:
+                # Imported here, since that may take longer than an order waits.
+                _ = (
+                    [_connection(app, url).transport_cls for url in _urls(app)],
+                    app.amqp,
+                )
             new = _Messenger()
             if self._messengers.setdefault(pid, new) is new:
                 new.start()

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -18,7 +18,7 @@ from django.urls import path
 from connectly_tracking import attribution, outbox
 from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.attribution import session as sessions
-from connectly_tracking.models import MAX_REFUSED, Attribution
+from connectly_tracking.models import MAX_REFUSED, Attribution, Conversion
 from connectly_tracking.signals import attribution_captured
 
 from .conftest import LANDING, TAGGED, make_purchase, table_refused
@@ -36,7 +36,32 @@ def page(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(click and click.sendout_id))
 
 
-urlpatterns = [path("", page)]
+def checkout(request: HttpRequest) -> HttpResponse:
+    request.session["cart"] = "mug"
+    with transaction.atomic():
+        if "captured" in request.GET:
+            attribution.capture(request, PARAMS)
+        attribution.bind_order(request, "ORD-1")
+        transaction.set_rollback("declined" in request.GET)
+    return HttpResponse("declined" if "declined" in request.GET else "bound")
+
+
+def buy(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(outbox.record(make_purchase("ORD-0"), request=request).state)
+
+
+def answer(request: HttpRequest) -> HttpResponse:
+    attribution.consent_changed(request)
+    return HttpResponse()
+
+
+PARAMS = {name: getattr(LANDING, name) for name in PARAMETERS}
+urlpatterns = [
+    path("", page),
+    path("checkout/", checkout),
+    path("buy/", buy),
+    path("answer/", answer),
+]
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
 
 
@@ -83,7 +108,7 @@ def test_a_landing_seen_before_writes_nothing(client: Client) -> None:
     client.get(TAGGED)
     with CaptureQueriesContext(connection) as queries:
         response = client.get(TAGGED)
-    assert ours(queries) == []
+    assert ours(queries) == ["SELECT"]  # was it erased meanwhile?
     # The test's own transaction is why there are savepoints.
     reading = ("SELECT", "SAVEPOINT", "RELEASE")
     assert not [q for q in queries if not q["sql"].startswith(reading)]
@@ -124,7 +149,8 @@ def test_ids_of_full_length_live_in_the_row_and_the_session_stays_small(
     assert len(str(held(client))) < 400
     with CaptureQueriesContext(connection) as queries:
         again = client.get(tagged(**dict.fromkeys(IDS, "x" * 1024)) + "&recall")
-    assert ours(queries) == ["SELECT"]  # the view's own recall, and no write
+    # Is the row still there? And the view's own recall; no write.
+    assert ours(queries) == ["SELECT", "SELECT"]
     assert again.content == b"x" * 1024
 
 
@@ -222,11 +248,45 @@ def test_a_prefetch_is_held_by_the_session_alone(
     assert client.get("/?recall").content == b"send-1"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_prefetched_click_gets_its_row_at_login(client: Client) -> None:
     client.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
     client.force_login(User.objects.create(username="ada"))
     assert str(Attribution.objects.get().user) == "ada"
     assert held(client)["stored"] is True
+
+
+@pytest.mark.parametrize("engine", ["db", "cache"])
+@pytest.mark.parametrize("landing", ["consent", "prefetch", "captured"])
+def test_a_declined_checkout_does_not_cost_the_next_one_its_click(
+    client: Client, configure: Any, settings: Any, engine: str, landing: str
+) -> None:
+    """The row is rolled back with the shop's transaction, the session is not."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    if landing == "consent":
+        configure(CONSENT=lambda request: "yes" in request.GET or None)
+    headers = {"Sec-Purpose": "prefetch"} if landing == "prefetch" else {}
+    if landing != "captured":
+        client.get(TAGGED, headers=headers)
+    url = f"/checkout/?yes&{landing}"
+    assert client.get(f"{url}&declined").content == b"declined"
+    assert not Attribution.objects.exists()
+    assert client.get(url).content == b"bound"
+    row = outbox.record(make_purchase("ORD-1"))
+    assert (row.state, row.attribution_id) == ("pending", Attribution.objects.get().pk)
+
+
+def test_a_yes_in_a_declined_checkout_is_asked_for_again(
+    client: Client, configure: Any
+) -> None:
+    configure(CONSENT=lambda request: "yes" in request.GET or None)
+    client.get(TAGGED)
+    client.get("/buy/")
+    assert Conversion.objects.get().reason == "consent_pending"
+    client.get("/checkout/?yes&declined")
+    assert Conversion.objects.get().reason == "consent_pending"
+    client.get("/answer/?yes")
+    assert Conversion.objects.get().state == "pending"
 
 
 @pytest.mark.parametrize("use", ["bind", "order"])

@@ -298,16 +298,41 @@ def test_a_session_that_has_ended_begins_again(
 
 
 @pytest.mark.parametrize("is_consent_open", [True, False])
+@pytest.mark.parametrize("spelling", ["Strict", "strict", "STRICT"])
 def test_a_strict_session_that_is_not_shown_is_not_replaced(
-    settings: Any, configure: Configure, is_consent_open: bool
+    settings: Any, configure: Configure, spelling: str, is_consent_open: bool
 ) -> None:
-    settings.SESSION_COOKIE_SAMESITE = "Strict"
+    settings.SESSION_COOKIE_SAMESITE = spelling
     if is_consent_open:
         configure(CONSENT=lambda request: None)
     client = Client()
     assert "sessionid" not in client.get(TAGGED).cookies
     if not is_consent_open:
         assert bought(client) == "pending  send-1"
+
+
+@pytest.mark.parametrize("engine", ["db", "signed_cookies"])
+@pytest.mark.parametrize("without_row", ["consent", "prefetch", "cookie"])
+def test_nor_is_it_by_a_click_that_no_cookie_carries(
+    settings: Any, configure: Configure, tmp_path: Any, engine: str, without_row: str
+) -> None:
+    settings.SESSION_COOKIE_SAMESITE = "Strict"
+    use_engine(settings, engine, tmp_path)
+    if without_row == "consent":
+        configure(CONSENT=lambda request: None)
+    if without_row == "cookie":
+        configure(CLICK_COOKIE=None)
+    headers = {"Sec-Purpose": "prefetch"} if without_row == "prefetch" else {}
+    assert "sessionid" not in Client().get(TAGGED, headers=headers).cookies
+
+
+@pytest.mark.parametrize("folder", ["/shop", "/shop/"])
+def test_outside_its_path_a_session_is_not_replaced(settings: Any, folder: str) -> None:
+    settings.SESSION_COOKIE_PATH = folder
+    client = Client()
+    assert "sessionid" not in client.get(TAGGED).cookies
+    assert client.cookies[NAME]["path"] == folder
+    assert bought(client) == "pending  send-1"
 
 
 def test_a_strict_session_that_is_shown_has_the_click(settings: Any) -> None:
@@ -387,6 +412,25 @@ def test_a_prefetch_is_kept_whatever_it_is_for() -> None:
     client.get(TAGGED, headers=headers)
     assert not Attribution.objects.exists()
     assert bought(client) == "pending  send-1"
+
+
+@pytest.mark.parametrize("touch", ["last", "first"])
+@pytest.mark.parametrize("engine", ["db", "cache", "signed_cookies"])
+def test_the_same_link_is_a_new_click_when_the_old_one_was_erased_elsewhere(
+    settings: Any, configure: Configure, tmp_path: Any, engine: str, touch: str
+) -> None:
+    use_engine(settings, engine, tmp_path)
+    configure(ATTRIBUTION_TOUCH=touch)
+    user = User.objects.create_user("ana")
+    laptop, phone = Client(), Client()
+    for client in (laptop, phone):
+        client.force_login(user)
+    laptop.get(TAGGED)
+    phone.get("/refuse/")
+    assert not Attribution.objects.exists()
+    laptop.get(TAGGED)
+    assert Attribution.objects.count() == 1
+    assert bought(laptop) == "pending  send-1"
 
 
 @pytest.mark.parametrize("has_session", [True, False])

@@ -22,6 +22,8 @@ from .conftest import TAGGED, make_click, make_purchase
 if TYPE_CHECKING:
     from django.test import RequestFactory
 
+    from .conftest import Configure
+
 pytestmark = pytest.mark.django_db
 
 PARAMS = {
@@ -56,6 +58,17 @@ def test_an_employees_click_is_not_the_customers() -> None:
     assert credited(request, "3", user=AnonymousUser()) == "not_attributed"
     assert credited(request, "4", user=staff) == "staffs"
     assert credited(request, "5") == "staffs"
+
+
+def test_an_employees_no_is_not_the_customers(configure: Configure) -> None:
+    staff, ana = map(User.objects.create_user, ("staff", "ana"))
+    make_click(user_id=ana.pk)
+    request = landed("staffs", staff)
+    configure(CONSENT=lambda request: request.user.pk != staff.pk)
+    request.user = staff
+    assert credited(request, "1", user=ana) == "send-1"
+    assert credited(request, "2", user=staff) == "consent_refused"
+    assert credited(request, "3") == "consent_refused"
 
 
 @pytest.mark.parametrize("without", ["", "sessionid", "connectly_click"])

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 PARAMETERS: Final = (
     "cnct_tracking_id",
@@ -96,9 +96,9 @@ class Landing:
 
     Each is 1 to 1,024 characters of printable ASCII, exactly as in the URL, or ``""``
     if it is missing or unusable. An ``attribution_source`` that is missing or unusable
-    counts as ``meta_ctwa``. ``missing`` names the parameters that are empty;
-    ``is_reportable`` is whether Connectly can credit the click: no id is missing and
-    the source is Connectly's own.
+    counts as ``meta_ctwa``. ``values`` are the five, in the order of ``PARAMETERS``;
+    ``missing`` names those that are empty; ``is_reportable`` is whether Connectly can
+    credit the click: no id is missing and the source is Connectly's own.
     """
 
     cnct_tracking_id: str
@@ -106,24 +106,18 @@ class Landing:
     ctwa_clid: str = ""
     ad_id: str = ""
     attribution_source: str = META_CTWA
+    values: tuple[str, ...] = field(init=False, repr=False, compare=False)
     missing: tuple[str, ...] = field(init=False, repr=False, compare=False)
     is_reportable: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        missing = tuple([name for name in PARAMETERS if not getattr(self, name)])
+        values = tuple([getattr(self, name) for name in PARAMETERS])
+        named = zip(PARAMETERS, values, strict=True)
+        missing = tuple([name for name, value in named if not value])
         is_reportable = not missing and self.attribution_source == META_CTWA
+        object.__setattr__(self, "values", values)
         object.__setattr__(self, "missing", missing)
         object.__setattr__(self, "is_reportable", is_reportable)
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """The five values, in the order of ``PARAMETERS``."""
-        return tuple([getattr(self, name) for name in PARAMETERS])
-
-    @property
-    def size(self) -> int:
-        """Characters in all five values."""
-        return len("".join(self.values))
 
 
 class Note(NamedTuple):
@@ -185,11 +179,22 @@ def parse_query(query: str) -> tuple[Landing | None, tuple[Note, ...]]:
         return None, (Note("query", len(query), "too_long"),)
     params: dict[str, list[str]] = {}
     cuts: dict[str, Note] = {}  # the last of each name
-    for name, value, is_last in _pairs(query):
-        kept = _without_closing(name, value) if is_last else value
-        if len(kept) < len(value):
-            cuts[name] = Note(name, len(value) - len(kept), "punctuation_cut")
-        params.setdefault(name, []).append(_decoded(kept))
+    for link in _LINK_END.split(query):
+        pieces = _SEPARATOR.split(link)
+        for number, piece in enumerate(pieces, 1):
+            raw, separator, value = piece.partition("=")
+            if not separator:
+                continue
+            name = _decoded(raw)
+            if ampersand := _AMPERSAND.match(name):
+                name = name[ampersand.end() :]
+            if name not in PARAMETERS:
+                continue
+            is_last = number == len(pieces)  # a link ends there
+            kept = _without_closing(name, value) if is_last else value
+            if len(kept) < len(value):
+                cuts[name] = Note(name, len(value) - len(kept), "punctuation_cut")
+            params.setdefault(name, []).append(_decoded(kept))
     landing, notes = _landing(params)
     return landing, (*cuts.values(), *notes)
 
@@ -207,22 +212,6 @@ def parse_params(
             if given in params:
                 found.setdefault(name, []).append(params[given])
     return _landing(found)
-
-
-def _pairs(text: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield our parameters, their raw values, and whether a link ends there."""
-    for link in _LINK_END.split(text):
-        pieces = _SEPARATOR.split(link)
-        for number, piece in enumerate(pieces, 1):
-            name, separator, value = piece.partition("=")
-            if separator and (name := _name(name)) in PARAMETERS:
-                yield name, value, number == len(pieces)
-
-
-def _name(raw: str) -> str:
-    name = _decoded(raw)
-    ampersand = _AMPERSAND.match(name)
-    return name[ampersand.end() :] if ampersand else name
 
 
 def _decoded(raw: str) -> str:
@@ -310,8 +299,13 @@ def _why_lost(query: str, path: str, notes: Iterable[Note]) -> str:
         if note.name in {"query", "cnct_tracking_id"} and not note.is_repair:
             return note.reason
     url = f"{path}?{query}"
-    if named := _TAGGED.search(url):
-        return "encoded" if url.startswith("%", named.end()) else "not_a_parameter"
-    if _TAGGED.search(url.lower()):
+    named = _TAGGED.search(url)
+    if named and not url.startswith("%", named.end()):
+        return "not_a_parameter"
+    if not named and _TAGGED.search(url.lower()):
         return "other_case"
-    return "encoded" if _TAGGED.search(unquote(unquote(url)).lower()) else ""
+    if not _TAGGED.search(unquote(unquote(url)).lower()):
+        return ""
+    names = [piece.partition("=")[0] for piece in re.split("[?&#]", url)]
+    is_name = any(_TAGGED.search(unquote(unquote(name)).lower()) for name in names)
+    return "encoded" if is_name else "in_a_value"

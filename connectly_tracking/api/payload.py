@@ -90,7 +90,7 @@ class PurchasePayload:
             currency = checked_currency(purchase.currency)
         with reading("event_time"):
             event_time = unix_time(purchase.event_time, now=now, zone=zone)
-        notes = _Notes()
+        notes: list[str] = []
         read_iterators(purchase)
         contents = _contents(purchase.contents, notes)
         return cls(
@@ -102,7 +102,7 @@ class PurchasePayload:
             content_ids=_content_ids(purchase.content_ids, contents, notes),
             num_items=_num_items(purchase.num_items, contents, notes),
             contents=contents,
-            notes=notes.sentences,
+            notes=_first_of(notes),
         )
 
 
@@ -128,12 +128,12 @@ class ViewPayload:
 
         A view must have at least one content id.
         """
-        notes = _Notes()
+        notes: list[str] = []
         read_iterators(view)
         contents = _contents(view.contents, notes)
         content_ids = _content_ids(view.content_ids, contents, notes)
         if not content_ids:
-            why = " ".join(["must not be empty.", *notes.sentences]).rstrip(".")
+            why = " ".join(["must not be empty.", *_first_of(notes)]).rstrip(".")
             raise InvalidEvent("content_ids", why)
         if (view.value is None) != (view.currency is None):
             raise InvalidEvent("value", "must be given together with currency")
@@ -151,7 +151,7 @@ class ViewPayload:
             contents=contents,
             value=value,
             currency=currency,
-            notes=notes.sentences,
+            notes=_first_of(notes),
         )
 
     @property
@@ -161,30 +161,18 @@ class ViewPayload:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _Notes:
-    """Sentences about what an event is sent without."""
-
-    def __init__(self) -> None:
-        self._first: list[str] = []
-        self._more = 0
-
-    def add(self, sentence: str) -> None:
-        if len(self._first) < MAX_NOTES:
-            self._first.append(sentence)
-        else:
-            self._more += 1
-
-    def left_out(self, place: str, problem: InvalidEvent, name: str = "") -> None:
-        subject = problem.field.removeprefix(place).lstrip(".") or "it"
-        self.add(f"{place}{name} was left out: {subject} {problem.problem}.")
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        more = [f"And {self._more} more."] if self._more else []
-        return (*self._first, *more)
+def _left_out(place: str, problem: InvalidEvent, name: str = "") -> str:
+    subject = problem.field.removeprefix(place).lstrip(".") or "it"
+    return f"{place}{name} was left out: {subject} {problem.problem}."
 
 
-def _contents(value: object, notes: _Notes) -> tuple[ContentLine, ...]:
+def _first_of(notes: list[str]) -> tuple[str, ...]:
+    """The first sentences, and how many more there are."""
+    more = len(notes) - MAX_NOTES
+    return (*notes[:MAX_NOTES], *([f"And {more} more."] if more > 0 else []))
+
+
+def _contents(value: object, notes: list[str]) -> tuple[ContentLine, ...]:
     """Return the lines that can be sent. Raises InvalidEvent for model instances."""
     with reading("contents"):
         is_query = is_unread_query(value)
@@ -204,7 +192,7 @@ def _contents(value: object, notes: _Notes) -> tuple[ContentLine, ...]:
                 else:
                     lines.append(_line(place, item))
         except InvalidEvent as exc:
-            notes.left_out(place, exc, _quoted_id(item))
+            notes.append(_left_out(place, exc, _quoted_id(item)))
             continue
         if is_model:
             raise InvalidEvent(
@@ -249,7 +237,7 @@ def _quoted_id(item: object) -> str:
 
 
 def _content_ids(
-    value: object, contents: tuple[ContentLine, ...], notes: _Notes
+    value: object, contents: tuple[ContentLine, ...], notes: list[str]
 ) -> tuple[str, ...]:
     """Return the ids that the event names, or else those of its lines."""
     entries = None if value is None else _entries("content_ids", value, notes)
@@ -262,23 +250,23 @@ def _content_ids(
             with reading(place):
                 ids.append(checked_text(place, content_id))
         except InvalidEvent as exc:
-            notes.left_out(place, exc)
+            notes.append(_left_out(place, exc))
     return tuple(ids)
 
 
-def _content_type(value: object, notes: _Notes) -> str:
+def _content_type(value: object, notes: list[str]) -> str:
     try:
         with reading("content_type"):
             return checked_text("content_type", value)
     except InvalidEvent as exc:
-        notes.add(
+        notes.append(
             f"content_type was replaced by 'product': the value passed {exc.problem}."
         )
         return "product"
 
 
 def _num_items(
-    value: object, contents: tuple[ContentLine, ...], notes: _Notes
+    value: object, contents: tuple[ContentLine, ...], notes: list[str]
 ) -> int | Decimal | None:
     """Return the number that the event names, or else the sum of the quantities."""
     try:
@@ -286,29 +274,25 @@ def _num_items(
             if value is not None:
                 return checked_quantity("num_items", value)
     except InvalidEvent as exc:
-        notes.add(
+        notes.append(
             "num_items was replaced by the sum of the quantities: the value passed "
             f"{exc.problem}."
         )
-    return _total_quantity(contents)
-
-
-def _entries(field: str, value: object, notes: _Notes) -> tuple[object, ...] | None:
-    try:
-        with reading(field):
-            return checked_list(field, value)
-    except InvalidEvent as exc:
-        notes.left_out(field, exc)
-        return None
-
-
-def _total_quantity(contents: tuple[ContentLine, ...]) -> int | Decimal | None:
     total = Decimal(0)
     for line in contents:
         total = EXACT.add(total, line.quantity)
     if total == total.to_integral_value():
         return int(total) or None
     return total
+
+
+def _entries(field: str, value: object, notes: list[str]) -> tuple[object, ...] | None:
+    try:
+        with reading(field):
+            return checked_list(field, value)
+    except InvalidEvent as exc:
+        notes.append(_left_out(field, exc))
+        return None
 
 
 MAX_REQUEST: Final = 32 * 1024  # bytes
@@ -348,8 +332,13 @@ def fitted_payload(payload: PurchasePayload | ViewPayload) -> Fitted:
         found["content_ids"] = payload.content_ids
     if isinstance(payload, PurchasePayload) and payload.num_items is not None:
         found["num_items"] = payload.num_items
-    if payload.contents:
-        found["contents"] = [_item(line) for line in payload.contents]
+    lines: list[dict[str, object]] = []
+    for line in payload.contents:
+        lines.append({"id": line.id, "quantity": line.quantity})
+        if line.item_price is not None:
+            lines[-1]["item_price"] = line.item_price
+    if lines:
+        found["contents"] = lines
     text = encode({**found, "event_time": payload.event_time})
     fitted = _fitted("", text, "")
     return Fitted(fitted.text, (*payload.notes, *fitted.notes))
@@ -425,10 +414,3 @@ def encode(value: object) -> str:
             return format(value, "f")
         case _:
             return _OTHERS.encode(value)
-
-
-def _item(line: ContentLine) -> dict[str, object]:
-    item: dict[str, object] = {"id": line.id, "quantity": line.quantity}
-    if line.item_price is not None:
-        item["item_price"] = line.item_price
-    return item

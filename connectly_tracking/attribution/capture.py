@@ -32,8 +32,10 @@ from .session import (
     MAX_IN_SESSION,
     SessionClick,
     digest_of,
+    drop_held,
     drop_if_erased,
     holds_click,
+    is_gone,
     is_in_window,
     load_attribution,
     stays,
@@ -130,7 +132,7 @@ def attach_user(request: HttpRequest, user: Any) -> None:
 
 
 def _land(request: HttpRequest) -> None:
-    query = request.META["QUERY_STRING"]
+    query = request.META.get("QUERY_STRING", "")
     if landings.is_tagged(query, request.path_info):
         note_landing(request)
     agent = request.META.get("HTTP_USER_AGENT", "")
@@ -197,20 +199,14 @@ def _capture(
     user_id: Any = None,
 ) -> None:
     landing, notes, lost = reading
-    if lost:
-        # An address inside another parameter, such as `next`, has been seen before.
-        level = logging.INFO if lost == "encoded" else logging.WARNING
-        logger.log(level, "tagged_link_lost reason=%s", lost)
-        return
-    for note in notes:
-        event = "repaired" if note.is_repair else "refused"
-        name, length, reason = note
-        logger.warning(
-            "landing_value_%s name=%s length=%d reason=%s", event, name, length, reason
-        )
+    if lost or notes:
+        _log_notes(notes, lost)
     if landing is None:
         return
     before = apply_consent(request)
+    if before is not None and is_gone(before):
+        drop_held(request)
+        before = None
     digest = digest_of(landing)
     if (
         before is not None
@@ -233,7 +229,7 @@ def _capture(
         id=click.pk,
         captured_at=click.captured_at.timestamp(),
         business=click.business,
-        landing=landing if landing.size <= MAX_IN_SESSION else None,
+        landing=landing if sum(map(len, landing.values)) <= MAX_IN_SESSION else None,
         digest=digest,
         reportable=click.reportable,
         has_row=has_row,
@@ -251,6 +247,20 @@ def _capture(
     elif not _keep(request, entry, click, is_bounded=is_bounded):
         return
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
+
+
+def _log_notes(notes: tuple[Note, ...], lost: str) -> None:
+    if lost:
+        # An address inside another parameter, such as `next`, has been seen before.
+        level = logging.INFO if lost == "in_a_value" else logging.WARNING
+        logger.log(level, "tagged_link_lost reason=%s", lost)
+        return
+    for note in notes:
+        event = "repaired" if note.is_repair else "refused"
+        name, length, reason = note
+        logger.warning(
+            "landing_value_%s name=%s length=%d reason=%s", event, name, length, reason
+        )
 
 
 def _new_click(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import Case, Q, SmallIntegerField, When
+from django.utils import timezone
 
 from ..api.landing import META_CTWA
 from ..api.payload import fitted_body
@@ -32,7 +33,6 @@ from ..models import (
     Reason,
     State,
     insert_row,
-    repeated_time,
 )
 from ..wakeup import wake
 
@@ -115,10 +115,17 @@ def user_key(value: object) -> Any:
 def _latest_click(ordered_at: datetime) -> datetime:
     """Return how late a click of an order placed then may be.
 
-    Without time zones nobody knows which of two equal hours is meant. The later one
-    keeps the click.
+    Without time zones nobody knows which of two equal hours is meant, when summer time
+    ends. The later one keeps the click.
     """
-    return ordered_at + GRACE + repeated_time(ordered_at)
+    latest = ordered_at + GRACE
+    if timezone.is_aware(ordered_at):
+        return latest
+    zone = timezone.get_default_timezone()
+    first, second = (
+        ordered_at.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)
+    )
+    return latest + max(second - first, timedelta())
 
 
 def best_click_of_user(

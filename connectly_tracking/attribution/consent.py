@@ -20,9 +20,9 @@ from .session import (
     held_click,
     load_attribution,
     note_erased,
+    note_stored,
     read_click,
     visitor_id_of,
-    write_click,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
             attach_late_click(orders, attribution)
         accepted = replace(click, has_row=True, awaits_consent=False)
         note_cookie(request, click.id)
-        write_click(request, accepted)
+        note_stored(request, accepted)
         return accepted
     drop_held(request)
     with savepoint():

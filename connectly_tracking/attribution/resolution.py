@@ -60,7 +60,10 @@ def resolve(
     ``attribution`` that is not a click, and for a bad ``token`` if nothing else leads
     to a click.
     """
-    if source.request is not None and ask_consent(source.request) is False:
+    request = source.request
+    # An employee's own answer is not the customer's.
+    has_refused = request is not None and ask_consent(request) is False
+    if has_refused and not _is_entered_for_another(source):
         return Resolution(reason=Reason.CONSENT_REFUSED)
     token_id, bad_token = None, None
     try:
@@ -143,10 +146,8 @@ def _binding_and_held(
     source: ClickSource, order_id: str
 ) -> tuple[OrderAttribution | None, Resolution | None]:
     """Return the order's binding, and the click that the customer's browser holds."""
-    request, user, held = source.request, source.user, None
-    if request is not None and (
-        user is None or not _is_entered_for_another(request, user)
-    ):
+    request, held = source.request, None
+    if request is not None and not _is_entered_for_another(source):
         held = apply_consent(request)
     if order_id:
         held_id = held.id if held else None
@@ -165,12 +166,12 @@ def _binding_and_held(
     return binding, Resolution(click, held.id, reason)
 
 
-def _is_entered_for_another(request: HttpRequest, user: Any) -> bool:
+def _is_entered_for_another(source: ClickSource) -> bool:
     """Whether a logged-in person, such as an employee, orders for another customer."""
-    if not hasattr(user, "is_authenticated"):
-        return False  # not given
-    visitor_id = visitor_id_of(request)
-    return visitor_id is not None and visitor_id != user_key(user.pk)
+    if source.request is None or not hasattr(source.user, "is_authenticated"):
+        return False
+    visitor_id = visitor_id_of(source.request)
+    return visitor_id is not None and visitor_id != user_key(source.user.pk)
 
 
 def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:

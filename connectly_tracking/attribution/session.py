@@ -10,6 +10,7 @@ import hashlib
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_SESSION_KEY
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends import signed_cookies
-from django.db import router
+from django.db import connections, router, transaction
 
 from ..api.landing import PARAMETERS, Landing
 from ..conf import conf
@@ -71,9 +72,46 @@ def digest_of(landing: Landing) -> str:
 
 
 def read_click(request: HttpRequest) -> SessionClick | None:
-    """Return the session's click; None without one, or if the session store is down."""
+    """Return the session's click, as `write_click` put it there.
+
+    None without one, if another version or app wrote it, or if the session store is
+    down.
+    """
     entry = _session_value(request, KEY)
-    return None if entry is None else _parsed(entry)
+    match entry:
+        case {
+            "v": 1,
+            "id": str(hex_id),
+            "at": float() | int() as captured_at,
+            "business": str(business),
+            "digest": str(digest),
+            "reportable": bool(reportable),
+            "stored": bool(has_row),
+        }:
+            values, rows = entry.get("values"), entry.get("rows")
+        case _:
+            return None
+    try:
+        identity = UUID(hex_id)
+        landing = None
+        if values is not None:
+            "".join(values)  # raises unless all are strings
+            landing = Landing(**dict(zip(PARAMETERS, values, strict=True)))
+    except (ValueError, TypeError):
+        return None
+    return SessionClick(
+        id=identity,
+        captured_at=captured_at,
+        business=business,
+        landing=landing,
+        digest=digest,
+        reportable=reportable,
+        has_row=has_row,
+        awaits_consent=entry.get("pending") is True,
+        lesser_digest=str(entry.get("passed_over", "")),
+        page=str(entry.get("page", "")),
+        rows=rows if isinstance(rows, int) else 0,
+    )
 
 
 def write_click(request: HttpRequest, click: SessionClick) -> bool:
@@ -154,12 +192,26 @@ def load_attribution(request: HttpRequest, click: SessionClick) -> Attribution |
 def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution | None:
     """As `load_attribution`, and write a row that is missing and may be written."""
     attribution = load_attribution(request, click)
-    is_missing = not (click.has_row or click.awaits_consent)
-    if attribution is not None and is_missing:
+    if attribution is None or click.awaits_consent:
+        return attribution
+    if not click.has_row or is_gone(click):
         store_click(attribution)
         note_cookie(request, click.id)
-        write_click(request, replace(click, has_row=True))
+        note_stored(request, replace(click, has_row=True))
     return attribution
+
+
+def note_stored(request: HttpRequest, click: SessionClick) -> None:
+    """Put a click whose row was written into the session, once the row is certain.
+
+    A session does not roll back with the transaction.
+    """
+    using = router.db_for_write(Attribution)
+    if connections[using].in_atomic_block:
+        note = partial(write_click, request, click)
+        transaction.on_commit(note, using=using, robust=True)
+    else:
+        write_click(request, click)
 
 
 def _session_value(request: HttpRequest, key: str) -> Any:
@@ -174,44 +226,6 @@ def _session_value(request: HttpRequest, key: str) -> Any:
     return None
 
 
-def _parsed(entry: Any) -> SessionClick | None:
-    """Read an entry of `write_click`; None if another version or app wrote it."""
-    match entry:
-        case {
-            "v": 1,
-            "id": str(hex_id),
-            "at": float() | int() as captured_at,
-            "business": str(business),
-            "digest": str(digest),
-            "reportable": bool(reportable),
-            "stored": bool(has_row),
-        }:
-            values, rows = entry.get("values"), entry.get("rows")
-        case _:
-            return None
-    try:
-        identity = UUID(hex_id)
-        landing = None
-        if values is not None:
-            "".join(values)  # raises unless all are strings
-            landing = Landing(**dict(zip(PARAMETERS, values, strict=True)))
-    except (ValueError, TypeError):
-        return None
-    return SessionClick(
-        id=identity,
-        captured_at=captured_at,
-        business=business,
-        landing=landing,
-        digest=digest,
-        reportable=reportable,
-        has_row=has_row,
-        awaits_consent=entry.get("pending") is True,
-        lesser_digest=str(entry.get("passed_over", "")),
-        page=str(entry.get("page", "")),
-        rows=rows if isinstance(rows, int) else 0,
-    )
-
-
 def _put(
     request: HttpRequest,
     session: SessionBase,
@@ -220,14 +234,13 @@ def _put(
     has_row: bool,
 ) -> bool:
     """Set our key, or delete it, and touch nothing else of the session."""
+    is_shown = settings.SESSION_COOKIE_NAME in request.COOKIES
+    if not is_shown and _may_be_withheld(request):
+        return False  # a new session would replace it, with the cart and the login
     if isinstance(session, signed_cookies.SessionStore):
         is_carried = has_row and uses_cookie()
         return not is_carried and _put_into_signed_cookie(session, entry)
-    if settings.SESSION_COOKIE_NAME not in request.COOKIES:
-        # A browser that withholds a Strict cookie would replace it by a new session's.
-        if settings.SESSION_COOKIE_SAMESITE == "Strict" and uses_cookie():
-            return False
-    elif not session.modified and session.session_key is not None:
+    if is_shown and not session.modified and session.session_key is not None:
         # Saved now, from what is stored now. Django would save the whole session after
         # the view, over what other requests have written meanwhile.
         fresh = type(session)(session.session_key)
@@ -241,6 +254,18 @@ def _put(
         _tolerate_failing_save(session)
     _change(session, entry)
     return True
+
+
+def _may_be_withheld(request: HttpRequest) -> bool:
+    """Whether the browser may have a session's cookie that this page does not see.
+
+    It is not sent on the way from another site if it is Strict, and not outside its
+    path.
+    """
+    if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
+        return True
+    folder = settings.SESSION_COOKIE_PATH.rstrip("/")
+    return not f"{request.path}/".startswith(f"{folder}/")
 
 
 def _put_into_signed_cookie(session: SessionBase, entry: dict[str, Any] | None) -> bool:
@@ -321,6 +346,16 @@ def holds_click(request: HttpRequest) -> bool:
     """Whether there may be a click. No query, if the session is loaded."""
     in_session = read_click(request)
     return in_session is not None or read_cookie(request) is not None
+
+
+def is_gone(click: SessionClick) -> bool:
+    """Whether the click that the browser holds leads to nothing any more. One query.
+
+    It was erased; or its row was pruned, or rolled back with the shop's transaction.
+    """
+    if click.has_row:
+        return not stored_clicks().filter(pk=click.id).exists()
+    return is_erased(click.id)
 
 
 def is_erased(click_id: UUID) -> bool:

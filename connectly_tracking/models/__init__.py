@@ -22,7 +22,6 @@ from .clock import (
     is_overdue,
     local_time,
     moment,
-    repeated_time,
     zoned_text,
 )
 from .conversion import Conversion
@@ -74,7 +73,6 @@ __all__ = [
     "local_time",
     "moment",
     "read_committed",
-    "repeated_time",
     "row_of",
     "write_confirmed",
     "zoned_text",

@@ -84,21 +84,6 @@ def zoned_text(value: datetime) -> str:
     return f"{written} {'UTC' if zone[:1] in '+-' else ''}{zone}".rstrip()
 
 
-def repeated_time(value: datetime) -> timedelta:
-    """Return how much later the clock shows the same time once more, or zero.
-
-    It does in the hour that comes twice when summer time ends, unless the time is
-    aware.
-    """
-    if timezone.is_aware(value):
-        return timedelta()
-    zone = timezone.get_default_timezone()
-    first, second = (
-        value.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)
-    )
-    return max(second - first, timedelta())
-
-
 def is_overdue(due_at: datetime | None) -> bool:
     """Whether a row has been due for so long that no worker seems to be running."""
     return due_at is not None and due_at < timezone.now() - timedelta(seconds=OVERDUE)
