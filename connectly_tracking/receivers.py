@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 
 from . import outbox
 from .api.values import plain_id
-from .attribution import ClickSource, attach_user, is_prefetch
+from .attribution import ClickSource, attach_user
+from .attribution.capture import may_have_landed
 from .exceptions import InvalidEvent
 from .guard import guarded, refuse_async
 from .models import Reason
@@ -130,7 +130,7 @@ def on_content_viewed(
             raise _unknown_argument("content_viewed", unknown)
         if request is None or view is None:
             raise InvalidEvent("content_viewed", "needs request= and view=")
-        if _may_have_landed(request):
+        if may_have_landed(request):
             outbox.record_view(view, ClickSource(request=request))
 
     guarded("view_not_recorded", record, savepoint="inside", strict=Exception)
@@ -138,13 +138,3 @@ def on_content_viewed(
 
 def _unknown_argument(signal: str, unknown: Mapping[str, object]) -> InvalidEvent:
     return InvalidEvent(signal, f"has no argument {', '.join(sorted(unknown))}")
-
-
-def _may_have_landed(request: HttpRequest) -> bool:
-    """Whether the session may be read: the page of a visitor without one must not come
-    to vary by cookie. On the landing page itself the session has just been written.
-    """
-    is_written = getattr(getattr(request, "session", None), "modified", False)
-    if is_written and not is_prefetch(request):
-        return True
-    return settings.SESSION_COOKIE_NAME in request.COOKIES

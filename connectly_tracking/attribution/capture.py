@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.utils import timezone
 
 from ..api import landing as landings
@@ -95,6 +96,16 @@ def is_prefetch(request: HttpRequest) -> bool:
         request.META.get(header, "").lower().startswith("prefetch")
         for header in ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_MOZ")
     )
+
+
+def may_have_landed(request: HttpRequest) -> bool:
+    """Whether the session may be read: the page of a visitor without one must not come
+    to vary by cookie. On the landing page itself the session has just been written.
+    """
+    is_written = getattr(getattr(request, "session", None), "modified", False)
+    if is_written and not is_prefetch(request):
+        return True
+    return settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
 def recall(request: HttpRequest) -> Attribution | None:
