@@ -359,6 +359,24 @@ def test_an_order_that_is_bound_to_a_click_says_that_the_customer_said_no(
     assert OrderAttribution.objects.get().attribution_id is None
 
 
+@pytest.mark.parametrize(
+    ("answered", "meet"),
+    [(None, consent_changed), (None, recall), (True, consent_changed)],
+    ids=["pending", "met later", "given"],
+)
+def test_an_order_that_has_a_clicks_token_says_that_the_customer_said_no(
+    banner: Banner, request_: HttpRequest, answered: bool | None, meet: Any
+) -> None:
+    banner.answer = answered
+    land(request_)
+    token = make_token(request_)
+    banner.answer = False
+    meet(request_)
+    row = outbox.record(make_purchase(), token=token)
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_REFUSED)
+    assert (row.payload, row.attribution_id) == ("", None)
+
+
 @pytest.mark.parametrize("end", [consent_changed, forget])
 def test_a_customer_who_is_logged_in_withdraws_for_every_device(
     banner: Banner, request_: HttpRequest, end: Any

@@ -246,7 +246,8 @@ def test_a_token_and_a_binding_of_an_erased_click_lead_to_nothing(
     token = write_token(click.pk)
     erase(clicks=[LANDING.cnct_tracking_id])
     row = outbox.record(make_purchase(), token=token)
-    assert (row.reason, row.attribution_id) == (Reason.NOT_ATTRIBUTED, None)
+    assert (row.reason, row.attribution_id) == (Reason.CONSENT_REFUSED, None)
+    assert row.payload == ""
 
 
 def test_a_yes_after_the_erasure_does_not_store_a_click_that_waited(

@@ -85,6 +85,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
     with savepoint():
         orders.awaiting_click().update(payload="", reason=Reason.CONSENT_REFUSED)
         _unbind({click.id})
+        note_erased({click.id})  # for its tokens
     return None
 
 
