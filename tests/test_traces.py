@@ -427,6 +427,17 @@ def test_by_the_user_an_order_is_found_even_if_its_click_was_pruned(
     assert not Conversion.objects.exclude(body="").exists()
 
 
+@pytest.mark.parametrize("values", [5, "clid", ["track-phone"], [[], 1, {}], {"a": 1}])
+def test_an_entry_that_another_app_wrote_is_passed_over(values: Any) -> None:
+    client, other = (land(Client(), "phone") for _ in range(2))
+    session = other.session
+    session["connectly_tracking"] = {"id": None, "values": values}
+    session.save()
+    assert erase(clicks=["track-phone"]).sessions == 1
+    assert "connectly_tracking" not in client.session
+    assert "connectly_tracking" in other.session
+
+
 def test_an_empty_id_names_nobody() -> None:
     make_click(replace(LANDING, ctwa_clid=""))
     assert not any(erase(clicks=[""], dry_run=True))

@@ -106,7 +106,10 @@ class Traces:
     def add_entry(self, entry: dict[str, Any], *, is_of_user: bool) -> bool:
         """Whether a session's entry is of this customer. Its ids are known from now."""
         click_id = _uuid(str(entry.get("id")))
-        tracking_id, ctwa_clid = (entry.get("values") or [""] * 3)[0:3:2]
+        tracking_id = ctwa_clid = ""
+        match entry.get("values"):
+            case [str(tracking_id), _, str(ctwa_clid), *_]:
+                pass
         is_found = (
             is_of_user
             or click_id in self.click_ids
