@@ -344,6 +344,22 @@ def test_what_is_sent_at_a_withdrawal_cannot_be_sent_again_if_it_fails(
     assert outbox.replay(Conversion.objects.all()) == 0
 
 
+def test_an_order_that_waits_is_stopped_by_the_banner_not_by_a_later_signal(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    banner.answer = True
+    land(request_)
+    bind_order(request_, "ORD-7821")
+    row = outbox.record(make_purchase())
+    banner.answer = False
+    outbox.record(make_purchase(), request=request_)
+    row.refresh_from_db()
+    assert row.state == State.PENDING
+    consent_changed(request_)
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_WITHDRAWN)
+
+
 @pytest.mark.parametrize("answered", [None, True], ids=["pending", "given"])
 def test_an_order_that_is_bound_to_a_click_says_that_the_customer_said_no(
     banner: Banner, request_: HttpRequest, answered: bool | None
