@@ -493,6 +493,17 @@ def test_the_command_says_what_it_could_not_reach(engine: str, settings: Any) ->
     assert ("were not searched" in out.getvalue()) == (engine == "cache")
 
 
+@pytest.mark.parametrize("engine", ["db", "cache"])
+def test_if_nothing_is_found_the_command_says_whether_it_searched_sessions(
+    engine: str, settings: Any
+) -> None:
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    out = io.StringIO()
+    call_command("connectly_forget", click=["track-phone"], stdout=out)
+    assert out.getvalue().endswith("Nothing was changed.\n")
+    assert ("were not searched" in out.getvalue()) == (engine == "cache")
+
+
 def test_a_note_of_an_erased_click_is_kept_as_long_as_a_session_could_go_on(
     configure: Configure,
 ) -> None:
