@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from connectly_tracking.attribution import (
     recall,
 )
 from connectly_tracking.attribution import session as sessions
+from connectly_tracking.attribution.cookie import COOKIE_NOTE, note_cookie
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
 from connectly_tracking.delivery.run import Run
@@ -342,6 +344,22 @@ def test_what_is_sent_at_a_withdrawal_cannot_be_sent_again_if_it_fails(
     assert outbox.replay(Conversion.objects.all()) == 0
 
 
+def test_an_order_that_waits_is_stopped_by_the_banner_not_by_a_later_signal(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    banner.answer = True
+    land(request_)
+    bind_order(request_, "ORD-7821")
+    row = outbox.record(make_purchase())
+    banner.answer = False
+    outbox.record(make_purchase(), request=request_)
+    row.refresh_from_db()
+    assert row.state == State.PENDING
+    consent_changed(request_)
+    row.refresh_from_db()
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_WITHDRAWN)
+
+
 @pytest.mark.parametrize("answered", [None, True], ids=["pending", "given"])
 def test_an_order_that_is_bound_to_a_click_says_that_the_customer_said_no(
     banner: Banner, request_: HttpRequest, answered: bool | None
@@ -355,6 +373,24 @@ def test_an_order_that_is_bound_to_a_click_says_that_the_customer_said_no(
     assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_REFUSED)
     assert (row.payload, row.attribution_id) == ("", None)
     assert OrderAttribution.objects.get().attribution_id is None
+
+
+@pytest.mark.parametrize(
+    ("answered", "meet"),
+    [(None, consent_changed), (None, recall), (True, consent_changed)],
+    ids=["pending", "met later", "given"],
+)
+def test_an_order_that_has_a_clicks_token_says_that_the_customer_said_no(
+    banner: Banner, request_: HttpRequest, answered: bool | None, meet: Any
+) -> None:
+    banner.answer = answered
+    land(request_)
+    token = make_token(request_)
+    banner.answer = False
+    meet(request_)
+    row = outbox.record(make_purchase(), token=token)
+    assert (row.state, row.reason) == (State.SKIPPED, Reason.CONSENT_REFUSED)
+    assert (row.payload, row.attribution_id) == ("", None)
 
 
 @pytest.mark.parametrize("end", [consent_changed, forget])
@@ -374,6 +410,78 @@ def test_a_customer_who_is_logged_in_withdraws_for_every_device(
     assert not Attribution.objects.filter(user=ada).exists()
     assert Attribution.objects.count() == 2
     assert outbox.record(make_purchase("ORD-2"), user=ada).state == State.SKIPPED
+
+
+@pytest.fixture
+def waits(banner: Banner, request_: HttpRequest) -> Conversion:
+    """An order of the visitor, who has opened the link of another campaign since."""
+    banner.answer = True
+    land(request_)
+    row = outbox.record(make_purchase(), request=request_)
+    request_.META["QUERY_STRING"] = TAGGED[2:].replace("send-1", "send-2")
+    land(request_)
+    assert Attribution.objects.count() == 2
+    banner.answer = False
+    return row
+
+
+@pytest.mark.parametrize("end", [consent_changed, forget])
+def test_a_no_is_for_every_link_that_the_visitor_has_opened(
+    request_: HttpRequest, waits: Conversion, end: Any
+) -> None:
+    stranger = make_click(replace(LANDING, cnct_tracking_id="track-2"))
+    account = make_click(user=User.objects.create(username="eve"))
+    end(request_)
+    waits.refresh_from_db()
+    assert (waits.state, waits.reason) == (State.SKIPPED, Reason.CONSENT_WITHDRAWN)
+    assert set(Attribution.objects.all()) == {stranger, account}
+
+
+@pytest.mark.parametrize("end", [consent_changed, forget])
+def test_a_no_is_for_the_session_and_for_the_cookie(
+    banner: Banner, request_: HttpRequest, end: Any
+) -> None:
+    in_cookie = make_click(replace(LANDING, cnct_tracking_id="track-2"))
+    before = make_click(in_cookie.landing)
+    rows = [outbox.record(make_purchase(), attribution=before)]
+    banner.answer = True
+    land(request_)
+    rows.append(outbox.record(make_purchase("ORD-2"), request=request_))
+    note_cookie(request_, in_cookie.pk)
+    request_.COOKIES["connectly_click"] = getattr(request_, COOKIE_NOTE)
+    banner.answer = False
+    end(request_)
+    for row in rows:
+        row.refresh_from_db()
+        assert row.reason == Reason.CONSENT_WITHDRAWN
+    assert not Attribution.objects.exists()
+
+
+@pytest.mark.parametrize("end", [consent_changed, forget])
+def test_a_customer_withdraws_for_what_was_ordered_as_a_guest(
+    banner: Banner, request_: HttpRequest, end: Any
+) -> None:
+    ada, eve = (User.objects.create(username=name) for name in ("ada", "eve"))
+    guest, other = (make_click(replace(LANDING, ad_id=ad)) for ad in "12")
+    row = outbox.record(make_purchase(), attribution=guest, user=ada)
+    kept = outbox.record(make_purchase("ORD-2"), attribution=other, user=eve)
+    banner.answer = False
+    request_.user = ada
+    end(request_)
+    row.refresh_from_db()
+    assert (row.reason, row.body) == (Reason.CONSENT_WITHDRAWN, "")
+    assert Attribution.objects.get() == other
+    kept.refresh_from_db()
+    assert kept.state == State.PENDING
+
+
+def test_only_a_no_looks_for_other_clicks(
+    banner: Banner, request_: HttpRequest, waits: Conversion
+) -> None:
+    banner.answer = True
+    with CaptureQueriesContext(connection) as queries:
+        consent_changed(request_)
+    assert not [query for query in queries if "connectly_tracking" in query["sql"]]
 
 
 def test_forgetting_needs_no_question(request_: HttpRequest) -> None:

@@ -9,12 +9,15 @@ import io
 import itertools
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -237,6 +240,72 @@ def test_a_click_that_only_a_session_has_is_found_by_its_order(
     assert found_in(dump(), ids - {BASKET}) == set()
 
 
+@pytest.mark.parametrize("why", ["consent", "prefetch"])
+@pytest.mark.parametrize("by", ["tracking id", "click id", "id", "user", "another"])
+def test_a_click_that_only_a_session_has_is_found_by_its_ids(
+    ada: User, configure: Configure, why: str, by: str
+) -> None:
+    answers: list[bool | None] = [None]
+    if why == "consent":
+        configure(CONSENT=lambda _request: answers[-1])
+    client = Client(headers={"Sec-Purpose": "prefetch"})
+    stranger = land(Client(headers={"Sec-Purpose": "prefetch"}), "stranger")
+    client.force_login(ada)
+    land(client, "phone")
+    if why == "consent":
+        client.get("/bind/", {"order": "ORD-2"})
+        assert bought(client, "ORD-1") == "skipped consent_pending"
+        Conversion.objects.update(user=None)
+    assert not Attribution.objects.exists()
+    click_id = client.session["connectly_tracking"]["id"]
+    ids = {"track-phone", "clid+phone/==", click_id, str(UUID(click_id)), BASKET}
+    if by == "another":  # a later session of the same customer, with another click
+        later = Client(headers={"Sec-Purpose": "prefetch"})
+        values = zip(PARAMETERS, landing("phone").values, strict=True)
+        query = "&".join(f"{key}={value}" for key, value in values)
+        later.get("/?" + query.replace("=clid", "=cl2"))
+    named: dict[str, dict[str, Any]] = {
+        "tracking id": {"clicks": ["track-phone"]},
+        "click id": {"clicks": ["clid+phone/=="]},
+        "id": {"clicks": [click_id]},
+        "user": {"users": [ada.pk]},
+        "another": {"clicks": ["cl2+phone/=="]},
+    }
+    counted = erase(**named[by], dry_run=True)
+    assert found_in(dump(), ids)
+    assert counted.sessions == (2 if by == "another" else 1)
+    assert counted.stopped == (why == "consent")
+    assert erase(**named[by]) == counted
+    assert found_in(dump(), ids) == set()
+    assert "connectly_tracking" in stranger.session
+    answers.append(True)
+    assert bought(client, "ORD-3") == "skipped not_attributed"
+    assert not Attribution.objects.exists()
+
+
+def test_a_session_keeps_its_end_and_one_that_ends_meanwhile_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = (land(Client(), "phone") for _ in range(2))
+    ends = timezone.now() + timedelta(hours=1)
+    Session.objects.update(expire_date=ends)
+    gone = first.session.session_key
+    save = SessionStore.save
+
+    def end_before(store: SessionStore, must_create: bool = False) -> None:
+        Session.objects.filter(session_key=gone).delete()
+        save(store, must_create)
+
+    monkeypatch.setattr(SessionStore, "save", end_before)
+    # That of the first is read last, so that the other's is ended by nobody.
+    Session.objects.filter(session_key=gone).update(expire_date=ends + timedelta(1))
+    assert erase(clicks=["track-phone"]).sessions == 2
+    kept = Session.objects.get()
+    assert kept.session_key == second.session.session_key
+    assert kept.expire_date == ends
+    assert "connectly_tracking" not in kept.get_decoded()
+
+
 def test_a_token_and_a_binding_of_an_erased_click_lead_to_nothing(
     configure: Configure,
 ) -> None:
@@ -246,7 +315,8 @@ def test_a_token_and_a_binding_of_an_erased_click_lead_to_nothing(
     token = write_token(click.pk)
     erase(clicks=[LANDING.cnct_tracking_id])
     row = outbox.record(make_purchase(), token=token)
-    assert (row.reason, row.attribution_id) == (Reason.NOT_ATTRIBUTED, None)
+    assert (row.reason, row.attribution_id) == (Reason.CONSENT_REFUSED, None)
+    assert row.payload == ""
 
 
 def test_a_yes_after_the_erasure_does_not_store_a_click_that_waited(
@@ -320,6 +390,20 @@ def test_a_pruned_click_is_found_by_its_copies_whatever_its_id_looks_like(
     assert list(bodies) == [kept.order_id]
 
 
+@pytest.mark.parametrize("name", ["track-phone", "clid+phone/=="])
+def test_an_order_that_came_after_its_click_was_pruned_is_found_by_its_copies(
+    configure: Configure, name: str
+) -> None:
+    configure(ATTRIBUTION_WINDOW=None)
+    client = land(Client(), "phone")
+    ids = ids_of("phone")
+    Attribution.objects.all().delete()
+    assert bought(client, "ORD-1") == "pending"
+    Session.objects.all().delete()
+    assert erase(clicks=[name]).stopped == 1
+    assert found_in(dump(), ids) == set()
+
+
 @pytest.mark.parametrize("how", ["session", "user=", "token user", "view"])
 def test_by_the_user_an_order_is_found_even_if_its_click_was_pruned(
     ada: User, sandbox: Sandbox, how: str
@@ -341,6 +425,22 @@ def test_by_the_user_an_order_is_found_even_if_its_click_was_pruned(
     assert row.body
     assert erase(users=[ada.pk]).emptied == 1
     assert not Conversion.objects.exclude(body="").exists()
+
+
+@pytest.mark.parametrize("values", [5, "clid", ["track-phone"], [[], 1, {}], {"a": 1}])
+def test_an_entry_that_another_app_wrote_is_passed_over(values: Any) -> None:
+    client, other = (land(Client(), "phone") for _ in range(2))
+    session = other.session
+    session["connectly_tracking"] = {"id": None, "values": values}
+    session.save()
+    assert erase(clicks=["track-phone"]).sessions == 1
+    assert "connectly_tracking" not in client.session
+    assert "connectly_tracking" in other.session
+
+
+def test_an_empty_id_names_nobody() -> None:
+    make_click(replace(LANDING, ctwa_clid=""))
+    assert not any(erase(clicks=[""], dry_run=True))
 
 
 def test_a_pause_about_another_customer_keeps_its_answer(sandbox: Sandbox) -> None:
@@ -390,6 +490,17 @@ def test_the_command_says_what_it_could_not_reach(engine: str, settings: Any) ->
         )
     assert "Connectly has already received" in err.getvalue()
     assert f"{int(engine == 'db')} sessions to remove" in out.getvalue()
+    assert ("were not searched" in out.getvalue()) == (engine == "cache")
+
+
+@pytest.mark.parametrize("engine", ["db", "cache"])
+def test_if_nothing_is_found_the_command_says_whether_it_searched_sessions(
+    engine: str, settings: Any
+) -> None:
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    out = io.StringIO()
+    call_command("connectly_forget", click=["track-phone"], stdout=out)
+    assert out.getvalue().endswith("Nothing was changed.\n")
     assert ("were not searched" in out.getvalue()) == (engine == "cache")
 
 

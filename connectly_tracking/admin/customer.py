@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.urls import URLPattern
 
+    from ..attribution import Erased
+
 EXPORT: Final = "connectly_tracking.export_customer"
 FORGET: Final = "connectly_tracking.forget_customer"
 #: Seconds for which a page searches the sessions; the command searches all of them.
@@ -125,7 +127,7 @@ class CustomerPageMixin:
             if step == "forget" and may_forget:
                 self._forget(request, form.customer)
                 return HttpResponseRedirect(request.path)
-            found = erase(**form.customer, dry_run=True, search_sessions_for=0)
+            found = _erased(form.customer, dry_run=True)
         context = {
             **self.page_context(request, _("A customer's data")),
             "form": form,
@@ -138,7 +140,7 @@ class CustomerPageMixin:
         return TemplateResponse(request, template, context)
 
     def _forget(self, request: HttpRequest, customer: dict[str, Any]) -> None:
-        done = erase(**customer, search_sessions_for=SEARCH_SESSIONS_FOR)
+        done = _erased(customer)
         events = done.stopped + done.emptied
         _log(request, f"Forgot a customer: {done.clicks} clicks, {events} events.")
         if not done.under_way:
@@ -153,6 +155,10 @@ class CustomerPageMixin:
         )
         text = left % {"count": done.under_way}
         self.message_user(request, text, messages.WARNING)
+
+
+def _erased(customer: dict[str, list[Any]], *, dry_run: bool = False) -> Erased:
+    return erase(**customer, dry_run=dry_run, search_sessions_for=SEARCH_SESSIONS_FOR)
 
 
 def _exported(request: HttpRequest, customer: dict[str, Any]) -> HttpResponse:

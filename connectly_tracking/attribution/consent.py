@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import router, transaction
+from django.db.models import Q
 
 from ..conf import conf
 from ..guard import guarded, refuse_async, savepoint, tolerated
 from ..models import Conversion, OrderAttribution, Reason, State
 from .clicks import attach_late_click, store_click, stored_clicks
-from .cookie import note_cookie, note_no_cookie
+from .cookie import note_cookie, read_cookie
 from .session import (
-    drop_click,
     drop_held,
     drop_if_erased,
     held_click,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from ..api.landing import Landing
     from .session import SessionClick
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
     with savepoint():
         orders.awaiting_click().update(payload="", reason=Reason.CONSENT_REFUSED)
         _unbind({click.id})
+        note_erased({click.id})  # for its tokens
     return None
 
 
@@ -91,8 +93,8 @@ def consent_changed(request: HttpRequest) -> None:
     """Call this when the visitor has answered. Never raises.
 
     Yes: a click that waited is stored, and orders that waited for it are sent. No: the
-    click is deleted, and orders that were not sent yet are stopped. If the customer is
-    logged in, that applies to all their clicks, from every device.
+    visitor's clicks are deleted, and orders that were not sent yet are stopped. If the
+    customer is logged in, that applies to every device.
     """
     guarded("consent_not_applied", lambda: _consent_changed(request))
 
@@ -102,40 +104,77 @@ def forget(request: HttpRequest) -> None:
     guarded("click_not_forgotten", lambda: _forget(request))
 
 
+class _Held(NamedTuple):
+    """What the session and the cookie have: clicks' ids, and the session's values."""
+
+    ids: set[UUID]
+    landing: Landing | None
+
+    @classmethod
+    def by(cls, request: HttpRequest) -> _Held:
+        click, in_cookie = read_click(request), read_cookie(request)
+        ids = {found for found in (in_cookie, click and click.id) if found}
+        return cls(ids, click.landing if click else None)
+
+
 def _consent_changed(request: HttpRequest) -> None:
     refuse_async("consent_changed()", "await sync_to_async(consent_changed)(...)")
-    click = apply_consent(request)
+    held = _Held.by(request)
+    apply_consent(request)
     if ask_consent(request) is False:
-        _withdraw(request, click)
+        _withdraw(request, held)
 
 
 def _forget(request: HttpRequest) -> None:
     refuse_async("forget()", "await sync_to_async(forget)(...)")
-    _withdraw(request, held_click(request))
+    _withdraw(request, _Held.by(request))
 
 
-def _withdraw(request: HttpRequest, click: SessionClick | None) -> None:
-    note_no_cookie(request)
-    gone: set[UUID] = set()
+def _withdraw(request: HttpRequest, held: _Held) -> None:
+    drop_held(request)
     user_id = visitor_id_of(request)
-    if user_id is not None:
-        gone.update(
-            stored_clicks().filter(user_id=user_id).values_list("pk", flat=True)
-        )
-    if click is not None:
-        gone.add(click.id)
-        drop_click(request)
-    if not gone:
+    gone = _clicks_of_visitor(held, user_id)
+    if not gone and user_id is None:
         return
     using = router.db_for_write(Conversion)
     with transaction.atomic(using=using):
-        rows = Conversion.objects.using(using).filter(attribution_id__in=gone)
-        rows.mark_withdrawn()
-        # So that no person can send them again; a worker has its own copy.
-        rows.exclude(state=State.DELIVERED).update(body="")
+        # One after the other, so that MySQL locks only what an index finds.
+        for ours in (Q(attribution_id__in=gone), _of_user(user_id)):
+            rows = Conversion.objects.using(using).filter(ours)
+            rows.mark_withdrawn()
+            # So that no person can send them again; a worker has its own copy.
+            rows.exclude(state=State.DELIVERED).update(body="")
         _unbind(gone)
         note_erased(gone)  # for the sessions of other devices
         stored_clicks().filter(pk__in=gone).delete()
+
+
+def _clicks_of_visitor(held: _Held, user_id: Any) -> set[UUID]:
+    """Return the ids of the clicks that a "no" is for.
+
+    Connectly gives one tracking id to each customer. A person who opened a forwarded
+    link has the same, so a click of another account stays.
+    """
+    orders = Conversion.objects.using(router.db_for_write(Conversion))
+    ordered_by = orders.filter(_of_user(user_id), attribution_id__isnull=False)
+    known = held.ids.union(ordered_by.values_list("attribution_id", flat=True))
+    columns = stored_clicks().values_list("pk", "user_id", "cnct_tracking_id")
+    found = [*columns.filter(_of_user(user_id) | Q(pk__in=known))]
+    in_browser = [click for click in found if click[0] in held.ids]
+    tracking_ids = {tracking_id for *_, tracking_id in in_browser}
+    if held.landing is not None:
+        tracking_ids.add(held.landing.cnct_tracking_id)
+    # Compared once more, since a collation may ignore case.
+    alike = columns.filter(cnct_tracking_id__in=tracking_ids)
+    found += [click for click in alike if click[2] in tracking_ids]
+    owners = {None, user_id}
+    if user_id is None:  # logged out
+        owners.update(owner for _pk, owner, _id in in_browser)
+    return held.ids | {pk for pk, owner, _id in found if owner in owners}
+
+
+def _of_user(user_id: Any) -> Q:
+    return Q(pk=None) if user_id is None else Q(user_id=user_id)
 
 
 def _unbind(clicks: Collection[UUID]) -> None:

@@ -9,21 +9,40 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from unicodedata import combining, normalize
 from urllib.parse import quote
 
 from ..models import MAX_PAGE
 
 #: Announce a secret: what follows a part that is made of these words is not kept,
-#: unless it is a word itself.
+#: unless it is a word itself. Written without accents.
 _OF_SECRETS: Final = frozenset(
     {
         *("activate", "activation", "auth", "confirm", "confirmation", "email"),
         *("forgot", "invitation", "invite", "key", "login", "magic", "oauth", "otp"),
         *("password", "recover", "recovery", "reset", "secret", "session", "signin"),
         *("signup", "sso", "token", "unsubscribe", "verification", "verify"),
+        # Spanish and Portuguese
+        *("activacion", "activar", "ativacao", "ativar", "chave", "clave"),
+        *("codigo", "confirmacao", "confirmacion", "confirmar", "contrasena"),
+        *("convite", "descadastrar", "esqueci", "invitacion", "olvide", "recuperacao"),
+        *("recuperacion", "recuperar", "redefinicao", "redefinir", "restablecer"),
+        *("restablecimiento", "senha", "sesion", "sessao", "validar", "verificacao"),
+        *("verificacion", "verificar"),
+        # French, German and Italian
+        *("activer", "confirmer", "oublie", "passe", "reinitialiser", "verifier"),
+        *("aktivieren", "bestaetigen", "bestatigen", "einladung", "passwort"),
+        *("vergessen", "zuruecksetzen", "zurucksetzen"),
+        *("attiva", "conferma", "invito", "recupera", "reimposta", "verifica"),
     }
 )
-_BESIDE_THEM: Final = frozenset({"account", "change", "link", "my", "new", "set"})
+_BESIDE_THEM: Final = frozenset(
+    {
+        *("account", "change", "link", "my", "new", "set"),
+        *("alterar", "cambiar", "conta", "correo", "cuenta", "de", "enlace", "mi"),
+        *("minha", "mot", "nova", "nueva", "sua", "tu"),
+    }
+)
 
 _WORD: Final = r"[a-z]{1,24}(?:[-_][a-z]{1,24})*"
 _IS_WORD: Final = re.compile(_WORD)
@@ -45,14 +64,21 @@ def kept_page(path: str) -> str:
         return path[:MAX_PAGE]
     kept, follows_announcement = [], False
     for part in path[: 4 * MAX_PAGE].split("/"):
-        is_word = _IS_WORD.fullmatch(part) is not None
+        plain = _without_accents(part)
+        is_word = _IS_WORD.fullmatch(plain) is not None
         is_hidden = bool(part) and not is_word
         is_hidden = is_hidden and (follows_announcement or _looks_secret(part))
         kept.append("***" if is_hidden else quote(part))
         if part:
-            follows_announcement = is_hidden or (is_word and _announces(part))
+            follows_announcement = is_hidden or (is_word and _announces(plain))
     # Any column can hold it, and nothing depends on it.
     return "/".join(kept)[:MAX_PAGE]
+
+
+def _without_accents(part: str) -> str:
+    if part.isascii():
+        return part
+    return "".join(sign for sign in normalize("NFKD", part) if not combining(sign))
 
 
 def _announces(part: str) -> bool:

@@ -6,6 +6,7 @@ import html
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,8 +17,9 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as AUTH_SESSION_KEY
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.backends.base import UpdateError
 from django.db import router, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from ..api.values import safe_id
@@ -38,6 +40,7 @@ from .session import KEY, note_erased
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from datetime import datetime
 
     from django.db.models import Model, QuerySet
 
@@ -86,11 +89,37 @@ class Traces:
     @classmethod
     def of(cls, person: Person) -> Traces:
         found = cls(person=person)
-        size = -1
-        while size < (size := found._size()):
-            found._find_clicks()
-            found._find_conversions()
+        found.complete()
         return found
+
+    @property
+    def size(self) -> int:
+        return len(self.click_ids) + len(self.tracking_ids) + len(self.conversion_ids)
+
+    def complete(self) -> None:
+        """Find the rows to which those that are known lead."""
+        size = -1
+        while size < (size := self.size):
+            self._find_clicks()
+            self._find_conversions()
+
+    def add_entry(self, entry: dict[str, Any], *, is_of_user: bool) -> bool:
+        """Whether a session's entry is of this customer. Its ids are known from now."""
+        click_id = _uuid(str(entry.get("id")))
+        tracking_id = ctwa_clid = ""
+        match entry.get("values"):
+            case [str(tracking_id), _, str(ctwa_clid), *_]:
+                pass
+        is_found = (
+            is_of_user
+            or click_id in self.click_ids
+            or tracking_id in self.tracking_ids
+            or not self._texts.isdisjoint((tracking_id, ctwa_clid))
+        )
+        if is_found:
+            self.click_ids.update(filter(None, [click_id]))
+            self.tracking_ids.update(filter(None, [tracking_id]))
+        return is_found
 
     @property
     def clicks(self) -> QuerySet[Attribution]:
@@ -159,9 +188,6 @@ class Traces:
         }
         return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(spelt)) or '(?!)'})(?!\w)")
 
-    def _size(self) -> int:
-        return len(self.click_ids) + len(self.tracking_ids) + len(self.conversion_ids)
-
     def _find_clicks(self) -> None:
         self.click_ids.update(filter(None, map(_uuid, self._texts)))
         bound = self.bindings.values_list("attribution_id", flat=True)
@@ -187,9 +213,10 @@ class Traces:
         )
         found = [*columns.filter(sure).order_by()]
         wanted = self._texts | self.tracking_ids
+        click = stored(Attribution).filter(pk=OuterRef("attribution_id"))
         for text in wanted:
             # Of a pruned click only these copies are left; there is no index for them.
-            alike = columns.filter(attribution=None, body__contains=json.dumps(text))
+            alike = columns.filter(~Exists(click), body__contains=json.dumps(text))
             found += [
                 row
                 for row in alike.order_by()
@@ -204,7 +231,9 @@ class Traces:
     def _texts(self) -> set[str]:
         """The clicks as they were given, if a click's id can be like that."""
         given = {str(click) for click in self.person.clicks}
-        return {text for text in given if text.isascii() and text.isprintable()}
+        return {
+            text for text in given if text and text.isascii() and text.isprintable()
+        }
 
 
 def export(
@@ -312,16 +341,20 @@ def erase(
     back.
 
     Sessions in the database are searched for as long as given, in seconds. A session
-    that cannot be searched loses the click when it is next used.
+    that cannot be searched loses the click when it is next used, unless the click is
+    only there and no order or id leads to it.
     """
     found = Traces.of(Person(users=users, orders=orders, clicks=clicks))
+    sessions = _search_sessions(found, search_sessions_for)
     using = router.db_for_write(Conversion)
     with read_committed(using):
         erased = _erase_rows(found)
         if dry_run:
             transaction.set_rollback(True, using=using)
-    sessions = _clear_sessions(found, search_sessions_for, dry_run)
-    return erased._replace(sessions=sessions)
+    if not dry_run:
+        for session_key, expires in sessions.items():
+            _clear_session(session_key, expires)
+    return erased._replace(sessions=len(sessions))
 
 
 def _erase_rows(found: Traces) -> Erased:
@@ -385,30 +418,40 @@ def _session_store() -> Any:
     return import_module(settings.SESSION_ENGINE).SessionStore
 
 
-def _clear_sessions(found: Traces, seconds: float, dry_run: bool) -> int:
-    """Take the customer's clicks out of the sessions that the database has."""
+def _search_sessions(found: Traces, seconds: float) -> dict[str, datetime]:
+    """Return the key and the end of each session that has a click of the customer.
+
+    A click may be only there: then its ids lead to more rows, and to more sessions.
+    """
+    sessions: dict[str, datetime] = {}
     if not can_search_sessions():
-        return 0
-    store: Any = _session_store()
-    until, cleared = time.monotonic() + seconds, 0
-    ids = {click_id.hex for click_id in found.click_ids}
+        return sessions
+    until, size = time.monotonic() + seconds, -1
+    while size < (size := found.size):
+        sessions.update(_sessions_of(found, until))
+        if size < found.size:
+            found.complete()
+    return sessions
+
+
+def _sessions_of(found: Traces, until: float) -> Iterator[tuple[str, datetime]]:
     users = {str(user) for user in found.person.users}
-    sessions = stored(store.get_model_class()).filter(expire_date__gt=timezone.now())
-    for row in sessions.order_by("-expire_date").iterator():
+    sessions = stored(_session_store().get_model_class())
+    unexpired = sessions.filter(expire_date__gt=timezone.now())
+    for row in unexpired.order_by("-expire_date").iterator():
         if time.monotonic() > until:
             break
         data = row.get_decoded()
-        entry = data.get(KEY)
-        if not isinstance(entry, dict):
-            continue
-        values = entry.get("values") or [None]
-        if (
-            entry.get("id") in ids
-            or values[0] in found.tracking_ids
-            or data.get(AUTH_SESSION_KEY) in users
-        ):
-            cleared += 1
-            session = store(row.session_key)
-            if not dry_run and session.pop(KEY, None) and session.session_key:
-                session.save()
-    return cleared
+        entry, is_of_user = data.get(KEY), data.get(AUTH_SESSION_KEY) in users
+        if isinstance(entry, dict) and found.add_entry(entry, is_of_user=is_of_user):
+            yield row.session_key, row.expire_date
+
+
+def _clear_session(session_key: str, expires: datetime) -> None:
+    session: Any = _session_store()(session_key)
+    # Nobody stays logged in for longer by this.
+    session.get_expiry_date = lambda **_: expires
+    session.get_expiry_age = lambda **_: int((expires - timezone.now()).total_seconds())
+    with suppress(UpdateError):  # it has ended meanwhile
+        if session.pop(KEY, None) and session.session_key:
+            session.save()

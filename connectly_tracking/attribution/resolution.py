@@ -175,10 +175,12 @@ def _is_entered_for_another(source: ClickSource) -> bool:
 
 
 def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:
-    """A click without a row waits for consent, or was pruned or erased."""
+    """A click without a row waits for consent, or was pruned, refused or erased."""
     if click is not None:
         yield Resolution(click, click_id)
-    elif conf.CONSENT is not None and not is_erased(click_id):
+    elif is_erased(click_id):
+        yield Resolution(reason=Reason.CONSENT_REFUSED)
+    elif conf.CONSENT is not None:
         yield Resolution(click_id=click_id, reason=Reason.CONSENT_PENDING)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.test import Client
 from django.urls import reverse
 
 from connectly_tracking import outbox
@@ -15,12 +16,10 @@ from connectly_tracking.delivery.claim import claim
 from connectly_tracking.delivery.run import Run
 from connectly_tracking.models import Attribution, Conversion
 
-from ..conftest import make_click, make_purchase
+from ..conftest import TAGGED, make_click, make_purchase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from django.test import Client
 
     Staff = Callable[..., Client]
 
@@ -75,6 +74,21 @@ def test_it_counts_asks_forgets_and_logs_without_the_customers_data(
     for value in [*named.values(), "track-1", "clid-1", "ORD-7821"]:
         assert value not in logged + caplog.text
     assert "Nothing is stored" in client.post(PAGE, {"order": "x"}).content.decode()
+
+
+def test_a_click_that_only_a_session_has_can_be_forgotten(staff: Staff) -> None:
+    visitor = Client(headers={"Sec-Purpose": "prefetch"})
+    visitor.get(TAGGED.replace("track-1", "track-2"))
+    assert Attribution.objects.count() == 1
+    client = staff(FORGET)
+    page = client.post(PAGE, {"click": "track-2"}).content.decode()
+    assert "Sessions to remove the click from</dt><dd>1<" in page
+    assert "Yes, forget this customer" in page
+    client.post(PAGE, {"click": "track-2", "step": "forget"})
+    assert "connectly_tracking" not in visitor.session
+    page = client.post(PAGE, {"click": "track-2"}).content.decode()
+    assert "Nothing is stored about this customer." in page
+    assert "only if they are in the database" in page
 
 
 def test_it_exports_and_deletes_nothing(staff: Staff) -> None:

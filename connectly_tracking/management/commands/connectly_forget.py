@@ -19,6 +19,9 @@ _WARNING: Final = (
     "received (ask Connectly to delete them), your backups or your logs. No customer "
     "data is in the broker."
 )
+_NOT_SEARCHED: Final = (
+    "The sessions are not in the database, so they were not searched."
+)
 _COUNTS: Final = {
     "clicks": "clicks to delete",
     "stopped": "waiting reports that will not be sent",
@@ -79,6 +82,8 @@ class Command(BaseCommand):
         for name, words in _COUNTS.items():
             self.stdout.write(f"{getattr(found, name):>7} {words}")
         if options["dry_run"] or not any(found):
+            if not can_search_sessions():
+                self.stdout.write(_NOT_SEARCHED)
             self.stdout.write("Nothing was changed.")
             return
         self.stderr.write(_WARNING)
@@ -92,9 +97,9 @@ class Command(BaseCommand):
             self.stdout.write("Forgotten.")
         if not can_search_sessions():
             self.stdout.write(
-                "The sessions are not in the database, so they were not searched. A "
-                "session may still refer to a deleted click. No order is credited to "
-                "it, and the reference is removed the next time it is used."
+                f"{_NOT_SEARCHED} A session may still refer to a deleted click. No "
+                "order is credited to it, and the reference is removed the next time "
+                "it is used."
             )
         self.stdout.write(
             "The customer's browser may keep the click's cookie, which contains only "
