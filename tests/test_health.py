@@ -155,6 +155,15 @@ def pausing(reason: str) -> Callable[[], None]:
     return begin
 
 
+#: Wrong settings without which no request can be made.
+OF_THE_CLIENT: list[dict[str, Any]] = [
+    {"BASE_URL": "http://api.connectly.ai"},
+    {"CA_BUNDLE": "/no/such/file"},
+    {"CONNECT_TIMEOUT": 0},
+    {"DEADLINE": "soon"},
+    {"PROXIES": "http://proxy:3128"},
+    {"READ_TIMEOUT": -1},
+]
 #: How it begins, the settings that are changed, and the finding.
 STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
     (overdue, {}, "nobody_looks"),
@@ -177,6 +186,7 @@ STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
     (without_a_parameter, {}, "parameter_missing"),
     (record, {"API_KEY": None}, "business_not_ready"),
     (record, {"BATCH": "many"}, "settings_wrong"),
+    *((overdue, changes, "settings_wrong") for changes in OF_THE_CLIENT),
     (record, {"MAX_EVENT_AGE": "soon"}, "settings_wrong"),
     (record, {"RETENTION": -1}, "settings_wrong"),
 ]
@@ -323,6 +333,21 @@ def test_a_setting_that_stops_all_is_found(
 ) -> None:
     configure(**changes)
     assert code in reports.health()["findings"]
+
+
+@pytest.mark.parametrize("changes", OF_THE_CLIENT)
+def test_a_wrong_setting_is_not_taken_for_a_worker_that_is_missing(
+    configure: Any, changes: dict[str, Any]
+) -> None:
+    def vault() -> str:
+        raise AssertionError("called")
+
+    overdue()
+    configure(API_KEY=vault, **changes)
+    assert reports.health()["findings"] == ["settings_wrong"]
+    assert str(*changes) in current_findings()[0].text
+    assert str(*changes) in reports.explain("ORD-0")
+    assert "no worker" not in reports.explain("ORD-0")
 
 
 def test_a_monitor_gets_json_and_a_status(rf: RequestFactory) -> None:

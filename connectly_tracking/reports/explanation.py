@@ -149,6 +149,7 @@ def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:
         if not conf.SEND:
             switch = _("A developer can switch it on with the setting SEND.")
             return _("sending is switched off"), switch
+        conf.validate_for_delivery()
         # Only the workers may have the key, so it is not missed before they are late.
         problem = conf.credentials_problem(row.business) if late else ""
     except ImproperlyConfigured as exc:
