@@ -308,6 +308,14 @@ def test_rows_of_a_business_that_the_settings_lack(db: None) -> None:
     assert "business_forgotten" not in codes("default")
 
 
+def test_the_doctors_own_row_is_no_order(db: None) -> None:
+    for day in range(1, 9):
+        row = outbox.record(make_purchase(f"ORD-{day}"))
+        hours = day * 24 + 1
+        Conversion.objects.filter(pk=row.pk).update(recorded_at=DbNow(-hours * 3600))
+    assert_says(codes()["orders_stopped"], "warning", "No order for 24 hours")
+
+
 def test_sending_that_is_off_leaves_nobody_to_blame(db: None, configure: Any) -> None:
     record()
     let_wait(300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -18,6 +19,7 @@ from django.utils import timezone
 
 from connectly_tracking import alerts, outbox, reports, tasks, views
 from connectly_tracking.delivery import deliver
+from connectly_tracking.events import ViewContent
 from connectly_tracking.findings import CATALOGUE, Level
 from connectly_tracking.models import (
     Alert,
@@ -290,6 +292,20 @@ def text_of(client: Client, page: str) -> str:
 def found_in(metrics: dict[str, float]) -> set[str]:
     lines = "\n".join(line for line, value in metrics.items() if value == 1)
     return set(re.findall(r"^connectly_finding .*?code=(\w+)", lines, re.M))
+
+
+def test_a_content_view_is_no_order() -> None:
+    without_orders()
+    view = ViewContent(
+        content_ids=["sku-1"], content_type="product", event_time=int(time.time())
+    )
+    row = outbox.record(view, attribution=make_click())
+    assert row.recorded_at > timezone.now() - timedelta(hours=1)
+    report = reports.health()
+    assert "orders_stopped" in report["findings"]
+    assert report["last_order_at"] < timezone.now() - timedelta(days=1)
+    metric = samples(scrape())["connectly_last_order_timestamp_seconds"]
+    assert metric == pytest.approx(report["last_order_at"].timestamp())
 
 
 def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(

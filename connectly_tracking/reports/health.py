@@ -17,11 +17,20 @@ from ..models import (
     Conversion,
     State,
 )
-from .delivery import LATELY, backlogs, examine_delivery, given_up, last_delivered
+from .delivery import (
+    LATELY,
+    backlogs,
+    examine_delivery,
+    given_up,
+    last_delivered,
+    orders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from ..findings import Finding
 
@@ -77,10 +86,11 @@ def current_findings() -> list[Finding]:
 
 def newest() -> dict[str, datetime | None]:
     """Return when the newest click, order and delivery were, as in `health`."""
+    using = router.db_for_write(Conversion)
     return {
-        "last_click_at": _newest(Attribution, "captured_at"),
-        "last_order_at": _newest(Conversion, "recorded_at"),
-        "last_delivered_at": last_delivered(router.db_for_write(Conversion)),
+        "last_click_at": _newest(Attribution.objects.using(using), "captured_at"),
+        "last_order_at": _newest(orders(using), "recorded_at"),
+        "last_delivered_at": last_delivered(using),
     }
 
 
@@ -123,8 +133,7 @@ def _total(counts: dict[str, dict[str, int]]) -> int:
     return sum(sum(reasons.values()) for reasons in counts.values())
 
 
-def _newest(model: type[Attribution | Conversion], column: str) -> datetime | None:
-    rows: Any = model._default_manager.using(router.db_for_write(model))
+def _newest(rows: QuerySet[Any], column: str) -> datetime | None:
     newest: datetime | None = (
         rows.order_by(f"-{column}").values_list(column, flat=True).first()
     )
