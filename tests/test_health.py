@@ -453,6 +453,41 @@ def test_what_another_run_has_told_meanwhile_is_not_told_again(
     assert sorted(heard) == ["expired_lately True", "failing True"]
 
 
+def told() -> list[str]:
+    """What a run tells: each code, and whether it is over."""
+    return sorted(f"{it.code} {it.is_over}" for it in alerts.watch())
+
+
+def test_what_a_wrong_setting_hides_is_not_over(configure: Any) -> None:
+    paused()
+    Conversion.objects.all().mark_rejected("refused")  # type: ignore[arg-type]
+    assert told() == ["paused_configuration False", "rejected_lately False"]
+    configure(BATCH="many")
+    assert told() == ["settings_wrong False"]
+    assert told() == []
+    configure(BATCH=64)
+    assert told() == ["settings_wrong True"]
+    Conversion.objects.all().delete()
+    Circuit.objects.all().resume("default", by="probe")
+    assert told() == ["paused_configuration True", "rejected_lately True"]
+
+
+def test_orders_that_fail_are_not_over_while_their_business_is_paused() -> None:
+    failing()
+    assert told() == ["failing False"]
+    Circuit.objects.pause("default", reason="unavailable", paused_until=DbNow(60))
+    assert told() == ["paused_unavailable False"]
+    Circuit.objects.all().resume("default", by="probe")
+    assert told() == ["paused_unavailable True"]
+    Circuit.objects.pause("br", reason="unavailable", paused_until=DbNow(60))
+    Conversion.objects.all().mark_expired()
+    assert told() == [
+        "expired_lately False",
+        "failing True",
+        "paused_unavailable False",
+    ]
+
+
 def test_an_alert_of_another_version_is_ended(configure: Any) -> None:
     heard: list[str] = []
     configure(ALERTS=lambda it: heard.extend([it.subject_line, it.message]))
