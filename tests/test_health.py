@@ -191,6 +191,7 @@ STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
     *((overdue, changes, "settings_wrong") for changes in OF_THE_CLIENT),
     (record, {"MAX_EVENT_AGE": "soon"}, "settings_wrong"),
     (record, {"RETENTION": -1}, "settings_wrong"),
+    (record, {"HOLD": -1}, "settings_wrong"),
 ]
 DOCS = (Path(__file__).parent.parent / "docs/operator/metrics.md").read_text()
 #: By the finding: whether there is a banner, what the delivery page says, and whether
@@ -319,6 +320,31 @@ def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(
     assert "expiring_soon" not in report["findings"]
     Conversion.objects.update(recorded_at=timezone.now() - timedelta(days=29.5))
     assert "expiring_soon" in reports.health()["findings"]
+
+
+def test_a_replayed_order_fails_if_it_fails_for_an_hour_after_the_replay() -> None:
+    failing()
+    Conversion.objects.exclude(order_id="ORD-0").delete()
+    Conversion.objects.mark_expired()
+    Conversion.objects.all().mark_replayed()
+    assert "failing" not in reports.health()["findings"]
+    Conversion.objects.update(replayed_at=DbNow(-2 * 3600), due_at=DbNow())
+    row = Conversion.objects.get()
+    for hours, is_failing in ((3, False), (1.9, False), (1.8, True)):
+        at = DbNow(-hours * 3600)
+        DeliveryAttempt.objects.create(id=uuid4(), conversion=row, started_at=at)
+        assert ("failing" in reports.health()["findings"]) is is_failing
+    Conversion.objects.update(replayed_at=DbNow(-3000))
+    DeliveryAttempt.objects.update(started_at=DbNow(-60))
+    assert "failing" not in reports.health()["findings"]
+
+
+def test_the_hour_after_which_an_order_fails_begins_after_hold(configure: Any) -> None:
+    configure(HOLD=2 * 3600)
+    record(attempts=2, recorded_at=timezone.now() - timedelta(hours=2.5))
+    assert "failing" not in reports.health()["findings"]
+    Conversion.objects.update(recorded_at=timezone.now() - timedelta(hours=3.1))
+    assert "failing" in reports.health()["findings"]
 
 
 def test_the_figures_are_those_of_the_table() -> None:

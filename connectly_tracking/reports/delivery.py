@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Count, Min, Q, Value
+from django.db.models import Count, Exists, Min, OuterRef, Q, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import LessThan
 from django.utils import timezone
@@ -201,10 +201,22 @@ def _nothing_overdue(using: str, only: str | None) -> Finding:
 
 
 def _failing(using: str, only: str | None) -> Iterator[Finding]:
-    """Orders that were tried more than once, and are still not sent after an hour."""
+    """Orders that were tried more than once, and are still not sent an hour after their
+    HOLD, or after they were replayed.
+    """
+    since = timezone.now() - FAILING_AFTER
+    held_since = since - timedelta(seconds=conf.HOLD)
+    # The attempts before a replay are in the row's number, too; those with wrong
+    # settings are not.
+    later = (
+        DeliveryAttempt.objects.using(using)
+        .filter(conversion=OuterRef("pk"), started_at__gte=OuterRef("replayed_at"))
+        .exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION)
+    )
+    was_replayed = Q(replayed_at__lt=since) & Q(Exists(later[1:2]))
     waiting = Conversion.objects.using(using).waiting()
-    rows = waiting.filter(
-        attempts__gt=1, recorded_at__lt=timezone.now() - FAILING_AFTER
+    rows = waiting.filter(attempts__gt=1, recorded_at__lt=since).filter(
+        Q(replayed_at=None, recorded_at__lt=held_since) | was_replayed
     )
     paused = set(Circuit.objects.using(using).paused().values_list("pk", flat=True))
     counted = rows.by_business().annotate(count=Count("pk"), oldest=Min("recorded_at"))

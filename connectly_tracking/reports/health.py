@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from ..findings import Finding
+
+#: Beside those for delivery: the settings with which orders are recorded and kept.
+_ALSO_READ: Final = ("SEND", "BUSINESSES", "HOLD", "RETENTION", "RECORD_UNATTRIBUTED")
 
 
 def health() -> dict[str, Any]:
@@ -73,7 +76,8 @@ def settings_problem() -> str:
     """
     try:
         conf.validate_for_delivery()
-        _read_too = conf.SEND, conf.BUSINESSES, conf.RETENTION, conf.RECORD_UNATTRIBUTED
+        for name in _ALSO_READ:
+            getattr(conf, name)
     except ImproperlyConfigured as exc:
         return str(exc)
     return ""
