@@ -169,7 +169,9 @@ def _why(row: Conversion) -> str:
     if row.reason == Reason.OUTSIDE_WINDOW and row.clicked_at and row.event_time:
         return _too_old(row.event_time - row.clicked_at, row.attribution_window)
     if row.reason == Reason.EXPIRED and row.event_time:
-        limit = _limit("MAX_EVENT_AGE", age=timezone.now() - row.event_time)
+        # The age at which it was given up. A replayed order's counts from the replay.
+        age = (row.ended_at or timezone.now()) - (row.replayed_at or row.event_time)
+        limit = _limit("MAX_EVENT_AGE", age=age)
         if limit is not None:
             unit = next((it for it in _UNITS if not limit % it), min(_UNITS))
             late = _("it was more than %(limit)s old before it could be sent")
