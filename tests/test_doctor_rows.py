@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, connections
+from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
@@ -335,6 +337,23 @@ def test_the_last_answer_is_shown(db: None, sandbox: Sandbox) -> None:
     finding = codes()["last_answer_bad"]
     assert_says(finding, "warning", "refused 400", "last delivery")
     assert "ctwa_clid" not in finding.text  # the answer may name the customer
+
+
+def test_every_time_has_its_zone(db: None, sandbox: Sandbox) -> None:
+    record(2, business="default")
+    deliver()
+    outbox.record(make_purchase("ORD-9"), attribution=make_click())
+    let_wait(7200)
+    Conversion.objects.exclude(due_at=None).update(
+        attempts=2, recorded_at=DbNow(-2 * 86400)
+    )
+    with timezone.override("America/Sao_Paulo"):
+        found = codes()
+        pause("unavailable")
+        found |= codes()
+    texts = [it.text for it in found.values() if re.search(r"\d\d:\d\d", it.text)]
+    assert len(texts) == 4
+    assert not any(re.search(r"\d\d:\d\d(?! UTC-03)", text) for text in texts)
 
 
 def test_an_attempt_under_way_is_no_answer_yet(db: None) -> None:

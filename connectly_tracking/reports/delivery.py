@@ -34,7 +34,7 @@ from ..models import (
     age_field,
     ago,
     greatest_age,
-    local_time,
+    zoned_text,
 )
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _overdue(using: str, only: str | None) -> dict[str, str]:
             "%(count)d reports overdue, the oldest since %(time)s",
             count,
         )
-        % {"count": count, "time": _minute(oldest)}
+        % {"count": count, "time": zoned_text(oldest)}
         for alias, count, oldest in grouped.annotate(Count("pk"), Min("due_at"))
         if only in (None, alias)
     }
@@ -153,7 +153,7 @@ def _may_be_copied(using: str) -> Iterator[Finding]:
         text = _("Orders are waiting, but none has been recorded.")
         if newest:
             text = _("Orders are waiting, but none has been recorded since %(time)s.")
-            text %= {"time": _minute(newest.recorded_at)}
+            text %= {"time": zoned_text(newest.recorded_at)}
         yield found(Subject.DELIVERY, "database_may_be_copied", text)
 
 
@@ -164,7 +164,7 @@ def _pause(circuit: Circuit, overdue: str | None) -> Finding:
         text = _("%(business)s is paused, next attempt %(time)s: %(detail)s")
     text %= {
         "business": name,
-        "time": _minute(circuit.paused_until) if circuit.paused_until else "",
+        "time": zoned_text(circuit.paused_until) if circuit.paused_until else "",
         "detail": one_line(circuit.detail),
     }
     code = f"paused_{circuit.reason}"
@@ -228,7 +228,7 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
                 "recorded at %(time)s.",
                 count,
             )
-            text %= {"business": alias, "count": count, "time": _minute(oldest)}
+            text %= {"business": alias, "count": count, "time": zoned_text(oldest)}
             yield found(Subject.DELIVERY, "failing", text, business=alias)
 
 
@@ -350,7 +350,7 @@ def _last_answer(using: str, alias: str) -> Finding:
     words = [last.get_outcome_display(), last.status_code]
     facts = {
         "business": alias,
-        "time": _minute(last.started_at),
+        "time": zoned_text(last.started_at),
         "outcome": " ".join(str(it) for it in words if it),
     }
     text = _("%(business)s: last attempt %(time)s, %(outcome)s")
@@ -363,7 +363,7 @@ def _last_answer(using: str, alias: str) -> Finding:
             "%(business)s: last attempt %(time)s, %(outcome)s (last delivery "
             "%(delivered)s)."
         )
-        facts["delivered"] = _minute(delivered)
+        facts["delivered"] = zoned_text(delivered)
     text %= facts  # without the API's words, which may name the customer
     return found(Subject.DELIVERY, "last_answer_bad", text, business=alias)
 
@@ -385,7 +385,3 @@ def last_delivered(using: str, alias: str | None = None) -> datetime | None:
         rows = rows.filter(business=alias)
     newest = rows.order_by("-recorded_at").values_list("delivered_at", flat=True)
     return max((at for at in newest[:NEWEST] if at is not None), default=None)
-
-
-def _minute(at: datetime) -> str:
-    return local_time(at).strftime("%Y-%m-%d %H:%M")
