@@ -62,7 +62,7 @@ class CsvFile:
     """The orders of a file that is open in binary mode; it is never read whole.
 
     The header is read at once. Raises InvalidFile if columns are missing or unknown,
-    or if the file is not UTF-8.
+    or if the header is not UTF-8.
     """
 
     def __init__(self, file: BinaryIO) -> None:
