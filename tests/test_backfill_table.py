@@ -234,6 +234,11 @@ def test_an_order_without_a_row_is_backfilled_for_as_long_as_rows_are_kept(
         ({"event_time": "2999-01-01T00:00Z"}, "event_time: must not be in the future"),
         ({"customer_id": "maria"}, "customer_id: must be the primary key of a user"),
         ({"landed_at": "noon"}, "landed_at: must be a time"),
+        (
+            {"landed_at": "2999-01-01T00:00Z"},
+            "landed_at: must not be in the future; pass the time when the link was "
+            "opened",
+        ),
         ({"cnct_tracking_id": ""}, "cnct_tracking_id: is empty, but"),
         ({"ctwa_clid": "a b"}, "ctwa_clid: contains characters that a link cannot"),
         ({"ctwa_clid": "x" * 1025}, "ctwa_clid: is too long"),

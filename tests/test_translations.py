@@ -337,6 +337,9 @@ def test_an_answer_is_in_the_readers_language(
 #: Details as they are stored, and their beginnings in Spanish.
 DETAILS: Final = {
     "value: must be a number, such as 99.97, not 'a. b'": "value: debe ser un número",
+    (
+        "landed_at: must not be in the future; pass the time when the link was opened"
+    ): "landed_at: no debe estar en el futuro; pase la hora en que se abrió el enlace",
     "contents[0] (id 'x') was left out: quantity must be greater than zero.": (
         "Se omitió contents[0] (id 'x'): quantity debe ser mayor que cero."
     ),

@@ -309,6 +309,7 @@ _PROBLEMS: Final = (
     gettext_noop("must be in seconds, not in milliseconds"),
     gettext_noop("must be later than 1970-01-01"),
     gettext_noop("must not be in the future; pass the time when the order was placed"),
+    gettext_noop("must not be in the future; pass the time when the link was opened"),
     gettext_noop("must be a number, such as 99.97, not %(value)s; pass its amount"),
     gettext_noop("must be a number, such as 99.97, not %(value)s"),
     gettext_noop("must have at most %(most)s digits before the decimal point"),
