@@ -238,6 +238,17 @@ def test_what_waits_while_nobody_looks(db: None) -> None:
     assert_says(finding, "error", "default: 3 reports overdue", "beat is running")
 
 
+def test_what_a_wrong_setting_stops_misses_no_worker(db: None, configure: Any) -> None:
+    record()
+    let_wait(300)
+    configure(BASE_URL="http://api.connectly.ai")
+    found = codes()
+    assert_says(found["connectly_tracking.E005"], "error", "BASE_URL", "https")
+    assert not {"nobody_looks", "nothing_overdue"} & {*found}
+    configure(BASE_URL="https://api.connectly.ai", RETENTION=-1)
+    assert "nobody_looks" in codes()
+
+
 def test_a_backlog_that_somebody_works_off_is_no_alarm(db: None) -> None:
     record(3)
     let_wait(300)
