@@ -21,7 +21,10 @@ from .reports.health import current_findings
 from .signals import alert
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+
+    from .models.alert import AlertQuerySet
 
 #: They come and go with single answers; `failing` is told if that lasts.
 NEVER_TOLD: Final = frozenset({"behind", "last_answer_bad"})
@@ -66,7 +69,7 @@ def watch() -> list[Notice]:
             key, code=finding.code, business=finding.business, detail=finding.text
         )
     alerts.filter(key__in=found).exclude(ended_at=None).update(ended_at=None)
-    alerts.exclude(key__in=found).filter(ended_at=None).update(ended_at=DbNow())
+    _over(alerts, found).filter(ended_at=None).update(ended_at=DbNow())
     alerts.filter(told_at=None).exclude(ended_at=None).delete()
 
     told = []
@@ -86,6 +89,17 @@ def watch() -> list[Notice]:
             else:
                 this.update(told_at=DbNow(), claimed_until=None)
     return told
+
+
+def _over(alerts: AlertQuerySet, found: Mapping[str, Finding]) -> AlertQuerySet:
+    """Return those that are neither found nor hidden by what is found: a wrong setting
+    hides all others, and a pause hides orders that keep failing.
+    """
+    if any(it.code == "settings_wrong" for it in found.values()):
+        return alerts.none()
+    paused = [it.business for it in found.values() if it.code.startswith("paused_")]
+    over = alerts.exclude(key__in=found)
+    return over.exclude(code="failing", business__in=paused)
 
 
 def _tell(notice: Notice) -> bool:

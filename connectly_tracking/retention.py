@@ -16,7 +16,7 @@ from .models import (
     OrderAttribution,
     Pause,
     ago,
-    greatest_age,
+    kept_for,
     read_committed,
 )
 
@@ -44,7 +44,7 @@ def prune(*, dry_run: bool = False) -> Pruned:
     kept = conf.RETENTION
     clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
     clicks = _stored(Attribution.objects.prunable(ago(clicks_kept)))
-    conversions = _stored(Conversion.objects.prunable(ago(max(kept, greatest_age()))))
+    conversions = _stored(Conversion.objects.prunable(ago(kept_for())))
     if dry_run:
         return Pruned(attributions=clicks.count(), conversions=conversions.count())
     old = Conversion.objects.filter(recorded_at__lt=ago(PAYLOAD_KEPT_FOR))

@@ -106,6 +106,19 @@ def test_each_fault_has_its_id(
     assert found() == ids
 
 
+def test_mail_to_admins_needs_an_admin(configure: Any, settings: Any) -> None:
+    settings.ADMINS = []
+    configure(ALERTS="mail_admins")
+    assert found() == ["W018"]
+    configure(ALERTS=print)
+    assert found() == []
+    configure(ALERTS=None)
+    assert found() == []
+    settings.ADMINS = ["ana@shop.example"]
+    configure(ALERTS="mail_admins")
+    assert found() == []
+
+
 def test_settings_that_are_no_dictionary_are_said(settings: Any) -> None:
     settings.CONNECTLY_TRACKING = None
     assert "E000" in found()

@@ -357,10 +357,16 @@ def test_a_snapshot_keeps_the_adapter_of_a_contrib_app(
 @pytest.mark.parametrize(
     "name",
     [
+        "BASE_URL",
         "BATCH",
+        "CA_BUNDLE",
+        "CONNECT_TIMEOUT",
+        "DEADLINE",
         "LEASE",
         "MAX_EVENT_AGE",
         "PROBE_SCHEDULE",
+        "PROXIES",
+        "READ_TIMEOUT",
         "RETRY_SCHEDULE",
         "THREADS",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, connections
+from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
@@ -236,6 +238,17 @@ def test_what_waits_while_nobody_looks(db: None) -> None:
     assert_says(finding, "error", "default: 3 reports overdue", "beat is running")
 
 
+def test_what_a_wrong_setting_stops_misses_no_worker(db: None, configure: Any) -> None:
+    record()
+    let_wait(300)
+    configure(BASE_URL="http://api.connectly.ai")
+    found = codes()
+    assert_says(found["connectly_tracking.E005"], "error", "BASE_URL", "https")
+    assert not {"nobody_looks", "nothing_overdue"} & {*found}
+    configure(BASE_URL="https://api.connectly.ai", RETENTION=-1)
+    assert "nobody_looks" in codes()
+
+
 def test_a_backlog_that_somebody_works_off_is_no_alarm(db: None) -> None:
     record(3)
     let_wait(300)
@@ -308,6 +321,14 @@ def test_rows_of_a_business_that_the_settings_lack(db: None) -> None:
     assert "business_forgotten" not in codes("default")
 
 
+def test_the_doctors_own_row_is_no_order(db: None) -> None:
+    for day in range(1, 9):
+        row = outbox.record(make_purchase(f"ORD-{day}"))
+        hours = day * 24 + 1
+        Conversion.objects.filter(pk=row.pk).update(recorded_at=DbNow(-hours * 3600))
+    assert_says(codes()["orders_stopped"], "warning", "No order for 24 hours")
+
+
 def test_sending_that_is_off_leaves_nobody_to_blame(db: None, configure: Any) -> None:
     record()
     let_wait(300)
@@ -327,6 +348,23 @@ def test_the_last_answer_is_shown(db: None, sandbox: Sandbox) -> None:
     finding = codes()["last_answer_bad"]
     assert_says(finding, "warning", "refused 400", "last delivery")
     assert "ctwa_clid" not in finding.text  # the answer may name the customer
+
+
+def test_every_time_has_its_zone(db: None, sandbox: Sandbox) -> None:
+    record(2, business="default")
+    deliver()
+    outbox.record(make_purchase("ORD-9"), attribution=make_click())
+    let_wait(7200)
+    Conversion.objects.exclude(due_at=None).update(
+        attempts=2, recorded_at=DbNow(-2 * 86400)
+    )
+    with timezone.override("America/Sao_Paulo"):
+        found = codes()
+        pause("unavailable")
+        found |= codes()
+    texts = [it.text for it in found.values() if re.search(r"\d\d:\d\d", it.text)]
+    assert len(texts) == 4
+    assert not any(re.search(r"\d\d:\d\d(?! UTC-03)", text) for text in texts)
 
 
 def test_an_attempt_under_way_is_no_answer_yet(db: None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -18,6 +19,7 @@ from django.utils import timezone
 
 from connectly_tracking import alerts, outbox, reports, tasks, views
 from connectly_tracking.delivery import deliver
+from connectly_tracking.events import ViewContent
 from connectly_tracking.findings import CATALOGUE, Level
 from connectly_tracking.models import (
     Alert,
@@ -155,6 +157,15 @@ def pausing(reason: str) -> Callable[[], None]:
     return begin
 
 
+#: Wrong settings without which no request can be made.
+OF_THE_CLIENT: list[dict[str, Any]] = [
+    {"BASE_URL": "http://api.connectly.ai"},
+    {"CA_BUNDLE": "/no/such/file"},
+    {"CONNECT_TIMEOUT": 0},
+    {"DEADLINE": "soon"},
+    {"PROXIES": "http://proxy:3128"},
+    {"READ_TIMEOUT": -1},
+]
 #: How it begins, the settings that are changed, and the finding.
 STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
     (overdue, {}, "nobody_looks"),
@@ -177,8 +188,10 @@ STATES: list[tuple[Callable[[], None], dict[str, Any], str]] = [
     (without_a_parameter, {}, "parameter_missing"),
     (record, {"API_KEY": None}, "business_not_ready"),
     (record, {"BATCH": "many"}, "settings_wrong"),
+    *((overdue, changes, "settings_wrong") for changes in OF_THE_CLIENT),
     (record, {"MAX_EVENT_AGE": "soon"}, "settings_wrong"),
     (record, {"RETENTION": -1}, "settings_wrong"),
+    (record, {"HOLD": -1}, "settings_wrong"),
 ]
 DOCS = (Path(__file__).parent.parent / "docs/operator/metrics.md").read_text()
 #: By the finding: whether there is a banner, what the delivery page says, and whether
@@ -282,6 +295,20 @@ def found_in(metrics: dict[str, float]) -> set[str]:
     return set(re.findall(r"^connectly_finding .*?code=(\w+)", lines, re.M))
 
 
+def test_a_content_view_is_no_order() -> None:
+    without_orders()
+    view = ViewContent(
+        content_ids=["sku-1"], content_type="product", event_time=int(time.time())
+    )
+    row = outbox.record(view, attribution=make_click())
+    assert row.recorded_at > timezone.now() - timedelta(hours=1)
+    report = reports.health()
+    assert "orders_stopped" in report["findings"]
+    assert report["last_order_at"] < timezone.now() - timedelta(days=1)
+    metric = samples(scrape())["connectly_last_order_timestamp_seconds"]
+    assert metric == pytest.approx(report["last_order_at"].timestamp())
+
+
 def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(
     configure: Any,
 ) -> None:
@@ -293,6 +320,31 @@ def test_without_a_greatest_age_an_order_has_thirty_days_from_its_record(
     assert "expiring_soon" not in report["findings"]
     Conversion.objects.update(recorded_at=timezone.now() - timedelta(days=29.5))
     assert "expiring_soon" in reports.health()["findings"]
+
+
+def test_a_replayed_order_fails_if_it_fails_for_an_hour_after_the_replay() -> None:
+    failing()
+    Conversion.objects.exclude(order_id="ORD-0").delete()
+    Conversion.objects.mark_expired()
+    Conversion.objects.all().mark_replayed()
+    assert "failing" not in reports.health()["findings"]
+    Conversion.objects.update(replayed_at=DbNow(-2 * 3600), due_at=DbNow())
+    row = Conversion.objects.get()
+    for hours, is_failing in ((3, False), (1.9, False), (1.8, True)):
+        at = DbNow(-hours * 3600)
+        DeliveryAttempt.objects.create(id=uuid4(), conversion=row, started_at=at)
+        assert ("failing" in reports.health()["findings"]) is is_failing
+    Conversion.objects.update(replayed_at=DbNow(-3000))
+    DeliveryAttempt.objects.update(started_at=DbNow(-60))
+    assert "failing" not in reports.health()["findings"]
+
+
+def test_the_hour_after_which_an_order_fails_begins_after_hold(configure: Any) -> None:
+    configure(HOLD=2 * 3600)
+    record(attempts=2, recorded_at=timezone.now() - timedelta(hours=2.5))
+    assert "failing" not in reports.health()["findings"]
+    Conversion.objects.update(recorded_at=timezone.now() - timedelta(hours=3.1))
+    assert "failing" in reports.health()["findings"]
 
 
 def test_the_figures_are_those_of_the_table() -> None:
@@ -323,6 +375,21 @@ def test_a_setting_that_stops_all_is_found(
 ) -> None:
     configure(**changes)
     assert code in reports.health()["findings"]
+
+
+@pytest.mark.parametrize("changes", OF_THE_CLIENT)
+def test_a_wrong_setting_is_not_taken_for_a_worker_that_is_missing(
+    configure: Any, changes: dict[str, Any]
+) -> None:
+    def vault() -> str:
+        raise AssertionError("called")
+
+    overdue()
+    configure(API_KEY=vault, **changes)
+    assert reports.health()["findings"] == ["settings_wrong"]
+    assert str(*changes) in current_findings()[0].text
+    assert str(*changes) in reports.explain("ORD-0")
+    assert "no worker" not in reports.explain("ORD-0")
 
 
 def test_a_monitor_gets_json_and_a_status(rf: RequestFactory) -> None:
@@ -410,6 +477,41 @@ def test_what_another_run_has_told_meanwhile_is_not_told_again(
     Conversion.objects.all().delete()
     alerts.watch()
     assert sorted(heard) == ["expired_lately True", "failing True"]
+
+
+def told() -> list[str]:
+    """What a run tells: each code, and whether it is over."""
+    return sorted(f"{it.code} {it.is_over}" for it in alerts.watch())
+
+
+def test_what_a_wrong_setting_hides_is_not_over(configure: Any) -> None:
+    paused()
+    Conversion.objects.all().mark_rejected("refused")  # type: ignore[arg-type]
+    assert told() == ["paused_configuration False", "rejected_lately False"]
+    configure(BATCH="many")
+    assert told() == ["settings_wrong False"]
+    assert told() == []
+    configure(BATCH=64)
+    assert told() == ["settings_wrong True"]
+    Conversion.objects.all().delete()
+    Circuit.objects.all().resume("default", by="probe")
+    assert told() == ["paused_configuration True", "rejected_lately True"]
+
+
+def test_orders_that_fail_are_not_over_while_their_business_is_paused() -> None:
+    failing()
+    assert told() == ["failing False"]
+    Circuit.objects.pause("default", reason="unavailable", paused_until=DbNow(60))
+    assert told() == ["paused_unavailable False"]
+    Circuit.objects.all().resume("default", by="probe")
+    assert told() == ["paused_unavailable True"]
+    Circuit.objects.pause("br", reason="unavailable", paused_until=DbNow(60))
+    Conversion.objects.all().mark_expired()
+    assert told() == [
+        "expired_lately False",
+        "failing True",
+        "paused_unavailable False",
+    ]
 
 
 def test_an_alert_of_another_version_is_ended(configure: Any) -> None:

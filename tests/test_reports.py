@@ -120,6 +120,24 @@ def test_a_window_that_changes_later_changes_no_explanation(
         assert explain("7821") == before
 
 
+def test_an_order_that_expired_is_judged_by_its_age_at_that_time(
+    configure: Any,
+) -> None:
+    """Under a limit of a day, which is a week since."""
+    outbox.record(make_purchase("7821"), attribution=make_click())
+    began = timezone.now() - timedelta(days=20)
+    Conversion.objects.update(event_time=began, recorded_at=began)
+    Conversion.objects.all().mark_expired()
+    Conversion.objects.update(ended_at=began + timedelta(days=1, minutes=1))
+    assert "not reported: it was too old before it could be sent." in explain("7821")
+    Conversion.objects.update(ended_at=began + timedelta(days=7, minutes=1))
+    assert "it was more than 7 days old before it could be sent" in explain("7821")
+    Conversion.objects.update(replayed_at=began + timedelta(days=6))
+    assert "not reported: it was too old before it could be sent." in explain("7821")
+    configure(MAX_EVENT_AGE=DAY)
+    assert "it was more than 1 day old before it could be sent" in explain("7821")
+
+
 def test_a_click_that_came_later_says_when() -> None:
     click = make_click()
     order = make_purchase("7821", event_time=int(time.time()) - DAY)

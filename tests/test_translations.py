@@ -337,6 +337,9 @@ def test_an_answer_is_in_the_readers_language(
 #: Details as they are stored, and their beginnings in Spanish.
 DETAILS: Final = {
     "value: must be a number, such as 99.97, not 'a. b'": "value: debe ser un número",
+    (
+        "landed_at: must not be in the future; pass the time when the link was opened"
+    ): "landed_at: no debe estar en el futuro; pase la hora en que se abrió el enlace",
     "contents[0] (id 'x') was left out: quantity must be greater than zero.": (
         "Se omitió contents[0] (id 'x'): quantity debe ser mayor que cero."
     ),
@@ -350,6 +353,10 @@ DETAILS: Final = {
         "La tienda envió este número de pedido otra vez con 1.00 USD"
     ),
     "Each worker that took it ended.": "Todos los workers que lo tomaron se cerraron.",
+    (
+        "It was placed more than 90 days before it was recorded: it may have been "
+        "reported before, since older records are deleted."
+    ): "Se hizo más de 90 días antes de registrarse: es posible que",
     "What the shop said itself.": "What the shop said itself.",
 }
 

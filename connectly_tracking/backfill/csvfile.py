@@ -62,7 +62,7 @@ class CsvFile:
     """The orders of a file that is open in binary mode; it is never read whole.
 
     The header is read at once. Raises InvalidFile if columns are missing or unknown,
-    or if the file is not UTF-8.
+    or if the header is not UTF-8.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -236,7 +236,10 @@ def _time(field: str, text: str) -> float:
     try:
         return unix_time(value, now=datetime.now(UTC), zone=zone)
     except InvalidEvent as exc:
-        raise InvalidLine(field, exc.problem) from exc
+        problem = exc.problem
+        if field == "landed_at":
+            problem = problem.replace("the order was placed", "the link was opened")
+        raise InvalidLine(field, problem) from exc
 
 
 def _iso_time(field: str, text: str) -> datetime:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, Final
 
+from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 
-from ..conf import DEFAULT_BUSINESS, NAMES, VALIDATORS, conf, setting_path
+from ..conf import DEFAULT_BUSINESS, MAIL_ADMINS, NAMES, VALIDATORS, conf, setting_path
 from ..models import greatest_age
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def check_settings(**_kwargs: Any) -> list[CheckMessage]:
                 id="connectly_tracking.E000",
             )
         ]
-    return [*_unknown(raw), *_invalid()] or list(_contradictory())
+    return [*_unknown(raw), *_invalid()] or [*_contradictory(), *_unheard()]
 
 
 def _unknown(raw: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -144,6 +145,19 @@ def _contradictory() -> Iterator[CheckMessage]:
             )
             % {"age": f"{age:g}"},
             id="connectly_tracking.E032",
+        )
+
+
+def _unheard() -> Iterator[CheckMessage]:
+    if conf.ALERTS == MAIL_ADMINS and not settings.ADMINS:
+        yield checks.Warning(
+            _("%(name)s is 'mail_admins', but ADMINS is empty: no mail is sent.")
+            % {"name": setting_path("ALERTS")},
+            hint=_(
+                "Add the addresses to ADMINS, or set ALERTS to a function that tells "
+                "the right person."
+            ),
+            id="connectly_tracking.W018",
         )
 
 

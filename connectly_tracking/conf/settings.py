@@ -33,12 +33,18 @@ _PROXIED: Final = ("https", "http", "all")
 MAX_NAME: Final = 255  # characters; AMQP takes no longer name of a queue
 TOUCHES: Final = ("last", "first")
 MAIL_ADMINS: Final = "mail_admins"
-#: The settings that a delivery reads only after it has claimed rows.
+#: The settings without which nothing is sent for any business, but the credentials.
 DELIVERY_SETTINGS: Final = (
+    "BASE_URL",
     "BATCH",
+    "CA_BUNDLE",
+    "CONNECT_TIMEOUT",
+    "DEADLINE",
     "LEASE",
     "MAX_EVENT_AGE",
     "PROBE_SCHEDULE",
+    "PROXIES",
+    "READ_TIMEOUT",
     "RETRY_SCHEDULE",
     "THREADS",
 )

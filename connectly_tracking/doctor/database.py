@@ -83,6 +83,8 @@ def _examine(using: str, checks: Iterable[_Check]) -> list[Finding]:
     try:
         with transaction.atomic(using=using):
             skew = _write_a_row(using)
+            # At once, or the other checks would take it for an order.
+            transaction.set_rollback(True, using=using)
     except DatabaseError as exc:
         refusal = [_problem(using, exc, "database_refuses")]
     # A missing migration explains a refusal.

@@ -9,9 +9,11 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
+from ..conf import conf
 from ..findings import Level, Subject
 from ..reports.delivery import examine_delivery
 from .celery import examine_celery
@@ -70,7 +72,7 @@ def examine(only: str | None = None) -> tuple[list[Finding], list[Business]]:
     delivery = partial(
         examine_delivery,
         aliases=aliases,
-        ready=[business.alias for business in ready],
+        ready=[business.alias for business in ready] if _can_deliver() else [],
         only=only,
     )
     findings = [
@@ -85,6 +87,15 @@ def examine(only: str | None = None) -> tuple[list[Finding], list[Business]]:
     findings.sort(key=lambda finding: order.index(finding.subject))
     secrets = known_secrets(ready)
     return [finding.masked(secrets) for finding in findings], ready
+
+
+def _can_deliver() -> bool:
+    """Whether no setting stops the workers; the check of the settings reports it."""
+    try:
+        conf.validate_for_delivery()
+    except ImproperlyConfigured:
+        return False
+    return True
 
 
 def exit_status(findings: Sequence[Finding]) -> int:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Exists, Min, OuterRef, Q, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import LessThan
 from django.utils import timezone
@@ -28,12 +28,13 @@ from ..models import (
     Conversion,
     DbNow,
     DeliveryAttempt,
+    EventName,
     Reason,
     State,
     age_field,
     ago,
     greatest_age,
-    local_time,
+    zoned_text,
 )
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _overdue(using: str, only: str | None) -> dict[str, str]:
             "%(count)d reports overdue, the oldest since %(time)s",
             count,
         )
-        % {"count": count, "time": _minute(oldest)}
+        % {"count": count, "time": zoned_text(oldest)}
         for alias, count, oldest in grouped.annotate(Count("pk"), Min("due_at"))
         if only in (None, alias)
     }
@@ -146,14 +147,13 @@ def _overdue(using: str, only: str | None) -> dict[str, str]:
 
 def _may_be_copied(using: str) -> Iterator[Finding]:
     """Orders wait, and no new ones are recorded, as in a copy or a restored backup."""
-    # The doctor's own row has no order id.
-    orders = Conversion.objects.using(using).exclude(order_id="")
-    if not orders.filter(recorded_at__gte=ago(LATELY)).exists():
-        newest = orders.order_by("-recorded_at").first()
+    rows = orders(using)
+    if not rows.filter(recorded_at__gte=ago(LATELY)).exists():
+        newest = rows.order_by("-recorded_at").first()
         text = _("Orders are waiting, but none has been recorded.")
         if newest:
             text = _("Orders are waiting, but none has been recorded since %(time)s.")
-            text %= {"time": _minute(newest.recorded_at)}
+            text %= {"time": zoned_text(newest.recorded_at)}
         yield found(Subject.DELIVERY, "database_may_be_copied", text)
 
 
@@ -164,7 +164,7 @@ def _pause(circuit: Circuit, overdue: str | None) -> Finding:
         text = _("%(business)s is paused, next attempt %(time)s: %(detail)s")
     text %= {
         "business": name,
-        "time": _minute(circuit.paused_until) if circuit.paused_until else "",
+        "time": zoned_text(circuit.paused_until) if circuit.paused_until else "",
         "detail": one_line(circuit.detail),
     }
     code = f"paused_{circuit.reason}"
@@ -201,10 +201,22 @@ def _nothing_overdue(using: str, only: str | None) -> Finding:
 
 
 def _failing(using: str, only: str | None) -> Iterator[Finding]:
-    """Orders that were tried more than once, and are still not sent after an hour."""
+    """Orders that were tried more than once, and are still not sent an hour after their
+    HOLD, or after they were replayed.
+    """
+    since = timezone.now() - FAILING_AFTER
+    held_since = since - timedelta(seconds=conf.HOLD)
+    # The attempts before a replay are in the row's number, too; those with wrong
+    # settings are not.
+    later = (
+        DeliveryAttempt.objects.using(using)
+        .filter(conversion=OuterRef("pk"), started_at__gte=OuterRef("replayed_at"))
+        .exclude(outcome=DeliveryAttempt.Outcome.CONFIGURATION)
+    )
+    was_replayed = Q(replayed_at__lt=since) & Q(Exists(later[1:2]))
     waiting = Conversion.objects.using(using).waiting()
-    rows = waiting.filter(
-        attempts__gt=1, recorded_at__lt=timezone.now() - FAILING_AFTER
+    rows = waiting.filter(attempts__gt=1, recorded_at__lt=since).filter(
+        Q(replayed_at=None, recorded_at__lt=held_since) | was_replayed
     )
     paused = set(Circuit.objects.using(using).paused().values_list("pk", flat=True))
     counted = rows.by_business().annotate(count=Count("pk"), oldest=Min("recorded_at"))
@@ -216,7 +228,7 @@ def _failing(using: str, only: str | None) -> Iterator[Finding]:
                 "recorded at %(time)s.",
                 count,
             )
-            text %= {"business": alias, "count": count, "time": _minute(oldest)}
+            text %= {"business": alias, "count": count, "time": zoned_text(oldest)}
             yield found(Subject.DELIVERY, "failing", text, business=alias)
 
 
@@ -273,13 +285,12 @@ def given_up(using: str, age: timedelta) -> dict[State, dict[str, dict[str, int]
 def _silence(using: str) -> Iterator[Finding]:
     """Clicks or orders that came every day and have stopped; a missing parameter."""
     clicks = Attribution.objects.using(using).order_by("-captured_at")
-    orders = Conversion.objects.using(using).order_by("-recorded_at")
     if _has_stopped(clicks, "captured_at"):
         text = _(
             "No click for 24 hours, after at least one on each of the 7 days before."
         )
         yield found(Subject.DELIVERY, "clicks_stopped", text)
-    if _has_stopped(orders, "recorded_at"):
+    if _has_stopped(orders(using), "recorded_at"):
         text = _(
             "No order for 24 hours, after at least one on each of the 7 days before."
         )
@@ -302,6 +313,16 @@ def _silence(using: str) -> Iterator[Finding]:
         )
         text %= {"names": ", ".join(missing)}
         yield found(Subject.DELIVERY, "parameter_missing", text)
+
+
+def orders(using: str) -> QuerySet[Conversion]:
+    """Return the purchases. By an expression, since SQLite would read all of them by
+    the index that begins with the event.
+    """
+    rows = Conversion.objects.using(using).alias(
+        event=Coalesce("event_name", Value(""))
+    )
+    return rows.filter(event=EventName.PURCHASE)
 
 
 def _has_stopped(rows: QuerySet[Any], column: str) -> bool:
@@ -329,7 +350,7 @@ def _last_answer(using: str, alias: str) -> Finding:
     words = [last.get_outcome_display(), last.status_code]
     facts = {
         "business": alias,
-        "time": _minute(last.started_at),
+        "time": zoned_text(last.started_at),
         "outcome": " ".join(str(it) for it in words if it),
     }
     text = _("%(business)s: last attempt %(time)s, %(outcome)s")
@@ -342,7 +363,7 @@ def _last_answer(using: str, alias: str) -> Finding:
             "%(business)s: last attempt %(time)s, %(outcome)s (last delivery "
             "%(delivered)s)."
         )
-        facts["delivered"] = _minute(delivered)
+        facts["delivered"] = zoned_text(delivered)
     text %= facts  # without the API's words, which may name the customer
     return found(Subject.DELIVERY, "last_answer_bad", text, business=alias)
 
@@ -364,7 +385,3 @@ def last_delivered(using: str, alias: str | None = None) -> datetime | None:
         rows = rows.filter(business=alias)
     newest = rows.order_by("-recorded_at").values_list("delivered_at", flat=True)
     return max((at for at in newest[:NEWEST] if at is not None), default=None)
-
-
-def _minute(at: datetime) -> str:
-    return local_time(at).strftime("%Y-%m-%d %H:%M")

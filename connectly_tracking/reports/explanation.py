@@ -149,6 +149,7 @@ def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:
         if not conf.SEND:
             switch = _("A developer can switch it on with the setting SEND.")
             return _("sending is switched off"), switch
+        conf.validate_for_delivery()
         # Only the workers may have the key, so it is not missed before they are late.
         problem = conf.credentials_problem(row.business) if late else ""
     except ImproperlyConfigured as exc:
@@ -168,7 +169,9 @@ def _why(row: Conversion) -> str:
     if row.reason == Reason.OUTSIDE_WINDOW and row.clicked_at and row.event_time:
         return _too_old(row.event_time - row.clicked_at, row.attribution_window)
     if row.reason == Reason.EXPIRED and row.event_time:
-        limit = _limit("MAX_EVENT_AGE", age=timezone.now() - row.event_time)
+        # The age at which it was given up. A replayed order's counts from the replay.
+        age = (row.ended_at or timezone.now()) - (row.replayed_at or row.event_time)
+        limit = _limit("MAX_EVENT_AGE", age=age)
         if limit is not None:
             unit = next((it for it in _UNITS if not limit % it), min(_UNITS))
             late = _("it was more than %(limit)s old before it could be sent")
@@ -288,6 +291,10 @@ _SENTENCES: Final = (
         "is not credited."
     ),
     gettext_noop("Each worker that took it ended."),
+    gettext_noop(
+        "It was placed more than %(days)s days before it was recorded: it may have "
+        "been reported before, since older records are deleted."
+    ),
 )
 _PROBLEMS: Final = (
     gettext_noop("could not be read (%(error)s)"),
@@ -302,6 +309,7 @@ _PROBLEMS: Final = (
     gettext_noop("must be in seconds, not in milliseconds"),
     gettext_noop("must be later than 1970-01-01"),
     gettext_noop("must not be in the future; pass the time when the order was placed"),
+    gettext_noop("must not be in the future; pass the time when the link was opened"),
     gettext_noop("must be a number, such as 99.97, not %(value)s; pass its amount"),
     gettext_noop("must be a number, such as 99.97, not %(value)s"),
     gettext_noop("must have at most %(most)s digits before the decimal point"),

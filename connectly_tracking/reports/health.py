@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
@@ -17,13 +17,25 @@ from ..models import (
     Conversion,
     State,
 )
-from .delivery import LATELY, backlogs, examine_delivery, given_up, last_delivered
+from .delivery import (
+    LATELY,
+    backlogs,
+    examine_delivery,
+    given_up,
+    last_delivered,
+    orders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
     from ..findings import Finding
+
+#: Beside those for delivery: the settings with which orders are recorded and kept.
+_ALSO_READ: Final = ("SEND", "BUSINESSES", "HOLD", "RETENTION", "RECORD_UNATTRIBUTED")
 
 
 def health() -> dict[str, Any]:
@@ -64,7 +76,8 @@ def settings_problem() -> str:
     """
     try:
         conf.validate_for_delivery()
-        _read_too = conf.SEND, conf.BUSINESSES, conf.RETENTION, conf.RECORD_UNATTRIBUTED
+        for name in _ALSO_READ:
+            getattr(conf, name)
     except ImproperlyConfigured as exc:
         return str(exc)
     return ""
@@ -77,10 +90,11 @@ def current_findings() -> list[Finding]:
 
 def newest() -> dict[str, datetime | None]:
     """Return when the newest click, order and delivery were, as in `health`."""
+    using = router.db_for_write(Conversion)
     return {
-        "last_click_at": _newest(Attribution, "captured_at"),
-        "last_order_at": _newest(Conversion, "recorded_at"),
-        "last_delivered_at": last_delivered(router.db_for_write(Conversion)),
+        "last_click_at": _newest(Attribution.objects.using(using), "captured_at"),
+        "last_order_at": _newest(orders(using), "recorded_at"),
+        "last_delivered_at": last_delivered(using),
     }
 
 
@@ -123,8 +137,7 @@ def _total(counts: dict[str, dict[str, int]]) -> int:
     return sum(sum(reasons.values()) for reasons in counts.values())
 
 
-def _newest(model: type[Attribution | Conversion], column: str) -> datetime | None:
-    rows: Any = model._default_manager.using(router.db_for_write(model))
+def _newest(rows: QuerySet[Any], column: str) -> datetime | None:
     newest: datetime | None = (
         rows.order_by(f"-{column}").values_list(column, flat=True).first()
     )
