@@ -16,7 +16,7 @@ from .models import (
     OrderAttribution,
     Pause,
     ago,
-    kept_for,
+    greatest_age,
     read_committed,
 )
 
@@ -44,7 +44,7 @@ def prune(*, dry_run: bool = False) -> Pruned:
     kept = conf.RETENTION
     clicks_kept = max(kept, conf.ATTRIBUTION_WINDOW or timedelta())
     clicks = _stored(Attribution.objects.prunable(ago(clicks_kept)))
-    conversions = _stored(Conversion.objects.prunable(ago(kept_for())))
+    conversions = _stored(Conversion.objects.prunable(ago(max(kept, greatest_age()))))
     if dry_run:
         return Pruned(attributions=clicks.count(), conversions=conversions.count())
     old = Conversion.objects.filter(recorded_at__lt=ago(PAYLOAD_KEPT_FOR))

@@ -22,18 +22,13 @@ from hypothesis import strategies as st
 from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.backfill import CsvFile, Interrupted, InvalidFile, backfill
 from connectly_tracking.backfill.csvfile import COLUMNS, MAX_LINE
-from connectly_tracking.delivery import deliver
-from connectly_tracking.models import Attribution, Conversion, DbNow, Reason, State
-from connectly_tracking.reports import explain
-from connectly_tracking.retention import prune
+from connectly_tracking.models import Attribution, Conversion, Reason, State
 
 from .conftest import LANDING, make_click, show_each_step
 from .test_docs import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from connectly_tracking.sandbox import Sandbox
 
 HOUR = 3600
 
@@ -167,44 +162,8 @@ def test_what_is_too_old_is_never_pending(db: None, configure: Any) -> None:
     assert backfill(table_of(*lines)).known == 3
     configure(MAX_EVENT_AGE=None)
     assert backfill(table_of(clicked("A-4", event_time=old))).pending == 1
-    configure(RETENTION=6 * 365 * 86400)
     ancient = clicked("A-5", event_time=old - 5 * 365 * 86400)
     assert backfill(table_of(ancient)).pending == 1
-
-
-def test_an_order_is_not_sent_again_once_its_row_was_pruned(
-    db: None, sandbox: Sandbox, configure: Any
-) -> None:
-    configure(MAX_EVENT_AGE=None)
-    placed = int(time.time()) - 89 * 86400
-    lines = [clicked("A-1", event_time=placed)]
-    assert backfill(table_of(*lines)).pending == 1
-    deliver()
-    # 91 days later.
-    lines = [clicked("A-1", event_time=placed - 91 * 86400)]
-    Conversion.objects.update(recorded_at=DbNow(-91 * 86400))
-    assert prune().conversions == 1
-    assert backfill(table_of(*lines)).skipped == {"expired": 1}
-    deliver()
-    assert sandbox.received_count == 1
-    words = "Details: It was placed more than 90 days before it was recorded: "
-    assert words in explain("A-1")
-    Conversion.objects.all().mark_replayed()
-    deliver()
-    assert sandbox.received_count == 2
-
-
-def test_an_order_without_a_row_is_backfilled_for_as_long_as_rows_are_kept(
-    db: None, configure: Any
-) -> None:
-    """A row may be as old as RETENTION or 30 days, and its order a little younger."""
-    for retention, days in ((90, 90), (1, 30)):
-        configure(MAX_EVENT_AGE=None, RETENTION=retention * 86400)
-        for seconds, state in ((600, State.PENDING), (120, State.EXPIRED)):
-            at = int(time.time()) - days * 86400 + seconds
-            name = f"A-{retention}-{seconds}"
-            backfill(table_of(clicked(name, event_time=at)))
-            assert Conversion.objects.get(order_id=name).state == state
 
 
 @pytest.mark.parametrize(

@@ -353,10 +353,6 @@ DETAILS: Final = {
         "La tienda envió este número de pedido otra vez con 1.00 USD"
     ),
     "Each worker that took it ended.": "Todos los workers que lo tomaron se cerraron.",
-    (
-        "It was placed more than 90 days before it was recorded: it may have been "
-        "reported before, since older records are deleted."
-    ): "Se hizo más de 90 días antes de registrarse: es posible que",
     "What the shop said itself.": "What the shop said itself.",
 }
 

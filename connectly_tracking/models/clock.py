@@ -94,11 +94,6 @@ def greatest_age(settings: Conf = conf) -> timedelta:
     return MAX_AGE if settings.MAX_EVENT_AGE is None else settings.MAX_EVENT_AGE
 
 
-def kept_for(settings: Conf = conf) -> timedelta:
-    """Return how long after it was recorded a final conversion is kept at least."""
-    return max(settings.RETENTION, greatest_age(settings))
-
-
 def age_field(settings: Conf = conf) -> str:
     """Return the field of a conversion from which its age counts.
 

@@ -27,7 +27,7 @@ from .states import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from django_stubs_ext import StrOrPromise
 
@@ -198,20 +198,13 @@ class Conversion(models.Model):
 
     def expire_if_too_old(self, *, using: str) -> None:
         """Expire a pending row that was just written, if it is too old to be sent."""
-        self.expire_if_older(age_field(), greatest_age(), using=using)
-
-    def expire_if_older(
-        self, field: str, limit: timedelta, *, using: str, **fields: str
-    ) -> None:
-        """Expire a pending row that was just written, by the age of one of its times.
-        The fields are written with it.
-        """
+        field, limit = age_field(), greatest_age()
         at = getattr(self, field)
         if self.state == State.PENDING and at and at < timezone.now() - limit:
             # So this process's clock says; the database's decides.
             rows = type(self).objects.using(using).filter(pk=self.pk)
             too_old = rows.filter(state=State.PENDING, **{f"{field}__lt": ago(limit)})
-            if too_old.mark_expired(**fields):
+            if too_old.mark_expired():
                 self.refresh_from_db(using=using)
 
     @property

@@ -285,9 +285,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         detail = "Each worker that took it ended."
         return self._end(State.REJECTED, Reason.INTERNAL, detail=detail)
 
-    def mark_expired(self, **fields: str) -> int:
+    def mark_expired(self) -> int:
         """pending, or sending with its lease over → expired."""
-        return self._end(State.EXPIRED, Reason.EXPIRED, **fields)
+        return self._end(State.EXPIRED, Reason.EXPIRED)
 
     def mark_cancelled(self) -> int:
         """pending, or sending with its lease over → skipped."""

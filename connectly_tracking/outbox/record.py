@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import timedelta
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connections, transaction
 
-from ..api.values import MAX_AHEAD, amount_text
+from ..api.values import amount_text
 from ..attribution import ClickSource
 from ..attribution.clicks import store_click
 from ..attribution.consent import apply_consent, awaits_consent
 from ..conf import conf
 from ..events import ViewContent
-from ..models import (
-    Attribution,
-    Conversion,
-    ConversionQuerySet,
-    Reason,
-    State,
-    kept_for,
-)
+from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
 from ..wakeup import wake
 from .databases import check_database, database_for
 from .draft import Draft, PaidOrder, draft_of
@@ -118,26 +110,9 @@ def record_order(
         row, may_be_due = _write(draft_of(event, source, problem), source, using)
     if is_backfill and may_be_due:
         row.expire_if_too_old(using=using)
-        if conf.MAX_EVENT_AGE is None:
-            _expire_if_forgotten(row, using)
     if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
         transaction.on_commit(wake, using=using)
     return row
-
-
-def _expire_if_forgotten(row: Conversion, using: str) -> None:
-    """Expire a row that a backfill has just written, if the order is so old that it may
-    have been sent before: that row may be deleted.
-    """
-    kept = kept_for()
-    note = (
-        f"It was placed more than {kept.days} days before it was recorded: it may have "
-        "been reported before, since older records are deleted."
-    )
-    # An order may be recorded a little before the time at which it was placed.
-    limit = kept - timedelta(seconds=MAX_AHEAD)
-    detail = f"{row.detail} {note}".strip()
-    row.expire_if_older("event_time", limit, using=using, detail=detail)
 
 
 def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, bool]:

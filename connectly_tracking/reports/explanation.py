@@ -291,10 +291,6 @@ _SENTENCES: Final = (
         "is not credited."
     ),
     gettext_noop("Each worker that took it ended."),
-    gettext_noop(
-        "It was placed more than %(days)s days before it was recorded: it may have "
-        "been reported before, since older records are deleted."
-    ),
 )
 _PROBLEMS: Final = (
     gettext_noop("could not be read (%(error)s)"),
