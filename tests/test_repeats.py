@@ -149,17 +149,47 @@ def test_a_difference_is_said_with_and_without_a_click(
         assert row.state == State.PENDING
 
 
-def test_a_repeated_difference_is_said_once(
+def test_a_repeated_difference_is_noted_once_and_logged_each_time(
     click: Attribution, caplog: pytest.LogCaptureFixture
 ) -> None:
     record(click)
     for _ in range(5):
         record(None, value=25, currency="EUR")
     assert Conversion.objects.get().detail == AGAIN
-    assert len(lines(caplog)) == 1
+    assert len(lines(caplog)) == 5
     for value in range(100):
         record(None, value=value)
     assert len(Conversion.objects.get().detail) <= 2000
+
+
+def test_an_adapter_that_returns_one_id_loses_no_order_in_silence(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(click)
+    for value in range(100, 200):
+        row = record(None, value=value)
+    assert len(lines(caplog)) == 100
+    noted = row.detail.count("The shop sent this order id again")
+    assert row.detail.endswith(f"is kept. And {100 - noted} more.")
+    assert 20 < noted < 30
+    assert len(row.detail) <= 2000
+
+
+def test_customers_of_one_campaign_are_told_apart_in_the_log(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their orders differ in nothing else, so that the row has one note."""
+    record(click)
+    others = [make_click(replace(LANDING, ctwa_clid=f"clid-{n}")) for n in range(3)]
+    for other in others:
+        row = record(other)
+    assert row.detail == (
+        "The shop sent this order id again with another click (campaign send-1), "
+        "which is not credited."
+    )
+    assert [line.rpartition("=")[2] for line in lines(caplog)] == [
+        str(other.pk) for other in others
+    ]
 
 
 def test_the_token_of_another_visitor(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 #: SQLite keeps so many digits of a decimal; a difference after them is no difference.
 _STORED: Final = Context(prec=15)
-_MAX_DETAIL: Final = 2000  # characters
+_MAX_DETAIL: Final = 1980  # characters, and a few for "And 7 more."
+_MORE: Final = re.compile(r" And (\d+) more\.$")
 
 logger = logging.getLogger(__name__)
 
@@ -230,9 +232,9 @@ class Amount(NamedTuple):
 
 
 def note_repeat(rows: ConversionQuerySet, row: Conversion, draft: Draft) -> None:
-    """Note and log that an order came again with another value or another click.
+    """Log each time that an order comes again with another value or another click.
 
-    ``rows`` finds the row, which stays as it is. The same note is not added twice.
+    ``rows`` finds the row, which gets a note and stays as it is otherwise.
     """
     notes, other = [], draft.row
     kept, came = _amount_of(row), _amount_of_draft(draft)
@@ -246,12 +248,27 @@ def note_repeat(rows: ConversionQuerySet, row: Conversion, draft: Draft) -> None
             "The shop sent this order id again with another click (campaign "
             f"{other.sendout_id}), which is not credited."
         )
-    notes = [note for note in notes if note not in row.detail]
-    detail = " ".join([row.detail, *notes]).strip()
-    if notes and len(detail) <= _MAX_DETAIL:
+    if not notes:
+        return
+    _log(row, kept, came, row.attribution_id, other.attribution_id)
+    detail = _with_notes(row.detail, notes)
+    if detail != row.detail:
         row.detail = detail
         rows.filter(pk=row.pk).update(detail=detail)
-        _log(row, kept, came, row.attribution_id, other.attribution_id)
+
+
+def _with_notes(detail: str, notes: list[str]) -> str:
+    """Add each note that is not there yet. Those without room are only counted."""
+    for note in notes:
+        if note in detail:
+            continue
+        longer = f"{detail} {note}".strip()
+        if len(longer) > _MAX_DETAIL:
+            more = _MORE.search(detail)
+            count = int(more[1]) + 1 if more else 1
+            longer = f"{_MORE.sub('', detail)} And {count} more."
+        detail = longer
+    return detail
 
 
 def note_replaced(row: Conversion, draft: Draft) -> None:
