@@ -17,6 +17,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import attribution, outbox
+from connectly_tracking.delivery import deliver
 from connectly_tracking.events import Purchase
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, Reason, State
@@ -503,11 +504,24 @@ def test_without_a_business_to_go_to_an_order_is_refused_and_not_left_waiting(
 ) -> None:
     own = settings.CONNECTLY_TRACKING
     named = {key: own[key] for key in ("BUSINESS_ID", "API_KEY")}
-    configure(BUSINESS_ID=None, API_KEY=None, BUSINESSES={"br": named})
+    settings.CONNECTLY_TRACKING = {"BUSINESSES": {"br": named}}
     row = outbox.record(make_purchase("1"), attribution=click)
     assert row.detail == "business: must be one of those in the settings: br"
     configure(BUSINESS_RESOLVER=lambda *_: "rb")
     assert outbox.record(make_purchase("2")).reason == Reason.INVALID
+
+
+def test_without_its_credentials_the_default_business_records_and_sends_nothing(
+    configure: Any, settings: Any, click: Attribution
+) -> None:
+    own = settings.CONNECTLY_TRACKING
+    named = {key: own[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESS_ID=None, API_KEY=None, BUSINESSES={"br": named})
+    row = outbox.record(make_purchase("1"), attribution=click)
+    assert (row.business, row.state) == ("default", State.PENDING)
+    assert outbox.record(make_purchase("2")).reason == Reason.NOT_ATTRIBUTED
+    assert not deliver()
+    assert Conversion.objects.filter(state=State.PENDING).count() == 1
 
 
 def test_the_shops_own_integrity_error_comes_back_as_it_is(configure: Any) -> None:
