@@ -121,7 +121,7 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     """Return the order's row, and whether this draft has inserted or replaced it."""
     row = draft.row
     has_other_businesses = source.business is None and len(conf.BUSINESSES) > 1
-    if has_other_businesses and _share_row(row, using):
+    if has_other_businesses and _share_row(draft, source, using):
         return _merge(draft, using)
     if row.reason == Reason.NOT_ATTRIBUTED and not conf.RECORD_UNATTRIBUTED:
         rows = _same(row, using)
@@ -141,22 +141,41 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     return row, True
 
 
-def _share_row(row: Conversion, using: str) -> bool:
+def _share_row(draft: Draft, source: ClickSource, using: str) -> bool:
     """Make one row of an order that several hosts report. Return whether there is one.
 
     Without a click it joins the other business's row. With a click it takes that row
-    over, unless that has a click, too: then two orders have the same number.
+    over. If that has a click, too, it may be another order with the same number, and
+    joins only if amount and time are the same.
     """
+    row = draft.row
     rows = Conversion.objects.using(using).of_order(row.order_id)
-    rows = rows.exclude(business=row.business)
-    other = rows.first() if row.order_id else None
-    if other is None:
+    found = list(rows) if row.order_id else []
+    if not found or row.business in {each.business for each in found}:
         return False
-    if not row.body:
+    other = found[0]
+    if row.body and other.is_replaceable:
+        skipped = rows.filter(pk=other.pk, state=State.SKIPPED)
+        if skipped.update(business=row.business):
+            return True
+    if not row.body or (source.attribution is None and _is_same_order(draft, other)):
         row.business = other.business
         return True
-    skipped = rows.filter(pk=other.pk, state=State.SKIPPED)
-    return other.is_replaceable and bool(skipped.update(business=row.business))
+    logger.warning(
+        "order_id_in_two_businesses order_id=%s business=%s other_business=%s "
+        "other_row=%s",
+        row.order_id,
+        row.business,
+        other.business,
+        other.pk,
+    )
+    return False
+
+
+def _is_same_order(draft: Draft, other: Conversion) -> bool:
+    came = _amount_of_draft(draft)
+    differs = came is None or came.differs(_amount_of(other))
+    return draft.row.event_time == other.event_time and not differs
 
 
 def _upsert(draft: Draft, using: str) -> Conversion:
