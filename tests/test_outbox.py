@@ -21,11 +21,14 @@ from connectly_tracking.delivery import deliver
 from connectly_tracking.events import Purchase
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, Reason, State
+from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
 
 from .conftest import LANDING, TAGGED, make_click, make_purchase, table_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.http import HttpRequest
     from django.test import RequestFactory
 
@@ -464,6 +467,44 @@ def test_an_order_over_32_kib_is_recorded_without_its_contents(
     sent = json.loads(row.body)["payload"]
     assert "contents" not in sent
     assert (sent["num_items"], len(sent["content_ids"])) == (1000, 1000)
+
+
+@pytest.fixture
+def _by_hand(transactional_db: None) -> Iterator[None]:
+    """The shop begins and ends its transactions itself."""
+    transaction.set_autocommit(False)
+    try:
+        yield
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_by_hand")
+def test_without_autocommit_an_order_is_recorded_and_committed_by_the_shop(
+    visit: HttpRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    for end in (transaction.rollback, transaction.commit):
+        Order.objects.create(number="1", total=1, currency="USD")
+        order_completed.send(None, purchase=make_purchase("1"), request=visit)
+        order_completed.send(None, purchase=make_purchase("2"))
+        assert Conversion.objects.count() == 2
+        end()
+        assert Conversion.objects.exists() == (end == transaction.commit)
+    attribution.bind_order(visit, "2")
+    transaction.commit()
+    assert Conversion.objects.filter(state=State.PENDING).count() == 2
+    Conversion.objects.update(state=State.EXPIRED, due_at=None)
+    assert outbox.replay(Conversion.objects.all()) == 2
+    outbox.pause("default")
+    assert outbox.resume("default", by="ana")
+    transaction.commit()
+    assert not [it for it in caplog.records if it.levelname == "ERROR"]
+    # Django wakes the workers when the shop returns to autocommit; a poll may be first.
+    assert len(connection.run_on_commit) == 4
+    transaction.set_autocommit(True)
+    assert not connection.run_on_commit
 
 
 def test_a_database_error_leaves_the_orders_transaction_whole(

@@ -110,10 +110,12 @@ def record_order(
         placed = order.order if is_committing else None
         check_database(placed, using, name=order.log_name)
         row, may_be_due = _write(draft_of(event, source, problem), source, using)
+        if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
+            # In the block, since Django refuses it outside if the shop has switched
+            # autocommit off.
+            transaction.on_commit(wake, using=using)
     if is_backfill and may_be_due:
         row.expire_if_too_old(using=using)
-    if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
-        transaction.on_commit(wake, using=using)
     return row
 
 
