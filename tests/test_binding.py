@@ -301,3 +301,14 @@ def test_a_click_of_a_business_that_is_gone_mends_nothing(
     outbox.record(make_purchase())
     bind_order(visit, "ORD-7821")
     assert Conversion.objects.get().state == State.SKIPPED
+
+
+def test_where_unattributed_orders_are_left_out_a_later_binding_needs_the_signal_again(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(RECORD_UNATTRIBUTED=False)
+    order_completed.send(None, purchase=make_purchase())
+    assert bind_order(visit, "ORD-7821") is not None
+    assert not Conversion.objects.exists()
+    order_completed.send(None, purchase=make_purchase())
+    assert Conversion.objects.get().state == State.PENDING
