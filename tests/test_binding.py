@@ -312,3 +312,22 @@ def test_where_unattributed_orders_are_left_out_a_later_binding_needs_the_signal
     assert not Conversion.objects.exists()
     order_completed.send(None, purchase=make_purchase())
     assert Conversion.objects.get().state == State.PENDING
+
+
+def test_a_binding_by_an_employee_is_the_employees_click(visit: HttpRequest) -> None:
+    """As the documentation says, so that it says what to do instead."""
+    customer = User.objects.create(username="ada")
+    own = make_click(user=customer)
+    visit.user = User.objects.create(username="staff")
+    bind_order(visit, "1")
+    assert outbox.record(make_purchase("1"), user=customer).attribution != own
+    assert outbox.record(make_purchase("2"), user=customer).attribution == own
+
+
+def test_a_binding_without_a_click_leaves_that_of_an_earlier_customer(
+    rf: RequestFactory, visit: HttpRequest
+) -> None:
+    bind_order(visit, "2001")
+    assert bind_order(visit_of(rf, "/"), "2001") is None
+    row = outbox.record(make_purchase("2001"))
+    assert row.attribution == Attribution.objects.get()
