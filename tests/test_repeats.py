@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,15 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from connectly_tracking import outbox
 from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.backfill import backfill
-from connectly_tracking.models import Conversion, Reason, State
+from connectly_tracking.models import Attribution, Conversion, Reason, State
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
 
 from .conftest import LANDING, make_click, make_purchase
-
-if TYPE_CHECKING:
-    from connectly_tracking.models import Attribution
 
 pytestmark = pytest.mark.django_db
 
@@ -336,3 +333,17 @@ def test_an_order_of_two_businesses_that_comes_again_finds_its_own_row(
     states = dict(Conversion.objects.values_list("business", "state"))
     assert states == {"default": State.SKIPPED, "br": State.PENDING}
     assert again.business == "br"
+
+
+def test_an_order_that_comes_again_does_not_restore_its_erased_click(
+    click: Attribution,
+) -> None:
+    """As of a file that is backfilled again: the same values make the same click."""
+    record(click)
+    Attribution.objects.all()._raw_delete("default")
+    again = Attribution.from_landing(
+        LANDING, id=click.pk, captured_at=click.captured_at
+    )
+    record(again)
+    assert not Attribution.objects.exists()
+    assert Conversion.objects.get().state == State.PENDING

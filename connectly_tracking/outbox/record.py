@@ -186,12 +186,14 @@ def _upsert(draft: Draft, using: str) -> Conversion:
     The error of a duplicate leaves a shared lock. Two orders that hold one and want to
     read the row for update would end each other's transaction.
     """
-    if draft.click is not None:
-        store_click(draft.click)
     Conversion.objects.using(using).bulk_create(
         [draft.row], update_conflicts=True, update_fields=["key"]
     )
-    return _merge(draft, using)[0]
+    row, _is_replaced = _merge(draft, using)
+    # Of an earlier row the click may have been erased.
+    if draft.click is not None and row.recorded_at == draft.row.recorded_at:
+        store_click(draft.click)
+    return row
 
 
 def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
