@@ -262,6 +262,35 @@ def test_of_two_orders_of_one_number_the_clicks_business_has_its_own_mended(
     assert states == {"default": State.SKIPPED, "br": State.PENDING}
 
 
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_binding_cannot_move_an_order_of_another_business_and_says_so(
+    rf: RequestFactory,
+    configure: Any,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    is_named: bool,
+) -> None:
+    """The row does not tell whether the shop named its business."""
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    resolver = {"BUSINESS_RESOLVER": lambda request, _order: "br" if request else "mx"}
+    configure(BUSINESSES={"br": own, "mx": own}, **resolver)
+    clues = {"business": "mx"} if is_named else {}
+    order_completed.send(None, purchase=make_purchase(), **clues)
+    visit = visit_of(rf)
+    assert bind_order(visit, "ORD-7821") is not None
+    row = Conversion.objects.get()
+    assert (row.business, row.reason) == ("mx", Reason.NOT_ATTRIBUTED)
+    assert caplog.messages == [
+        f"late_click_not_attached order_id=ORD-7821 row={row.pk} business=mx "
+        f"click={Attribution.objects.get().pk} click_business=br"
+    ]
+    # As the documentation says.
+    order_completed.send(None, purchase=make_purchase(), **clues)
+    row = Conversion.objects.get()
+    moved = ("mx", State.SKIPPED) if is_named else ("br", State.PENDING)
+    assert (row.business, row.state) == moved
+
+
 def test_a_click_of_a_business_that_is_gone_mends_nothing(
     rf: RequestFactory, configure: Any, settings: Any
 ) -> None:
@@ -272,3 +301,33 @@ def test_a_click_of_a_business_that_is_gone_mends_nothing(
     outbox.record(make_purchase())
     bind_order(visit, "ORD-7821")
     assert Conversion.objects.get().state == State.SKIPPED
+
+
+def test_where_unattributed_orders_are_left_out_a_later_binding_needs_the_signal_again(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(RECORD_UNATTRIBUTED=False)
+    order_completed.send(None, purchase=make_purchase())
+    assert bind_order(visit, "ORD-7821") is not None
+    assert not Conversion.objects.exists()
+    order_completed.send(None, purchase=make_purchase())
+    assert Conversion.objects.get().state == State.PENDING
+
+
+def test_a_binding_by_an_employee_is_the_employees_click(visit: HttpRequest) -> None:
+    """As the documentation says, so that it says what to do instead."""
+    customer = User.objects.create(username="ada")
+    own = make_click(user=customer)
+    visit.user = User.objects.create(username="staff")
+    bind_order(visit, "1")
+    assert outbox.record(make_purchase("1"), user=customer).attribution != own
+    assert outbox.record(make_purchase("2"), user=customer).attribution == own
+
+
+def test_a_binding_without_a_click_leaves_that_of_an_earlier_customer(
+    rf: RequestFactory, visit: HttpRequest
+) -> None:
+    bind_order(visit, "2001")
+    assert bind_order(visit_of(rf, "/"), "2001") is None
+    row = outbox.record(make_purchase("2001"))
+    assert row.attribution == Attribution.objects.get()

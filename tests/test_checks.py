@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: MySQL is asked for its version before anything else is known of it.
 pytestmark = pytest.mark.django_db
 BUSINESS_ID = "3f2b8c1e-5d4a-4b6f-9a7e-0c1d2e3f4a5b"
+BR = {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "k"}
 OURS = "connectly_tracking.middleware.AttributionMiddleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 
@@ -89,9 +90,9 @@ def test_every_setting_has_an_id_of_its_own() -> None:
             {
                 "BUSINESS_ID": None,
                 "API_KEY": None,
-                "BUSINESSES": {"br": {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "k"}},
+                "BUSINESSES": {"br": BR},
             },
-            ["W006"],
+            ["W001", "W001"],
         ),
         ({"ATTRIBUTION_WINDOW": 1e15}, ["E008"]),
         ({"SENT": True}, ["W002"]),
@@ -117,6 +118,15 @@ def test_mail_to_admins_needs_an_admin(configure: Any, settings: Any) -> None:
     settings.ADMINS = ["ana@shop.example"]
     configure(ALERTS="mail_admins")
     assert found() == []
+
+
+def test_without_a_default_business_somebody_must_name_one(
+    configure: Any, settings: Any
+) -> None:
+    settings.CONNECTLY_TRACKING = {"BUSINESSES": {"br": BR}}
+    assert found(deploy=True) == ["W006"]
+    configure(BUSINESS_RESOLVER=lambda *_: "br")
+    assert found(deploy=True) == []
 
 
 def test_settings_that_are_no_dictionary_are_said(settings: Any) -> None:
@@ -152,6 +162,8 @@ def test_missing_credentials_are_an_error_only_where_the_shop_is_deployed(
     configure(API_KEY="")
     assert found() == ["W001"]
     assert found(deploy=True) == ["E022", "W001"]
+    configure(API_KEY=None, BUSINESS_ID=None, BUSINESSES={"br": BR})
+    assert found(deploy=True) == ["E022", "E022", "W001", "W001"]
 
 
 def test_a_developer_without_the_secret_can_migrate(configure: Any, db: None) -> None:

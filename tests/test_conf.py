@@ -290,6 +290,25 @@ def test_a_business_carries_its_own_key_out_of_sight(only: Any) -> None:
     assert isinstance(business.api_key, Secret)
 
 
+@pytest.mark.parametrize(
+    ("given", "aliases"),
+    [
+        ({}, ["default"]),
+        ({"BUSINESSES": {}}, ["default"]),
+        ({"BUSINESSES": {"br": {}}}, ["br"]),
+        # As os.environ.get() leaves them.
+        ({"BUSINESS_ID": None, "BUSINESSES": {"br": {}}}, ["default", "br"]),
+        ({"API_KEY": None, "BUSINESSES": {"br": {}}}, ["default", "br"]),
+        ({"API_KEY": "", "BUSINESSES": {"br": {}}}, ["default", "br"]),
+    ],
+)
+def test_the_default_business_is_one_if_it_is_named_at_all(
+    only: Any, given: dict[str, object], aliases: list[str]
+) -> None:
+    only(**given)
+    assert list(conf.BUSINESSES) == aliases
+
+
 def test_a_business_that_is_not_named_is_a_fault(only: Any) -> None:
     only(BUSINESSES={"br": {}})
     with pytest.raises(ImproperlyConfigured, match="no business 'mx'"):

@@ -201,6 +201,57 @@ def test_using_may_be_another_alias_of_one_database(
         del connections.databases["direct"]
 
 
+@pytest.fixture
+def direct(tmp_path: Path) -> Iterator[str]:
+    """Another alias of a database with all tables; the router never answers it."""
+    file = {
+        **connections.databases["default"],
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(tmp_path / "orders"),
+        "HOST": "",
+        "PORT": "",
+        "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+    }
+    aliases = ("pooled", "direct")
+    try:
+        for alias in aliases:
+            connections.databases[alias] = dict(file)
+            connections[alias].connect()
+        with connections["direct"].schema_editor() as editor:
+            for model in (Order, Conversion, Attribution, OrderAttribution):
+                editor.create_model(model)
+        yield "direct"
+    finally:
+        for alias in aliases:
+            connections[alias].close()
+            del connections[alias]
+            del connections.databases[alias]
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_an_order_that_was_saved_by_the_alias_in_using_commits_with_its_row(
+    direct: str,
+    settings: Any,
+    configure: Any,
+    caplog: pytest.LogCaptureFixture,
+    is_read: bool,
+) -> None:
+    configure(STRICT=True, ORDER_ADAPTER=lambda order: make_purchase(order.number))
+    settings.DATABASE_ROUTERS = [Router(connectly_tracking="pooled", shop="pooled")]
+    with transaction.atomic(using=direct):
+        order = place(direct)
+        if is_read:
+            order = Order.objects.using(direct).get()
+        order_completed.send(sender=Order, order=order, using=direct)
+        assert Conversion.objects.using(direct).count() == 1
+        transaction.set_rollback(True, using=direct)
+    assert not Conversion.objects.using("pooled").exists()
+    assert not caplog.messages
+    # Over another connection they may not commit together.
+    with pytest.raises(ImproperlyConfigured, match="'pooled' and its conversion in"):
+        order_completed.send(sender=Order, order=place("pooled"), using=direct)
+
+
 def test_both_in_the_other_database_commit_and_roll_back_together(
     orders: str, settings: Any, configure: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

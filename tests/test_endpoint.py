@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -17,7 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from connectly_tracking.api.landing import PARAMETERS
+from connectly_tracking.api.landing import PARAMETERS, is_tagged
 from connectly_tracking.attribution import session as sessions
 from connectly_tracking.models import Attribution
 
@@ -260,6 +262,39 @@ def test_the_script_is_small_and_needs_nothing() -> None:
     assert len(script.encode()) <= 1024
     for word in ("import", "eval", "document.cookie", "http"):
         assert word not in script
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("cnct_tracking_id=", True),
+        ("cnct%5Ftracking%5Fid=", True),
+        ("cnct%5ftracking_id%3D", True),
+        ("cnct%255Ftracking%255Fid=", True),
+        ("CNCT-Tracking-ID=", True),
+        ("%63nct_tracking_id=", True),
+        ("cnct__tracking%20id=", True),
+        ("cnct%C2%A0tracking%C2%A0id=", True),
+        ("sendout_id=", False),
+        ("cnct_id=", False),
+        ("tracking_id=", False),
+    ],
+)
+def test_the_script_tells_of_each_link_that_the_middleware_would_see(
+    named: str, told: bool
+) -> None:
+    found = finders.find("connectly_tracking/capture.js")
+    assert isinstance(found, str)
+    script = re.search(
+        r"if \(!/(.+)/i\.test\(unescape\(unescape\(url\)\)\)\) return;",
+        Path(found).read_text(),
+    )
+    assert script is not None
+    link = f"https://shop.example/?{named}track-1&ad_id=%zz%"
+    assert is_tagged(link) == told
+    # As a browser does it: a byte is a character, and \w is of ASCII.
+    text = unquote(unquote(link, encoding="latin-1"), encoding="latin-1")
+    assert bool(re.search(script[1], text, re.IGNORECASE | re.ASCII)) == told
 
 
 def test_the_script_names_its_origin_whatever_the_pages_referrer_policy() -> None:

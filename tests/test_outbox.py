@@ -17,14 +17,18 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import attribution, outbox
+from connectly_tracking.delivery import deliver
 from connectly_tracking.events import Purchase
 from connectly_tracking.exceptions import InvalidEvent
 from connectly_tracking.models import Attribution, Conversion, Reason, State
+from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
 
 from .conftest import LANDING, TAGGED, make_click, make_purchase, table_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.http import HttpRequest
     from django.test import RequestFactory
 
@@ -465,6 +469,44 @@ def test_an_order_over_32_kib_is_recorded_without_its_contents(
     assert (sent["num_items"], len(sent["content_ids"])) == (1000, 1000)
 
 
+@pytest.fixture
+def _by_hand(transactional_db: None) -> Iterator[None]:
+    """The shop begins and ends its transactions itself."""
+    transaction.set_autocommit(False)
+    try:
+        yield
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_by_hand")
+def test_without_autocommit_an_order_is_recorded_and_committed_by_the_shop(
+    visit: HttpRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    for end in (transaction.rollback, transaction.commit):
+        Order.objects.create(number="1", total=1, currency="USD")
+        order_completed.send(None, purchase=make_purchase("1"), request=visit)
+        order_completed.send(None, purchase=make_purchase("2"))
+        assert Conversion.objects.count() == 2
+        end()
+        assert Conversion.objects.exists() == (end == transaction.commit)
+    attribution.bind_order(visit, "2")
+    transaction.commit()
+    assert Conversion.objects.filter(state=State.PENDING).count() == 2
+    Conversion.objects.update(state=State.EXPIRED, due_at=None)
+    assert outbox.replay(Conversion.objects.all()) == 2
+    outbox.pause("default")
+    assert outbox.resume("default", by="ana")
+    transaction.commit()
+    assert not [it for it in caplog.records if it.levelname == "ERROR"]
+    # Django wakes the workers when the shop returns to autocommit; a poll may be first.
+    assert len(connection.run_on_commit) == 4
+    transaction.set_autocommit(True)
+    assert not connection.run_on_commit
+
+
 def test_a_database_error_leaves_the_orders_transaction_whole(
     click: Attribution,
 ) -> None:
@@ -503,11 +545,24 @@ def test_without_a_business_to_go_to_an_order_is_refused_and_not_left_waiting(
 ) -> None:
     own = settings.CONNECTLY_TRACKING
     named = {key: own[key] for key in ("BUSINESS_ID", "API_KEY")}
-    configure(BUSINESS_ID=None, API_KEY=None, BUSINESSES={"br": named})
+    settings.CONNECTLY_TRACKING = {"BUSINESSES": {"br": named}}
     row = outbox.record(make_purchase("1"), attribution=click)
     assert row.detail == "business: must be one of those in the settings: br"
     configure(BUSINESS_RESOLVER=lambda *_: "rb")
     assert outbox.record(make_purchase("2")).reason == Reason.INVALID
+
+
+def test_without_its_credentials_the_default_business_records_and_sends_nothing(
+    configure: Any, settings: Any, click: Attribution
+) -> None:
+    own = settings.CONNECTLY_TRACKING
+    named = {key: own[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESS_ID=None, API_KEY=None, BUSINESSES={"br": named})
+    row = outbox.record(make_purchase("1"), attribution=click)
+    assert (row.business, row.state) == ("default", State.PENDING)
+    assert outbox.record(make_purchase("2")).reason == Reason.NOT_ATTRIBUTED
+    assert not deliver()
+    assert Conversion.objects.filter(state=State.PENDING).count() == 1
 
 
 def test_the_shops_own_integrity_error_comes_back_as_it_is(configure: Any) -> None:

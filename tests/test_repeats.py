@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import outbox
 from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.backfill import backfill
-from connectly_tracking.models import Conversion, State
+from connectly_tracking.models import Attribution, Conversion, Reason, State
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
 
 from .conftest import LANDING, make_click, make_purchase
-
-if TYPE_CHECKING:
-    from connectly_tracking.models import Attribution
 
 pytestmark = pytest.mark.django_db
 
@@ -149,17 +148,47 @@ def test_a_difference_is_said_with_and_without_a_click(
         assert row.state == State.PENDING
 
 
-def test_a_repeated_difference_is_said_once(
+def test_a_repeated_difference_is_noted_once_and_logged_each_time(
     click: Attribution, caplog: pytest.LogCaptureFixture
 ) -> None:
     record(click)
     for _ in range(5):
         record(None, value=25, currency="EUR")
     assert Conversion.objects.get().detail == AGAIN
-    assert len(lines(caplog)) == 1
+    assert len(lines(caplog)) == 5
     for value in range(100):
         record(None, value=value)
     assert len(Conversion.objects.get().detail) <= 2000
+
+
+def test_an_adapter_that_returns_one_id_loses_no_order_in_silence(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(click)
+    for value in range(100, 200):
+        row = record(None, value=value)
+    assert len(lines(caplog)) == 100
+    noted = row.detail.count("The shop sent this order id again")
+    assert row.detail.endswith(f"is kept. And {100 - noted} more.")
+    assert 20 < noted < 30
+    assert len(row.detail) <= 2000
+
+
+def test_customers_of_one_campaign_are_told_apart_in_the_log(
+    click: Attribution, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their orders differ in nothing else, so that the row has one note."""
+    record(click)
+    others = [make_click(replace(LANDING, ctwa_clid=f"clid-{n}")) for n in range(3)]
+    for other in others:
+        row = record(other)
+    assert row.detail == (
+        "The shop sent this order id again with another click (campaign send-1), "
+        "which is not credited."
+    )
+    assert [line.rpartition("=")[2] for line in lines(caplog)] == [
+        str(other.pk) for other in others
+    ]
 
 
 def test_the_token_of_another_visitor(
@@ -220,3 +249,101 @@ def test_a_note_costs_one_statement_and_sameness_none(click: Attribution) -> Non
 
     assert not updates()
     assert len(updates(value=1)) == 1
+
+
+@pytest.fixture
+def _two_businesses(configure: Any, settings: Any) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": own})
+
+
+def other_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [it for it in caplog.messages if it.startswith("order_id_in_two_busin")]
+
+
+@pytest.mark.usefixtures("_two_businesses")
+@pytest.mark.parametrize("first", ["default", "br"])
+def test_one_order_with_clicks_of_two_businesses_is_one_row(
+    caplog: pytest.LogCaptureFixture, first: str
+) -> None:
+    """Bought on a laptop; the webhook finds the customer's newest, on a phone."""
+    user = User.objects.create(username="ana")
+    click = make_click(business=first)
+    make_click(business={"default": "br", "br": "default"}[first], user=user)
+    bought = make_purchase("2001")
+    for clues in ({"token": write_token(click.pk)}, {"user": user}, {"user": user}):
+        order_completed.send(sender=Order, purchase=bought, **clues)
+    row = Conversion.objects.get()
+    assert (row.business, row.attribution_id) == (first, click.pk)
+    assert "another click (campaign send-1)" in row.detail
+    assert len(lines(caplog)) == 2
+    assert not other_lines(caplog)
+
+
+@pytest.mark.usefixtures("_two_businesses")
+@pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.CONSENT_REFUSED])
+def test_what_must_not_be_sent_is_not_revived_in_another_business(
+    reason: Reason,
+) -> None:
+    user = User.objects.create(username="ana")
+    bought = make_purchase("2001")
+    outbox.record(bought)
+    if reason == Reason.CANCELLED:
+        outbox.cancel("2001")
+    else:
+        Conversion.objects.update(reason=reason, payload="")
+    make_click(business="br", user=user)
+    outbox.record(bought, user=user)
+    row = Conversion.objects.get()
+    assert (row.business, row.state) == ("default", State.SKIPPED)
+
+
+@pytest.mark.usefixtures("_two_businesses")
+@pytest.mark.parametrize(
+    "fields", [{"value": 1}, {"currency": "EUR"}, {"event_time": 1}], ids=str
+)
+def test_two_orders_of_one_number_in_two_businesses_are_logged_once(
+    caplog: pytest.LogCaptureFixture, fields: dict[str, Any]
+) -> None:
+    clicks = [make_click(business=name) for name in ("default", "br")]
+    if "event_time" in fields:
+        fields = {"event_time": int(time.time()) - 5}
+    outbox.record(make_purchase("2001"), token=write_token(clicks[0].pk))
+    for _ in range(2):
+        other = make_purchase("2001", **fields)
+        outbox.record(other, token=write_token(clicks[1].pk))
+    rows = Conversion.objects.order_by("pk")
+    assert [row.business for row in rows] == ["default", "br"]
+    (line,) = other_lines(caplog)
+    assert line == (
+        "order_id_in_two_businesses order_id=2001 business=br "
+        f"other_business=default other_row={rows[0].pk}"
+    )
+    assert not lines(caplog)
+
+
+@pytest.mark.usefixtures("_two_businesses")
+def test_an_order_of_two_businesses_that_comes_again_finds_its_own_row(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    click = make_click(business="br")
+    outbox.record(make_purchase("2001"), business="default")
+    outbox.record(make_purchase("2001"), attribution=click, business="br")
+    again = outbox.record(make_purchase("2001"), attribution=click)
+    states = dict(Conversion.objects.values_list("business", "state"))
+    assert states == {"default": State.SKIPPED, "br": State.PENDING}
+    assert again.business == "br"
+
+
+def test_an_order_that_comes_again_does_not_restore_its_erased_click(
+    click: Attribution,
+) -> None:
+    """As of a file that is backfilled again: the same values make the same click."""
+    record(click)
+    Attribution.objects.all()._raw_delete("default")
+    again = Attribution.from_landing(
+        LANDING, id=click.pk, captured_at=click.captured_at
+    )
+    record(again)
+    assert not Attribution.objects.exists()
+    assert Conversion.objects.get().state == State.PENDING

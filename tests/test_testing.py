@@ -357,3 +357,12 @@ def test_whatever_the_settings_say_the_sandbox_is_reached(
     recorded(make_click(business=business))
     assert deliver() == {"delivered": 1}
     request.getfixturevalue("connectly_reported")("ORD-1", value="99.97")
+
+
+def test_a_default_business_without_its_values_is_reached_beside_others(
+    db: None, settings: Any, request: pytest.FixtureRequest
+) -> None:
+    settings.CONNECTLY_TRACKING = {"API_KEY": None, "BUSINESSES": {"br": {}}}
+    deliver = request.getfixturevalue("connectly_deliver")
+    recorded(make_click())
+    assert deliver() == {"delivered": 1}

@@ -174,10 +174,10 @@ def test_a_visitor_without_a_click_leaves_no_trace(rf: RequestFactory) -> None:
 
 
 def test_a_click_of_a_business_that_is_gone_leaves_no_trace(
-    visit: HttpRequest, configure: Any, settings: Any
+    visit: HttpRequest, settings: Any
 ) -> None:
     own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
-    configure(BUSINESSES={"br": own}, BUSINESS_ID=None, API_KEY=None)
+    settings.CONNECTLY_TRACKING = {"BUSINESSES": {"br": own}}
     content_viewed.send(None, request=visit, view=TEE)
     assert not Conversion.objects.exists()
 

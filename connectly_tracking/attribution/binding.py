@@ -38,7 +38,8 @@ def bind_order(
     """Bind an order to the visitor's click. Call this where the order is placed.
 
     The webhook, task or command that completes the order then needs no request. An
-    order that is completed already, without a click, gets this one.
+    order that is completed already, without a click, gets this one. Do not call it if
+    an employee orders for a customer: it would bind the employee's click.
 
     Returns the binding, or None if the visitor has no click. Never raises, except under
     STRICT: InvalidEvent for a wrong ``order_id``, and SynchronousOnlyOperation in async

@@ -168,7 +168,7 @@ def attach_late_click(rows: ConversionQuerySet, click: Attribution) -> None:
     using, is_due = router.db_for_write(Conversion), False
     with transaction.atomic(using=using):
         for row in rows.using(using).awaiting_click().locked(skip=False):
-            if row.event_time is not None and _may_join(row, click.business, using):
+            if row.event_time is not None and _may_join(row, click, using):
                 _attach(row, click, row.event_time)
                 row.save()
                 is_due |= row.state == State.PENDING
@@ -176,15 +176,29 @@ def attach_late_click(rows: ConversionQuerySet, click: Attribution) -> None:
             transaction.on_commit(wake, using=using)
 
 
-def _may_join(row: Conversion, business: str, using: str) -> bool:
+def _may_join(row: Conversion, click: Attribution, using: str) -> bool:
     """Whether the order may become one of the click's business."""
-    if row.business == business:
+    if row.business == click.business:
         return True
     # Behind another host it is the same order, unless the click's business has its own.
     own = Conversion.objects.using(using).filter(
-        event_name=row.event_name, business=business, key=row.key
+        event_name=row.event_name, business=click.business, key=row.key
     )
-    return row.business == DEFAULT_BUSINESS and not own.exists()
+    if own.exists():
+        return False
+    if row.business == DEFAULT_BUSINESS:
+        return True
+    # The shop may have named it: then that is another order of the same number.
+    logger.warning(
+        "late_click_not_attached order_id=%s row=%s business=%s click=%s "
+        "click_business=%s",
+        row.order_id,
+        row.pk,
+        row.business,
+        click.pk,
+        click.business,
+    )
+    return False
 
 
 def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:

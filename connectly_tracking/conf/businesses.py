@@ -45,13 +45,14 @@ class BusinessSettings(SettingsReader):
 
     @property
     def BUSINESSES(self) -> Mapping[str, Mapping[str, object]]:
-        """Every business by its alias, including the default one if it is set."""
+        """Every business by its alias, including the default one if it is named."""
         if problem := _problem_of(self.raw.get("BUSINESSES", {})):
             raise improper("BUSINESSES", problem)
         named: dict[str, Any] = self.raw.get("BUSINESSES", {})
         own = {name: self.raw.get(name) for name in VALIDATORS}
-        default = {DEFAULT_BUSINESS: own} if any(own.values()) or not named else {}
-        return default | named
+        # Also without its values: a deployment may lack them, and its orders are kept.
+        is_named = any(name in self.raw for name in VALIDATORS)
+        return ({DEFAULT_BUSINESS: own} if is_named or not named else {}) | named
 
     @property
     def BUSINESS_ID(self) -> str:

@@ -68,8 +68,8 @@ def replay(rows: ConversionQuerySet) -> int:
     known = rows.using(using).filter(business__in=list(conf.BUSINESSES))
     with read_committed(using):
         moved = known.mark_replayed()
-    if moved:
-        transaction.on_commit(wake, using=using)
+        if moved:
+            transaction.on_commit(wake, using=using)
     return moved
 
 

@@ -55,7 +55,9 @@ def check_database(order: Any, using: str, *, name: Callable[[], str]) -> None:
         return
     # It may have been read from a replica.
     place = router.db_for_write(order.__class__, instance=order)
-    if place == using:
+    # Or the shop has saved it by another alias of our database, and named that.
+    is_named = using == order._state.db and using != router.db_for_write(Conversion)
+    if place == using or is_named:
         return
     if conf.is_strict():
         raise ImproperlyConfigured(

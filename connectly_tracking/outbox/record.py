@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 #: SQLite keeps so many digits of a decimal; a difference after them is no difference.
 _STORED: Final = Context(prec=15)
-_MAX_DETAIL: Final = 2000  # characters
+_MAX_DETAIL: Final = 1980  # characters, and a few for "And 7 more."
+_MORE: Final = re.compile(r" And (\d+) more\.$")
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +110,12 @@ def record_order(
         placed = order.order if is_committing else None
         check_database(placed, using, name=order.log_name)
         row, may_be_due = _write(draft_of(event, source, problem), source, using)
+        if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
+            # In the block, since Django refuses it outside if the shop has switched
+            # autocommit off.
+            transaction.on_commit(wake, using=using)
     if is_backfill and may_be_due:
         row.expire_if_too_old(using=using)
-    if may_be_due and row.state == State.PENDING and not (is_backfill or conf.HOLD):
-        transaction.on_commit(wake, using=using)
     return row
 
 
@@ -119,7 +123,7 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     """Return the order's row, and whether this draft has inserted or replaced it."""
     row = draft.row
     has_other_businesses = source.business is None and len(conf.BUSINESSES) > 1
-    if has_other_businesses and _share_row(row, using):
+    if has_other_businesses and _share_row(draft, source, using):
         return _merge(draft, using)
     if row.reason == Reason.NOT_ATTRIBUTED and not conf.RECORD_UNATTRIBUTED:
         rows = _same(row, using)
@@ -139,22 +143,41 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     return row, True
 
 
-def _share_row(row: Conversion, using: str) -> bool:
+def _share_row(draft: Draft, source: ClickSource, using: str) -> bool:
     """Make one row of an order that several hosts report. Return whether there is one.
 
     Without a click it joins the other business's row. With a click it takes that row
-    over, unless that has a click, too: then two orders have the same number.
+    over. If that has a click, too, it may be another order with the same number, and
+    joins only if amount and time are the same.
     """
+    row = draft.row
     rows = Conversion.objects.using(using).of_order(row.order_id)
-    rows = rows.exclude(business=row.business)
-    other = rows.first() if row.order_id else None
-    if other is None:
+    found = list(rows) if row.order_id else []
+    if not found or row.business in {each.business for each in found}:
         return False
-    if not row.body:
+    other = found[0]
+    if row.body and other.is_replaceable:
+        skipped = rows.filter(pk=other.pk, state=State.SKIPPED)
+        if skipped.update(business=row.business):
+            return True
+    if not row.body or (source.attribution is None and _is_same_order(draft, other)):
         row.business = other.business
         return True
-    skipped = rows.filter(pk=other.pk, state=State.SKIPPED)
-    return other.is_replaceable and bool(skipped.update(business=row.business))
+    logger.warning(
+        "order_id_in_two_businesses order_id=%s business=%s other_business=%s "
+        "other_row=%s",
+        row.order_id,
+        row.business,
+        other.business,
+        other.pk,
+    )
+    return False
+
+
+def _is_same_order(draft: Draft, other: Conversion) -> bool:
+    came = _amount_of_draft(draft)
+    differs = came is None or came.differs(_amount_of(other))
+    return draft.row.event_time == other.event_time and not differs
 
 
 def _upsert(draft: Draft, using: str) -> Conversion:
@@ -163,12 +186,14 @@ def _upsert(draft: Draft, using: str) -> Conversion:
     The error of a duplicate leaves a shared lock. Two orders that hold one and want to
     read the row for update would end each other's transaction.
     """
-    if draft.click is not None:
-        store_click(draft.click)
     Conversion.objects.using(using).bulk_create(
         [draft.row], update_conflicts=True, update_fields=["key"]
     )
-    return _merge(draft, using)[0]
+    row, _is_replaced = _merge(draft, using)
+    # Of an earlier row the click may have been erased.
+    if draft.click is not None and row.recorded_at == draft.row.recorded_at:
+        store_click(draft.click)
+    return row
 
 
 def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
@@ -230,9 +255,9 @@ class Amount(NamedTuple):
 
 
 def note_repeat(rows: ConversionQuerySet, row: Conversion, draft: Draft) -> None:
-    """Note and log that an order came again with another value or another click.
+    """Log each time that an order comes again with another value or another click.
 
-    ``rows`` finds the row, which stays as it is. The same note is not added twice.
+    ``rows`` finds the row, which gets a note and stays as it is otherwise.
     """
     notes, other = [], draft.row
     kept, came = _amount_of(row), _amount_of_draft(draft)
@@ -246,12 +271,27 @@ def note_repeat(rows: ConversionQuerySet, row: Conversion, draft: Draft) -> None
             "The shop sent this order id again with another click (campaign "
             f"{other.sendout_id}), which is not credited."
         )
-    notes = [note for note in notes if note not in row.detail]
-    detail = " ".join([row.detail, *notes]).strip()
-    if notes and len(detail) <= _MAX_DETAIL:
+    if not notes:
+        return
+    _log(row, kept, came, row.attribution_id, other.attribution_id)
+    detail = _with_notes(row.detail, notes)
+    if detail != row.detail:
         row.detail = detail
         rows.filter(pk=row.pk).update(detail=detail)
-        _log(row, kept, came, row.attribution_id, other.attribution_id)
+
+
+def _with_notes(detail: str, notes: list[str]) -> str:
+    """Add each note that is not there yet. Those without room are only counted."""
+    for note in notes:
+        if note in detail:
+            continue
+        longer = f"{detail} {note}".strip()
+        if len(longer) > _MAX_DETAIL:
+            more = _MORE.search(detail)
+            count = int(more[1]) + 1 if more else 1
+            longer = f"{_MORE.sub('', detail)} And {count} more."
+        detail = longer
+    return detail
 
 
 def note_replaced(row: Conversion, draft: Draft) -> None:

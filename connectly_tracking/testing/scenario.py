@@ -71,7 +71,7 @@ def _changes(
     sandbox: Sandbox, credentials: dict[str, str], configured: Mapping[str, Any]
 ) -> Settings:
     businesses = dict.fromkeys(configured.get("BUSINESSES") or {}, credentials)
-    has_default = not businesses or any(configured.get(name) for name in credentials)
+    has_default = not businesses or any(name in configured for name in credentials)
     return {
         **(credentials if has_default else {}),
         "BUSINESSES": businesses,

@@ -46,6 +46,16 @@ def test_an_order_from_a_cached_page_is_delivered(
     assert_delivered(sandbox)
 
 
+def test_a_link_whose_names_are_encoded_is_told_too(
+    shop: Shop, cdn: Cdn, page: Page, sandbox: Sandbox
+) -> None:
+    encoded = QUERY.replace("cnct_tracking_id", "cnct%5Ftracking%5Fid")
+    page.goto(f"{publish(cdn, shop)}?{encoded}")
+    until_known(page, shop)
+    buy(page)
+    assert_delivered(sandbox)
+
+
 def test_a_policy_that_allows_the_shop_and_nothing_else_is_enough(
     shop: Shop, cdn: Cdn, page: Page, sandbox: Sandbox
 ) -> None:

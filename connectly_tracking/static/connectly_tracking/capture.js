@@ -1,8 +1,8 @@
 /* Tells the shop of a landing that Django did not see. */
-(function (script) {
+(function (tag) {
   function capture(url) {
-    if (!/cnct_tracking_id=/.test(url)) return;
-    var endpoint = script.dataset.endpoint;
+    if (!/cnct[\W_]*tracking[\W_]*id/i.test(unescape(unescape(url)))) return;
+    var endpoint = tag.dataset.endpoint;
     // Last: it may hide the origin.
     if (
       (window.Request && "keepalive" in Request.prototype) ||
@@ -20,12 +20,10 @@
   }
   function land() {
     // The page may have changed its address.
-    var entry = performance.getEntriesByType("navigation")[0];
-    capture(entry && entry.name) || capture(location);
+    var nav = performance.getEntriesByType("navigation")[0];
+    capture(nav && nav.name) || capture(location);
   }
-  window.connectlyCapture = function () {
-    capture(location);
-  };
+  window.connectlyCapture = capture.bind(0, location);
   document.prerendering
     ? document.addEventListener("prerenderingchange", land, { once: true })
     : land();
