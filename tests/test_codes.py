@@ -166,6 +166,83 @@ def test_any_other_refusal_is_final_and_nobodys_in_particular(answer: str) -> No
     assert not is_from_meta(answer)
 
 
+#: Meta speaks, but of its codes none is in the answer, or one without a consequence.
+META_WITHOUT_A_CODE = [
+    {"type": "OAuthException", "fbtrace_id": "A1"},
+    {"error_subcode": 2804999, "error_user_title": "No"},
+    {"error": {"code": 100, "message": "Invalid parameter", "fbtrace_id": "A1"}},
+]
+GRPC_FORMS: dict[str, Callable[[int, dict[str, Any]], str]] = {
+    "details": lambda code, error: json.dumps(
+        {"code": code, "message": "Invalid parameter", "details": [error]}
+    ),
+    "details first": lambda code, error: json.dumps(
+        {"details": [error], "message": "Invalid parameter", "code": code}
+    ),
+    "a string": lambda code, error: json.dumps(
+        {"code": code, "message": f"meta: {json.dumps(error)}"}
+    ),
+    "cut": lambda code, error: json.dumps({"code": code, "details": [error]})[:-1],
+    "kept": lambda code, error: (
+        json.dumps({"code": code, "details": [error]}) + "\nx-fb-trace-id: A1"
+    ),
+}
+
+
+@pytest.mark.parametrize("error", META_WITHOUT_A_CODE, ids=lambda it: next(iter(it)))
+@pytest.mark.parametrize("form", GRPC_FORMS)
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 9, 10])
+def test_grpcs_code_around_metas_answer_is_not_metas(
+    code: int, form: str, error: dict[str, Any]
+) -> None:
+    answer = GRPC_FORMS[form](code, error)
+    assert code_of(answer) is OTHER
+    assert verdict_of(400, answer.encode()).outcome is Outcome.REFUSED
+    assert is_from_meta(answer)
+
+
+@pytest.mark.parametrize("form", GRPC_FORMS)
+@pytest.mark.parametrize("outer", [1, 2, 3, 4, 9, 10])
+@pytest.mark.parametrize(("code", "subcode", "cause", "outcome"), BY_NUMBER)
+def test_metas_code_counts_within_any_of_grpcs(
+    code: int,
+    subcode: int | None,
+    cause: Cause,
+    outcome: Outcome,
+    outer: int,
+    form: str,
+) -> None:
+    answer = GRPC_FORMS[form](outer, meta(code, subcode))
+    assert code_of(answer).cause is cause
+    assert verdict_of(400, answer.encode()).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        # gRPC's own 1, 2, 4 and 10 are answered with 499, 500, 504 and 409, not 400.
+        ({"code": 1, "message": "no"}, Cause.TRANSIENT),
+        ({"code": 2, "message": "no", "details": []}, Cause.TRANSIENT),
+        ({"code": 4, "message": "no"}, Cause.TRANSIENT),
+        ({"code": 10, "message": "no"}, Cause.PERMISSION),
+        (
+            {"code": 17, "message": "no", "details": [{"fbtrace_id": 1}]},
+            Cause.TRANSIENT,
+        ),
+        ({"code": 190, "message": "no", "details": [{"fbtrace_id": 1}]}, Cause.TOKEN),
+        ({"code": 2, "type": "OAuthException", "fbtrace_id": "A1"}, Cause.TRANSIENT),
+        ({"code": 3, "message": "no", "fbtrace_id": "A1"}, Cause.OTHER),
+        ({"code": 3, "message": "(#3) no"}, Cause.PERMISSION),
+        ({"code": 3, "message": "OAuthException, error code 3"}, Cause.PERMISSION),
+        ({"error": {"code": 3, "fbtrace_id": "A1"}}, Cause.PERMISSION),
+    ],
+)
+def test_an_outermost_code_that_grpc_has_too(
+    answer: dict[str, Any], cause: Cause
+) -> None:
+    assert code_of(json.dumps(answer)).cause is cause
+
+
 @pytest.mark.parametrize("status", [401, 422, 503])
 def test_a_code_counts_in_a_400_only(status: int) -> None:
     answers = (json.dumps(meta(code)).encode() for code in (190, 2, 100))

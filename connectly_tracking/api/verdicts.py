@@ -295,6 +295,14 @@ _META: Final = re.compile(
     r"|GraphMethodException|FacebookApiException",
     re.I,
 )
+#: A key or a word of Meta's own that is beside its code.
+_META_BESIDE: Final = re.compile(
+    r'"(fbtrace_id|(error_)?subcode|is_transient|error_user_\w+|\w+Exception)"'
+)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.S)
+_OUTER_CODE: Final = re.compile(rf'"code"{_NUMBER}')
+#: Those of gRPC, around the whole answer, may be the same as Meta's.
+_GRPC: Final = frozenset(range(17))
 #: With this, Connectly's gateway says INVALID_ARGUMENT; Meta lacks a permission.
 _AMBIGUOUS: Final = 3
 
@@ -307,14 +315,46 @@ def code_of(answer: str) -> Code:
 
 def is_from_meta(answer: str) -> bool:
     """Whether Meta refused it, which it does once Connectly has counted the event."""
-    return bool(_META.search(answer) or _numbers_in(answer).subcodes)
+    return bool(_META.search(answer) or _found(_SUBCODE, answer))
 
 
 def _numbers_in(text: str) -> Numbers:
+    text = _without_grpc(text)
     codes = _found(_CODE, text)
     if len(codes) > 1 or not _META.search(text):
         codes -= {_AMBIGUOUS}
     return Numbers(codes, _found(_SUBCODE, text))
+
+
+def _without_grpc(text: str) -> str:
+    """Leave out the outermost code if it is gRPC's.
+
+    gRPC answers only INVALID_ARGUMENT with 400. Another code is Meta's too, unless Meta
+    speaks further within.
+    """
+    outer, is_metas = _outer_code(text)
+    if outer is None or (code := int(outer[1])) not in _GRPC:
+        return text
+    within = text[: outer.start()] + text[outer.end() :]
+    speaks = _found(_CODE, within) or (not is_metas and is_from_meta(within))
+    return within if code == _AMBIGUOUS or speaks else text
+
+
+def _outer_code(text: str) -> tuple[re.Match[str] | None, bool]:
+    """Find the code of the outermost object, and whether a sign of Meta is beside it.
+
+    The answer may be cut, or followed by its trace ids.
+    """
+    found, is_metas, depth = None, False, 0
+    tokens = _TOKEN.finditer(text) if text.lstrip().startswith("{") else ()
+    for token in tokens:
+        depth += (token[0] in "{[") - (token[0] in "]}")
+        if depth == 0:
+            break
+        if depth == 1:
+            found = found or _OUTER_CODE.match(text, token.start())
+            is_metas = is_metas or bool(_META_BESIDE.fullmatch(token[0]))
+    return found, is_metas
 
 
 def _found(pattern: re.Pattern[str], text: str) -> frozenset[int]:
