@@ -137,6 +137,7 @@ def test_meta_may_call_any_error_transient(form: str) -> None:
         ("Event Timestamp Too Old", Cause.TOO_OLD),
         ("payload.currency is required for a Purchase", Cause.CURRENCY),
         ("payload.value must be a number", Cause.VALUE),
+        ("invalid value for string field sendout_id", Cause.OTHER),
     ],
 )
 def test_words_are_found_without_a_number(message: str, cause: Cause) -> None:
@@ -241,6 +242,80 @@ def test_an_outermost_code_that_grpc_has_too(
     answer: dict[str, Any], cause: Cause
 ) -> None:
     assert code_of(json.dumps(answer)).cause is cause
+
+
+EVENT = {
+    "event_name": "Purchase",
+    "attribution": {"meta_ctwa": {"ctwa_clid": "c", "ad_id": "a"}},
+    "payload": {"currency": "USD", "value": 9.99, "event_time": 1746480000},
+}
+REPEATS: dict[str, Callable[[str], str]] = {
+    "beside the message": lambda said: json.dumps({"message": said, "request": EVENT}),
+    "in the details": lambda said: json.dumps({"message": said, "details": [EVENT]}),
+    "as a string": lambda said: json.dumps({"message": said, "input": str(EVENT)}),
+    "in the message": lambda said: json.dumps({"message": f"{said}: {EVENT}"}),
+    "in the message, as JSON": lambda said: json.dumps(
+        {"error": {"message": f"{said}: {json.dumps(EVENT)}."}}
+    ),
+    "in a sentence": lambda said: f"{said} {json.dumps(EVENT)}",
+    "cut": lambda said: json.dumps({"request": EVENT, "message": said})[:-1],
+    "with trace ids": lambda said: (
+        json.dumps({"message": said, "request": EVENT}) + "\ntraceparent: 00-1"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", REPEATS)
+def test_an_answer_that_repeats_the_event_is_not_about_its_fields(form: str) -> None:
+    assert code_of(REPEATS[form]("sendout_id is required")) is OTHER
+
+
+@pytest.mark.parametrize("form", [*REPEATS][:-2])
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ("event too old", Cause.TOO_OLD),
+        ("no such click id", Cause.CLICK_UNKNOWN),
+        ("payload.value must be a number", Cause.VALUE),
+    ],
+)
+def test_beside_a_repeated_event_the_message_counts(
+    message: str, cause: Cause, form: str
+) -> None:
+    assert code_of(REPEATS[form](message)).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ("event_time is in the future", Cause.TOO_OLD),
+        ('"event_time is in the future"', Cause.TOO_OLD),
+        ("[ERROR] event_time is in the future", Cause.TOO_OLD),
+        ('Sent {"n": 1}: the event is too old', Cause.TOO_OLD),
+        ('["event_time is in the future"]', Cause.TOO_OLD),
+        ('{"detail": "event_time is in the future"}', Cause.TOO_OLD),
+        ('{"errors": [{"msg": "event_time is wrong"}]}', Cause.TOO_OLD),
+        ('{"error": {"error_user_title": "Event Too Old"}}', Cause.TOO_OLD),
+        ('{"userMessage": "Unknown currency"}', Cause.CURRENCY),
+        ('{"details": [{"field": "payload.currency"}]}', Cause.CURRENCY),
+        ('{"details": [{"field": "value", "description": "no"}]}', Cause.VALUE),
+        ('{"message": "{\\"error\\": {\\"message\\": \\"too old\\"}}"}', Cause.TOO_OLD),
+        ("Missing field 'value'", Cause.VALUE),
+        ("A Purchase requires a value.", Cause.VALUE),
+        ("The parameter value is required.", Cause.VALUE),
+        ("invalid value for string field sendout_id", Cause.OTHER),
+        ("sendout_id: value is required", Cause.OTHER),
+        ("sendout_id requires a value", Cause.OTHER),
+        ("missing value for sendout_id", Cause.OTHER),
+        ("sendout_id: value length must be at least 1 bytes", Cause.OTHER),
+        ('{"details": [{"field": "sendout_id", "reason": "no value"}]}', Cause.OTHER),
+        ('{"type": "value_error", "message": "no"}', Cause.OTHER),
+    ],
+)
+def test_the_words_of_a_refusal_are_read_in_its_sentences(
+    answer: str, cause: Cause
+) -> None:
+    assert code_of(answer).cause is cause
 
 
 @pytest.mark.parametrize("status", [401, 422, 503])
