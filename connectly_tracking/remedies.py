@@ -15,7 +15,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .api.verdicts import Cause, Outcome, code_of, is_from_meta
+from .api.verdicts import (
+    GATEWAY_CONFIGURATION,
+    Cause,
+    Outcome,
+    code_of,
+    is_from_meta,
+)
 from .models import (
     PAYLOAD_KEPT_FOR,
     WAITING,
@@ -95,8 +101,9 @@ NOT_IN_ADS_MANAGER: Final = _(
 #: What to do while sending is paused.
 FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
     Circuit.Reason.CONFIGURATION: _(
-        "Correct API_KEY, BUSINESS_ID or BASE_URL. Sending resumes when the settings "
-        "change."
+        "Correct API_KEY, BUSINESS_ID or BASE_URL. If the answer names something else, "
+        "such as a proxy or a channel in Connectly, correct that. Sending resumes by "
+        "itself within minutes, or at once when one of these settings changes."
     ),
     Circuit.Reason.META_LINK: _(
         "Connect Meta again in Connectly, with all permissions. One order at a time "
@@ -158,7 +165,7 @@ FOR_ANSWER: Final[Mapping[str, StrOrPromise]] = {
     ),
     "api_refused": _("Check BASE_URL, PROXIES and the firewall."),
     "api_proxy": _(
-        "Check PROXIES, HTTPS_PROXY and NO_PROXY, and what the proxy allows."
+        "Check PROXIES, HTTPS_PROXY and NO_PROXY, and what the proxy or gateway allows."
     ),
     "api_mute": _(
         "Try again. If it happens again, a firewall may drop the packets: open port "
@@ -182,6 +189,7 @@ _REDIRECT: Final = (
     "api_redirects",
     _("BASE_URL redirects to another address. Redirects are never followed."),
 )
+_GATEWAY: Final = ("api_proxy", _("A proxy or gateway refuses the request."))
 _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
     Outcome.UNCONFIRMED: (
         "api_not_connectly",
@@ -325,6 +333,8 @@ def diagnose(
             code, meaning = "api_meta_link", FOR_CAUSE[code_of(message).cause]
         case Outcome.CONFIGURATION if status is not None and 300 <= status < 400:
             code, meaning = _REDIRECT
+        case Outcome.CONFIGURATION if status in GATEWAY_CONFIGURATION:
+            code, meaning = _GATEWAY
         case _:
             code, meaning = _BY_STATUS.get(status or 0) or _BY_OUTCOME[outcome]
     effect = _EFFECTS.get(outcome, "")

@@ -63,6 +63,8 @@ def test_a_wrong_key_is_told_from_an_unknown_business(
         ("403", "api_key_refused", "error", "Copy API_KEY"),
         ("405", "api_address_wrong", "error", "https://api.connectly.ai"),
         ("410", "api_address_wrong", "error", "https://api.connectly.ai"),
+        ("407", "api_proxy", "error", "what the proxy or gateway allows"),
+        ("431", "api_proxy", "error", "A proxy or gateway refuses the request"),
         ("redirect", "api_redirects", "error", "never followed"),
         ("302:https://example.com/", "api_redirects", "error", "never followed"),
         ("garbage", "api_not_connectly", "error", "captive portal"),

@@ -83,6 +83,20 @@ def test_each_answer_is_put_plainly(
     assert words in diagnosis.explain()
 
 
+@pytest.mark.parametrize("status", [402, 407, 426, 431, 494, 495, 496, 497])
+def test_what_a_gateway_says_of_itself_is_not_the_addresss_fault(status: int) -> None:
+    diagnosis = diagnose(Outcome.CONFIGURATION, status, "")
+    assert diagnosis is not None
+    assert diagnosis.code == "api_proxy"
+    assert "A proxy or gateway" in diagnosis.explain()
+
+
+def test_a_pause_for_wrong_settings_ends_by_itself_if_they_were_right() -> None:
+    advice = str(FOR_PAUSE[Circuit.Reason.CONFIGURATION])
+    assert "resumes by itself within minutes" in advice
+    assert "a proxy or a channel in Connectly" in advice
+
+
 def test_a_refused_connection_is_the_proxys_if_there_is_one() -> None:
     message = "ConnectionRefusedError: [Errno 111] Connection refused"
     diagnosis = diagnose(Outcome.NOT_SENT, None, message, has_proxy=True)

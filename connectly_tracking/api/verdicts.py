@@ -25,8 +25,8 @@ DEFAULT_WAIT: Final = 60.0
 _API_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
 # A proxy or gateway speaks, and would say the same of each event: payment, its own
 # login, the protocol, the headers (431, nginx's 494) or the certificate (495 to 497).
-_GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
-_CONFIGURATION: Final = _API_CONFIGURATION | _GATEWAY_CONFIGURATION
+GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
+_CONFIGURATION: Final = _API_CONFIGURATION | GATEWAY_CONFIGURATION
 _UNAVAILABLE: Final = frozenset({408, 409, 421, 423, 425})
 
 
