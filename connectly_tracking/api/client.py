@@ -14,7 +14,8 @@ import re
 import threading
 import zlib
 from dataclasses import dataclass, field, replace
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
+from ssl import SSLError
 from typing import TYPE_CHECKING, Final
 
 import requests
@@ -38,6 +39,7 @@ MAX_ENCODING: Final = 100  # characters of the name of an encoding that is shown
 
 # Any other exception is an error in this app. Those of requests are OSErrors.
 _NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
+_QUOTE: Final = re.compile(r"""['"]|:\s""")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 #: Headers that name one request, such as ``x-fb-trace-id`` and ``traceparent``.
 _TRACE_ID: Final = re.compile(
@@ -103,9 +105,7 @@ class Client:
             outcome = Outcome.UNKNOWN if current_request.sent else Outcome.NOT_SENT
             if not isinstance(exc, _NETWORK_ERRORS):
                 outcome = Outcome.INTERNAL
-            first = causes(exc)[-1]
-            detail = f"{type(first).__name__}: {first}"
-            verdict = Verdict(outcome=outcome, detail=detail)
+            verdict = Verdict(outcome=outcome, detail=_describe(causes(exc)[-1]))
         if not verdict.detail:
             return verdict
         # Control characters go first: a key with a NUL inside would escape the mask.
@@ -144,6 +144,15 @@ class Client:
         headers = {**model.headers, "Content-Length": str(len(body))}
         prepared.headers = headers  # type: ignore[assignment]
         return prepared
+
+
+def _describe(error: BaseException) -> str:
+    words = str(error)
+    # These may quote a proxy's address that cannot be read, with half of its password.
+    # An untrusted certificate is a ValueError, too.
+    if isinstance(error, (ValueError, InvalidURL)) and not isinstance(error, SSLError):
+        words = _QUOTE.split(words, maxsplit=1)[0]
+    return f"{type(error).__name__}: {words}".rstrip(": ")
 
 
 def _trace_ids(answer: HTTPResponse) -> list[str]:
