@@ -207,11 +207,18 @@ _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
     Outcome.UNKNOWN: ("api_mute", _("No complete answer was received.")),
     Outcome.INTERNAL: ("api_failed", _("There was an internal error in this app.")),
 }
-_PROXY: Final = ("api_proxy", _("The proxy refuses the connection."))
 #: Why a request was not sent: the first pattern that is found in the error.
 _NOT_SENT: Final = (
-    (r"^\w*(SSL|Certificate)", ("api_tls", _("The TLS connection failed."))),
-    (r"tunnel|proxy", _PROXY),
+    (
+        r"^(ProxyError: )?\w*(SSL|Certificate)",
+        ("api_tls", _("The TLS connection failed.")),
+    ),
+    (
+        r"^ProxyError: (gaierror|NameResolutionError)\b",
+        ("api_proxy", _("The proxy's host name cannot be resolved.")),
+    ),
+    (r"^ProxyError: \w*timeout", ("api_proxy", _("The proxy does not answer."))),
+    (r"tunnel|proxy", ("api_proxy", _("The proxy refuses the connection."))),
     (
         r"^(gaierror|NameResolutionError)\b",
         ("api_unknown_host", _("The API's host name cannot be resolved.")),
@@ -316,9 +323,7 @@ def pause_banner(circuit: Circuit) -> str:
     return f"{text} {FOR_PAUSE.get(circuit.reason, '')}".rstrip()
 
 
-def diagnose(
-    outcome: str, status: int | None, message: str, *, has_proxy: bool = False
-) -> Diagnosis | None:
+def diagnose(outcome: str, status: int | None, message: str) -> Diagnosis | None:
     """Return what an attempt's answer means, or None if it confirmed the event."""
     match outcome:
         case Outcome.CONFIRMED:
@@ -327,8 +332,6 @@ def diagnose(
             code, meaning = "api_event_refused", FOR_CAUSE[code_of(message).cause]
         case Outcome.NOT_SENT:
             code, meaning = _first(_NOT_SENT, message)
-            if has_proxy and code == "api_refused":
-                code, meaning = _PROXY
         case Outcome.CONFIGURATION if status == 400:
             code, meaning = "api_meta_link", FOR_CAUSE[code_of(message).cause]
         case Outcome.CONFIGURATION if status is not None and 300 <= status < 400:

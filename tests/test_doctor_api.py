@@ -120,6 +120,14 @@ def test_a_name_without_an_address(configure: Any) -> None:
     assert_says(finding, "error", "name server")
 
 
+def test_a_proxys_name_without_an_address(configure: Any) -> None:
+    proxies = {"https": "http://no-such-proxy.invalid:3128"}
+    configure(BASE_URL="https://api.invalid", PROXIES=proxies)
+    finding = probed()
+    assert finding.code == "api_proxy"
+    assert_says(finding, "error", "The proxy's host name cannot be resolved", "PROXIES")
+
+
 def test_an_address_that_speaks_no_tls(sandbox: Sandbox, configure: Any) -> None:
     configure(BASE_URL=sandbox.url.replace("http:", "https:"), PROXIES={})
     finding = probed()

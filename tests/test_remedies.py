@@ -97,8 +97,20 @@ def test_a_pause_for_wrong_settings_ends_by_itself_if_they_were_right() -> None:
     assert "a proxy or a channel in Connectly" in advice
 
 
-def test_a_refused_connection_is_the_proxys_if_there_is_one() -> None:
-    message = "ConnectionRefusedError: [Errno 111] Connection refused"
-    diagnosis = diagnose(Outcome.NOT_SENT, None, message, has_proxy=True)
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        ("ConnectionRefusedError: x", "api_proxy", "The proxy refuses the connection"),
+        ("gaierror: x", "api_proxy", "The proxy's host name cannot be resolved"),
+        ("TimeoutError: timed out", "api_proxy", "The proxy does not answer"),
+        ("OSError: Tunnel connection failed: 407", "api_proxy", "The proxy refuses"),
+        ("SSLError: x", "api_tls", "TLS"),
+    ],
+)
+def test_an_error_on_the_way_to_the_proxy_is_the_proxys(
+    message: str, code: str, words: str
+) -> None:
+    diagnosis = diagnose(Outcome.NOT_SENT, None, f"ProxyError: {message}")
     assert diagnosis is not None
-    assert diagnosis.code == "api_proxy"
+    assert diagnosis.code == code
+    assert words in diagnosis.explain()

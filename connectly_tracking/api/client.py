@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError
 
 from .. import __version__
 from ..exceptions import causes
@@ -105,7 +105,7 @@ class Client:
             outcome = Outcome.UNKNOWN if current_request.sent else Outcome.NOT_SENT
             if not isinstance(exc, _NETWORK_ERRORS):
                 outcome = Outcome.INTERNAL
-            verdict = Verdict(outcome=outcome, detail=_describe(causes(exc)[-1]))
+            verdict = Verdict(outcome=outcome, detail=_describe(causes(exc)))
         if not verdict.detail:
             return verdict
         # Control characters go first: a key with a NUL inside would escape the mask.
@@ -146,13 +146,16 @@ class Client:
         return prepared
 
 
-def _describe(error: BaseException) -> str:
+def _describe(chain: list[BaseException]) -> str:
+    """Name the first cause, and whether it happened on the way to a proxy."""
+    error = chain[-1]
     words = str(error)
     # These may quote a proxy's address that cannot be read, with half of its password.
     # An untrusted certificate is a ValueError, too.
     if isinstance(error, (ValueError, InvalidURL)) and not isinstance(error, SSLError):
         words = _QUOTE.split(words, maxsplit=1)[0]
-    return f"{type(error).__name__}: {words}".rstrip(": ")
+    way = "ProxyError: " if any(isinstance(it, ProxyError) for it in chain[:-1]) else ""
+    return f"{way}{type(error).__name__}: {words}".rstrip(": ")
 
 
 def _trace_ids(answer: HTTPResponse) -> list[str]:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
@@ -90,8 +89,7 @@ def _probe(request: ProbeRequest) -> Iterator[Finding]:
     except TimeoutError as exc:
         yield found(Subject.API, "api_mute", f"{alias}: {exc}.")
         return
-    has_proxy = bool({urlsplit(client.url).scheme, "all"} & {*(client.proxies or {})})
-    code, meaning = _meaning(verdict, request.must_be_refused, has_proxy)
+    code, meaning = _meaning(verdict, request.must_be_refused)
     said = ": ".join(
         str(it) for it in (verdict.status_code, one_line(verdict.detail)) if it
     )
@@ -100,9 +98,7 @@ def _probe(request: ProbeRequest) -> Iterator[Finding]:
     yield from _skew(verdict.date)
 
 
-def _meaning(
-    verdict: Verdict, must_be_refused: bool, has_proxy: bool
-) -> tuple[str, str]:
+def _meaning(verdict: Verdict, must_be_refused: bool) -> tuple[str, str]:
     """Return the finding's code, and a sentence."""
     if must_be_refused and verdict.outcome == Outcome.CONFIRMED:
         return "api_accepts_anything", _("The API confirmed an invalid event.")
@@ -115,9 +111,7 @@ def _meaning(
                 "refused."
             ),
         )
-    diagnosis = diagnose(
-        verdict.outcome, verdict.status_code, verdict.detail, has_proxy=has_proxy
-    )
+    diagnosis = diagnose(verdict.outcome, verdict.status_code, verdict.detail)
     if diagnosis is None:
         return "api_test_ok", _("The test purchase was confirmed.")
     return diagnosis.code, str(diagnosis.meaning)

@@ -138,6 +138,19 @@ class TestProxy:
             verdict = post(self.SHOP, proxies={"http": proxy.url})
         assert (verdict.outcome, verdict.status_code) == ("unavailable", status)
 
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize(
+        ("proxy", "said"),
+        [
+            ("http://no-such-proxy.invalid:3128", "ProxyError: gaierror: "),
+            ("http://127.0.0.1:1", "ProxyError: ConnectionRefusedError: "),
+        ],
+    )
+    def test_one_that_cannot_be_reached_is_told_from_the_api(self, proxy, said, scheme):
+        verdict = post(f"{scheme}://api.connectly.test", proxies={scheme: proxy})
+        assert verdict.outcome is Outcome.NOT_SENT
+        assert verdict.detail.startswith(said)
+
     def test_one_that_drips_ends_at_the_deadline(self, silence):
         proxies = {"https": f"http://{silence}"}
         with took(at_least=0.4, at_most=4):
