@@ -147,7 +147,16 @@ def test_an_exchange_that_takes_too_long_in_all(
 ) -> None:
     monkeypatch.setattr("connectly_tracking.doctor.api.PROBE_LIMIT", 0.1)
     sandbox.behave("delay:1")
-    assert probed().code == "api_mute"
+    finding = probed()
+    assert (finding.code, finding.business) == ("api_mute", "default")
+
+
+def test_a_check_that_fails_is_of_its_business(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectly_tracking.doctor.api.make_client", None)
+    finding = probed()
+    assert (finding.code, finding.business) == ("check_failed", "default")
 
 
 class _Refuses(BaseHTTPRequestHandler):
@@ -192,6 +201,7 @@ def test_an_answers_date_shows_a_clock_that_is_off(
     assert answer.code == "api_ok"
     assert [finding.code for finding in clock] == ([code] if code else [])
     for finding in clock:
+        assert finding.business == ""
         assert "NTP" in finding.remedy
 
 
@@ -232,6 +242,8 @@ def test_each_business_is_asked(db: None, sandbox: Sandbox, configure: Any) -> N
     texts = {it["code"]: it["text"] for it in report["findings"]}
     assert texts["api_ok"].startswith("default: ")
     assert texts["api_key_refused"].startswith("br: ")
+    of = {it["code"]: it["business"] for it in report["findings"]}
+    assert (of["api_ok"], of["api_key_refused"]) == ("default", "br")
     assert sandbox.received_count == 2
 
 

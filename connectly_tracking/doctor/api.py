@@ -76,8 +76,10 @@ class ProbeRequest:
 
 def probe(request: ProbeRequest) -> list[Finding]:
     """Send the request, and say what the answer means."""
-    findings = run_check(Subject.API, partial(_probe, request))
-    return [finding.masked([request.business.api_key]) for finding in findings]
+    business = request.business
+    check = partial(_probe, request)
+    findings = run_check(Subject.API, check, business=business.alias)
+    return [finding.masked([business.api_key]) for finding in findings]
 
 
 def _probe(request: ProbeRequest) -> Iterator[Finding]:
@@ -87,14 +89,15 @@ def _probe(request: ProbeRequest) -> Iterator[Finding]:
     try:
         verdict = with_timeout(PROBE_LIMIT, partial(client.post, request.body))
     except TimeoutError as exc:
-        yield found(Subject.API, "api_mute", f"{alias}: {exc}.")
+        yield found(Subject.API, "api_mute", f"{alias}: {exc}.", business=alias)
         return
     code, meaning = _meaning(verdict, request.must_be_refused)
     said = ": ".join(
         str(it) for it in (verdict.status_code, one_line(verdict.detail)) if it
     )
     words = f" ({said})" if said else ""
-    yield found(Subject.API, code, f"{alias}: {meaning.rstrip('.')}{words}.")
+    text = f"{alias}: {meaning.rstrip('.')}{words}."
+    yield found(Subject.API, code, text, business=alias)
     yield from _skew(verdict.date)
 
 
