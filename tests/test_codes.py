@@ -32,6 +32,7 @@ from connectly_tracking.models import (
 from connectly_tracking.outbox import replay
 from connectly_tracking.remedies import FOR_CAUSE, diagnose
 
+from .client.server import Server, answer
 from .conftest import make_click, make_purchase
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def test_any_other_refusal_is_final_and_nobodys_in_particular(answer: str) -> No
 
 
 #: Meta speaks, but of its codes none is in the answer, or one without a consequence.
-META_WITHOUT_A_CODE = [
+META_WITHOUT_A_CODE: list[dict[str, Any]] = [
     {"type": "OAuthException", "fbtrace_id": "A1"},
     {"error_subcode": 2804999, "error_user_title": "No"},
     {"error": {"code": 100, "message": "Invalid parameter", "fbtrace_id": "A1"}},
@@ -186,6 +187,9 @@ GRPC_FORMS: dict[str, Callable[[int, dict[str, Any]], str]] = {
     "cut": lambda code, error: json.dumps({"code": code, "details": [error]})[:-1],
     "kept": lambda code, error: (
         json.dumps({"code": code, "details": [error]}) + "\nx-fb-trace-id: A1"
+    ),
+    "Google's": lambda code, error: json.dumps(
+        {"error": {"code": code, "status": "INVALID_ARGUMENT", "details": [error]}}
     ),
 }
 
@@ -236,6 +240,7 @@ def test_metas_code_counts_within_any_of_grpcs(
         ({"code": 3, "message": "(#3) no"}, Cause.PERMISSION),
         ({"code": 3, "message": "OAuthException, error code 3"}, Cause.PERMISSION),
         ({"error": {"code": 3, "fbtrace_id": "A1"}}, Cause.PERMISSION),
+        ({"error": {"code": 3, "message": "OAuthException"}}, Cause.PERMISSION),
     ],
 )
 def test_an_outermost_code_that_grpc_has_too(
@@ -435,3 +440,19 @@ def test_an_order_that_meta_refuses_for_good_is_rejected_at_once(
     deliver()
     row.refresh_from_db()
     assert (row.state, row.attempts) == (State.REJECTED, 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 10])
+def test_grpcs_code_around_a_refusal_sends_no_order_again(
+    sandbox: Sandbox, configure: Any, code: int
+) -> None:
+    row = record()
+    refusal = GRPC_FORMS["details"](code, META_WITHOUT_A_CODE[0])
+    with Server(*[answer(refusal.encode(), status=400)] * 3) as server:
+        configure(BASE_URL=server.url)
+        send_until_quiet()
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == (State.REJECTED, 1)
+    assert not Circuit.objects.exclude(paused_until=None).exists()
+    assert len(server.asked) == 1

@@ -316,6 +316,7 @@ _META_BESIDE: Final = re.compile(
     r'"(fbtrace_id|(error_)?subcode|is_transient|error_user_\w+|\w+Exception)"'
 )
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.S)
+_OBJECT: Final = re.compile(r'\s*\{(\s*"error"\s*:\s*\{)?')
 _OUTER_CODE: Final = re.compile(rf'"code"{_NUMBER}')
 #: Those of gRPC, around the whole answer, may be the same as Meta's.
 _GRPC: Final = frozenset(range(17))
@@ -355,29 +356,34 @@ def _without_grpc(text: str) -> str:
     gRPC answers only INVALID_ARGUMENT with 400. Another code is Meta's too, unless Meta
     speaks further within.
     """
-    outer, is_metas = _outer_code(text)
+    outer, beside = _outer_code(text)
     if outer is None or (code := int(outer[1])) not in _GRPC:
         return text
     within = text[: outer.start()] + text[outer.end() :]
+    is_metas = any(_META_BESIDE.fullmatch(it) for it in beside)
     speaks = _found(_CODE, within) or (not is_metas and is_from_meta(within))
     return within if code == _AMBIGUOUS or speaks else text
 
 
-def _outer_code(text: str) -> tuple[re.Match[str] | None, bool]:
-    """Find the code of the outermost object, and whether a sign of Meta is beside it.
+def _outer_code(text: str) -> tuple[re.Match[str] | None, set[str]]:
+    """Find the code of the outermost object, and the strings that are beside it.
 
-    The answer may be cut, or followed by its trace ids.
+    Google has the object in another one, as Meta has its own: only Google's has
+    details. The answer may be cut, or followed by its trace ids.
     """
-    found, is_metas, depth = None, False, 0
-    tokens = _TOKEN.finditer(text) if text.lstrip().startswith("{") else ()
-    for token in tokens:
+    begins = _OBJECT.match(text)
+    if begins is None:
+        return None, set()
+    found, beside, depth = None, set(), 0
+    level = 2 if begins[1] else 1
+    for token in _TOKEN.finditer(text):
         depth += (token[0] in "{[") - (token[0] in "]}")
-        if depth == 0:
-            break
-        if depth == 1:
+        if depth == level:
             found = found or _OUTER_CODE.match(text, token.start())
-            is_metas = is_metas or bool(_META_BESIDE.fullmatch(token[0]))
-    return found, is_metas
+            beside.add(token[0])
+        elif depth < level and beside:
+            break
+    return (None if begins[1] and '"details"' not in beside else found), beside
 
 
 def _found(pattern: re.Pattern[str], text: str) -> frozenset[int]:
