@@ -15,7 +15,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .api.verdicts import Cause, Outcome, code_of, is_from_meta
+from .api.verdicts import (
+    GATEWAY_CONFIGURATION,
+    Cause,
+    Outcome,
+    code_of,
+    is_from_meta,
+)
 from .models import (
     PAYLOAD_KEPT_FOR,
     WAITING,
@@ -95,8 +101,9 @@ NOT_IN_ADS_MANAGER: Final = _(
 #: What to do while sending is paused.
 FOR_PAUSE: Final[Mapping[str, StrOrPromise]] = {
     Circuit.Reason.CONFIGURATION: _(
-        "Correct API_KEY, BUSINESS_ID or BASE_URL. Sending resumes when the settings "
-        "change."
+        "Correct API_KEY, BUSINESS_ID or BASE_URL. If the answer names something else, "
+        "such as a proxy or a channel in Connectly, correct that. Sending resumes by "
+        "itself within minutes, or at once when one of these settings changes."
     ),
     Circuit.Reason.META_LINK: _(
         "Connect Meta again in Connectly, with all permissions. One order at a time "
@@ -158,7 +165,7 @@ FOR_ANSWER: Final[Mapping[str, StrOrPromise]] = {
     ),
     "api_refused": _("Check BASE_URL, PROXIES and the firewall."),
     "api_proxy": _(
-        "Check PROXIES, HTTPS_PROXY and NO_PROXY, and what the proxy allows."
+        "Check PROXIES, HTTPS_PROXY and NO_PROXY, and what the proxy or gateway allows."
     ),
     "api_mute": _(
         "Try again. If it happens again, a firewall may drop the packets: open port "
@@ -182,6 +189,7 @@ _REDIRECT: Final = (
     "api_redirects",
     _("BASE_URL redirects to another address. Redirects are never followed."),
 )
+_GATEWAY: Final = ("api_proxy", _("A proxy or gateway refuses the request."))
 _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
     Outcome.UNCONFIRMED: (
         "api_not_connectly",
@@ -199,11 +207,18 @@ _BY_OUTCOME: Final[Mapping[str, tuple[str, StrOrPromise]]] = {
     Outcome.UNKNOWN: ("api_mute", _("No complete answer was received.")),
     Outcome.INTERNAL: ("api_failed", _("There was an internal error in this app.")),
 }
-_PROXY: Final = ("api_proxy", _("The proxy refuses the connection."))
 #: Why a request was not sent: the first pattern that is found in the error.
 _NOT_SENT: Final = (
-    (r"^\w*(SSL|Certificate)", ("api_tls", _("The TLS connection failed."))),
-    (r"tunnel|proxy", _PROXY),
+    (
+        r"^(ProxyError: )?\w*(SSL|Certificate)",
+        ("api_tls", _("The TLS connection failed.")),
+    ),
+    (
+        r"^ProxyError: (gaierror|NameResolutionError)\b",
+        ("api_proxy", _("The proxy's host name cannot be resolved.")),
+    ),
+    (r"^ProxyError: \w*timeout", ("api_proxy", _("The proxy does not answer."))),
+    (r"tunnel|proxy", ("api_proxy", _("The proxy refuses the connection."))),
     (
         r"^(gaierror|NameResolutionError)\b",
         ("api_unknown_host", _("The API's host name cannot be resolved.")),
@@ -308,9 +323,7 @@ def pause_banner(circuit: Circuit) -> str:
     return f"{text} {FOR_PAUSE.get(circuit.reason, '')}".rstrip()
 
 
-def diagnose(
-    outcome: str, status: int | None, message: str, *, has_proxy: bool = False
-) -> Diagnosis | None:
+def diagnose(outcome: str, status: int | None, message: str) -> Diagnosis | None:
     """Return what an attempt's answer means, or None if it confirmed the event."""
     match outcome:
         case Outcome.CONFIRMED:
@@ -319,12 +332,12 @@ def diagnose(
             code, meaning = "api_event_refused", FOR_CAUSE[code_of(message).cause]
         case Outcome.NOT_SENT:
             code, meaning = _first(_NOT_SENT, message)
-            if has_proxy and code == "api_refused":
-                code, meaning = _PROXY
         case Outcome.CONFIGURATION if status == 400:
             code, meaning = "api_meta_link", FOR_CAUSE[code_of(message).cause]
         case Outcome.CONFIGURATION if status is not None and 300 <= status < 400:
             code, meaning = _REDIRECT
+        case Outcome.CONFIGURATION if status in GATEWAY_CONFIGURATION:
+            code, meaning = _GATEWAY
         case _:
             code, meaning = _BY_STATUS.get(status or 0) or _BY_OUTCOME[outcome]
     effect = _EFFECTS.get(outcome, "")

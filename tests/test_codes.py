@@ -32,6 +32,7 @@ from connectly_tracking.models import (
 from connectly_tracking.outbox import replay
 from connectly_tracking.remedies import FOR_CAUSE, diagnose
 
+from .client.server import Server, answer
 from .conftest import make_click, make_purchase
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def test_meta_may_call_any_error_transient(form: str) -> None:
         ("Event Timestamp Too Old", Cause.TOO_OLD),
         ("payload.currency is required for a Purchase", Cause.CURRENCY),
         ("payload.value must be a number", Cause.VALUE),
+        ("invalid value for string field sendout_id", Cause.OTHER),
     ],
 )
 def test_words_are_found_without_a_number(message: str, cause: Cause) -> None:
@@ -164,6 +166,161 @@ def test_any_other_refusal_is_final_and_nobodys_in_particular(answer: str) -> No
     assert code_of(answer) is OTHER
     assert verdict_of(400, answer.encode()).outcome is Outcome.REFUSED
     assert not is_from_meta(answer)
+
+
+#: Meta speaks, but of its codes none is in the answer, or one without a consequence.
+META_WITHOUT_A_CODE: list[dict[str, Any]] = [
+    {"type": "OAuthException", "fbtrace_id": "A1"},
+    {"error_subcode": 2804999, "error_user_title": "No"},
+    {"error": {"code": 100, "message": "Invalid parameter", "fbtrace_id": "A1"}},
+]
+GRPC_FORMS: dict[str, Callable[[int, dict[str, Any]], str]] = {
+    "details": lambda code, error: json.dumps(
+        {"code": code, "message": "Invalid parameter", "details": [error]}
+    ),
+    "details first": lambda code, error: json.dumps(
+        {"details": [error], "message": "Invalid parameter", "code": code}
+    ),
+    "a string": lambda code, error: json.dumps(
+        {"code": code, "message": f"meta: {json.dumps(error)}"}
+    ),
+    "cut": lambda code, error: json.dumps({"code": code, "details": [error]})[:-1],
+    "kept": lambda code, error: (
+        json.dumps({"code": code, "details": [error]}) + "\nx-fb-trace-id: A1"
+    ),
+    "Google's": lambda code, error: json.dumps(
+        {"error": {"code": code, "status": "INVALID_ARGUMENT", "details": [error]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("error", META_WITHOUT_A_CODE, ids=lambda it: next(iter(it)))
+@pytest.mark.parametrize("form", GRPC_FORMS)
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 9, 10])
+def test_grpcs_code_around_metas_answer_is_not_metas(
+    code: int, form: str, error: dict[str, Any]
+) -> None:
+    answer = GRPC_FORMS[form](code, error)
+    assert code_of(answer) is OTHER
+    assert verdict_of(400, answer.encode()).outcome is Outcome.REFUSED
+    assert is_from_meta(answer)
+
+
+@pytest.mark.parametrize("form", GRPC_FORMS)
+@pytest.mark.parametrize("outer", [1, 2, 3, 4, 9, 10])
+@pytest.mark.parametrize(("code", "subcode", "cause", "outcome"), BY_NUMBER)
+def test_metas_code_counts_within_any_of_grpcs(
+    code: int,
+    subcode: int | None,
+    cause: Cause,
+    outcome: Outcome,
+    outer: int,
+    form: str,
+) -> None:
+    answer = GRPC_FORMS[form](outer, meta(code, subcode))
+    assert code_of(answer).cause is cause
+    assert verdict_of(400, answer.encode()).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        # gRPC's own 1, 2, 4 and 10 are answered with 499, 500, 504 and 409, not 400.
+        ({"code": 1, "message": "no"}, Cause.TRANSIENT),
+        ({"code": 2, "message": "no", "details": []}, Cause.TRANSIENT),
+        ({"code": 4, "message": "no"}, Cause.TRANSIENT),
+        ({"code": 10, "message": "no"}, Cause.PERMISSION),
+        (
+            {"code": 17, "message": "no", "details": [{"fbtrace_id": 1}]},
+            Cause.TRANSIENT,
+        ),
+        ({"code": 190, "message": "no", "details": [{"fbtrace_id": 1}]}, Cause.TOKEN),
+        ({"code": 2, "type": "OAuthException", "fbtrace_id": "A1"}, Cause.TRANSIENT),
+        ({"code": 3, "message": "no", "fbtrace_id": "A1"}, Cause.OTHER),
+        ({"code": 3, "message": "(#3) no"}, Cause.PERMISSION),
+        ({"code": 3, "message": "OAuthException, error code 3"}, Cause.PERMISSION),
+        ({"error": {"code": 3, "fbtrace_id": "A1"}}, Cause.PERMISSION),
+        ({"error": {"code": 3, "message": "OAuthException"}}, Cause.PERMISSION),
+    ],
+)
+def test_an_outermost_code_that_grpc_has_too(
+    answer: dict[str, Any], cause: Cause
+) -> None:
+    assert code_of(json.dumps(answer)).cause is cause
+
+
+EVENT = {
+    "event_name": "Purchase",
+    "attribution": {"meta_ctwa": {"ctwa_clid": "c", "ad_id": "a"}},
+    "payload": {"currency": "USD", "value": 9.99, "event_time": 1746480000},
+}
+REPEATS: dict[str, Callable[[str], str]] = {
+    "beside the message": lambda said: json.dumps({"message": said, "request": EVENT}),
+    "in the details": lambda said: json.dumps({"message": said, "details": [EVENT]}),
+    "as a string": lambda said: json.dumps({"message": said, "input": str(EVENT)}),
+    "in the message": lambda said: json.dumps({"message": f"{said}: {EVENT}"}),
+    "in the message, as JSON": lambda said: json.dumps(
+        {"error": {"message": f"{said}: {json.dumps(EVENT)}."}}
+    ),
+    "in a sentence": lambda said: f"{said} {json.dumps(EVENT)}",
+    "cut": lambda said: json.dumps({"request": EVENT, "message": said})[:-1],
+    "with trace ids": lambda said: (
+        json.dumps({"message": said, "request": EVENT}) + "\ntraceparent: 00-1"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", REPEATS)
+def test_an_answer_that_repeats_the_event_is_not_about_its_fields(form: str) -> None:
+    assert code_of(REPEATS[form]("sendout_id is required")) is OTHER
+
+
+@pytest.mark.parametrize("form", [*REPEATS][:-2])
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ("event too old", Cause.TOO_OLD),
+        ("no such click id", Cause.CLICK_UNKNOWN),
+        ("payload.value must be a number", Cause.VALUE),
+    ],
+)
+def test_beside_a_repeated_event_the_message_counts(
+    message: str, cause: Cause, form: str
+) -> None:
+    assert code_of(REPEATS[form](message)).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ("event_time is in the future", Cause.TOO_OLD),
+        ('"event_time is in the future"', Cause.TOO_OLD),
+        ("[ERROR] event_time is in the future", Cause.TOO_OLD),
+        ('Sent {"n": 1}: the event is too old', Cause.TOO_OLD),
+        ('["event_time is in the future"]', Cause.TOO_OLD),
+        ('{"detail": "event_time is in the future"}', Cause.TOO_OLD),
+        ('{"errors": [{"msg": "event_time is wrong"}]}', Cause.TOO_OLD),
+        ('{"error": {"error_user_title": "Event Too Old"}}', Cause.TOO_OLD),
+        ('{"userMessage": "Unknown currency"}', Cause.CURRENCY),
+        ('{"details": [{"field": "payload.currency"}]}', Cause.CURRENCY),
+        ('{"details": [{"field": "value", "description": "no"}]}', Cause.VALUE),
+        ('{"message": "{\\"error\\": {\\"message\\": \\"too old\\"}}"}', Cause.TOO_OLD),
+        ("Missing field 'value'", Cause.VALUE),
+        ("A Purchase requires a value.", Cause.VALUE),
+        ("The parameter value is required.", Cause.VALUE),
+        ("invalid value for string field sendout_id", Cause.OTHER),
+        ("sendout_id: value is required", Cause.OTHER),
+        ("sendout_id requires a value", Cause.OTHER),
+        ("missing value for sendout_id", Cause.OTHER),
+        ("sendout_id: value length must be at least 1 bytes", Cause.OTHER),
+        ('{"details": [{"field": "sendout_id", "reason": "no value"}]}', Cause.OTHER),
+        ('{"type": "value_error", "message": "no"}', Cause.OTHER),
+    ],
+)
+def test_the_words_of_a_refusal_are_read_in_its_sentences(
+    answer: str, cause: Cause
+) -> None:
+    assert code_of(answer).cause is cause
 
 
 @pytest.mark.parametrize("status", [401, 422, 503])
@@ -283,3 +440,19 @@ def test_an_order_that_meta_refuses_for_good_is_rejected_at_once(
     deliver()
     row.refresh_from_db()
     assert (row.state, row.attempts) == (State.REJECTED, 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 10])
+def test_grpcs_code_around_a_refusal_sends_no_order_again(
+    sandbox: Sandbox, configure: Any, code: int
+) -> None:
+    row = record()
+    refusal = GRPC_FORMS["details"](code, META_WITHOUT_A_CODE[0])
+    with Server(*[answer(refusal.encode(), status=400)] * 3) as server:
+        configure(BASE_URL=server.url)
+        send_until_quiet()
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == (State.REJECTED, 1)
+    assert not Circuit.objects.exclude(paused_until=None).exists()
+    assert len(server.asked) == 1

@@ -63,6 +63,8 @@ def test_a_wrong_key_is_told_from_an_unknown_business(
         ("403", "api_key_refused", "error", "Copy API_KEY"),
         ("405", "api_address_wrong", "error", "https://api.connectly.ai"),
         ("410", "api_address_wrong", "error", "https://api.connectly.ai"),
+        ("407", "api_proxy", "error", "what the proxy or gateway allows"),
+        ("431", "api_proxy", "error", "A proxy or gateway refuses the request"),
         ("redirect", "api_redirects", "error", "never followed"),
         ("302:https://example.com/", "api_redirects", "error", "never followed"),
         ("garbage", "api_not_connectly", "error", "captive portal"),
@@ -118,6 +120,14 @@ def test_a_name_without_an_address(configure: Any) -> None:
     assert_says(finding, "error", "name server")
 
 
+def test_a_proxys_name_without_an_address(configure: Any) -> None:
+    proxies = {"https": "http://no-such-proxy.invalid:3128"}
+    configure(BASE_URL="https://api.invalid", PROXIES=proxies)
+    finding = probed()
+    assert finding.code == "api_proxy"
+    assert_says(finding, "error", "The proxy's host name cannot be resolved", "PROXIES")
+
+
 def test_an_address_that_speaks_no_tls(sandbox: Sandbox, configure: Any) -> None:
     configure(BASE_URL=sandbox.url.replace("http:", "https:"), PROXIES={})
     finding = probed()
@@ -137,7 +147,16 @@ def test_an_exchange_that_takes_too_long_in_all(
 ) -> None:
     monkeypatch.setattr("connectly_tracking.doctor.api.PROBE_LIMIT", 0.1)
     sandbox.behave("delay:1")
-    assert probed().code == "api_mute"
+    finding = probed()
+    assert (finding.code, finding.business) == ("api_mute", "default")
+
+
+def test_a_check_that_fails_is_of_its_business(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectly_tracking.doctor.api.make_client", None)
+    finding = probed()
+    assert (finding.code, finding.business) == ("check_failed", "default")
 
 
 class _Refuses(BaseHTTPRequestHandler):
@@ -182,6 +201,7 @@ def test_an_answers_date_shows_a_clock_that_is_off(
     assert answer.code == "api_ok"
     assert [finding.code for finding in clock] == ([code] if code else [])
     for finding in clock:
+        assert finding.business == ""
         assert "NTP" in finding.remedy
 
 
@@ -222,6 +242,8 @@ def test_each_business_is_asked(db: None, sandbox: Sandbox, configure: Any) -> N
     texts = {it["code"]: it["text"] for it in report["findings"]}
     assert texts["api_ok"].startswith("default: ")
     assert texts["api_key_refused"].startswith("br: ")
+    of = {it["code"]: it["business"] for it in report["findings"]}
+    assert (of["api_ok"], of["api_key_refused"]) == ("default", "br")
     assert sandbox.received_count == 2
 
 

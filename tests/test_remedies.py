@@ -83,8 +83,34 @@ def test_each_answer_is_put_plainly(
     assert words in diagnosis.explain()
 
 
-def test_a_refused_connection_is_the_proxys_if_there_is_one() -> None:
-    message = "ConnectionRefusedError: [Errno 111] Connection refused"
-    diagnosis = diagnose(Outcome.NOT_SENT, None, message, has_proxy=True)
+@pytest.mark.parametrize("status", [402, 407, 426, 431, 494, 495, 496, 497])
+def test_what_a_gateway_says_of_itself_is_not_the_addresss_fault(status: int) -> None:
+    diagnosis = diagnose(Outcome.CONFIGURATION, status, "")
     assert diagnosis is not None
     assert diagnosis.code == "api_proxy"
+    assert "A proxy or gateway" in diagnosis.explain()
+
+
+def test_a_pause_for_wrong_settings_ends_by_itself_if_they_were_right() -> None:
+    advice = str(FOR_PAUSE[Circuit.Reason.CONFIGURATION])
+    assert "resumes by itself within minutes" in advice
+    assert "a proxy or a channel in Connectly" in advice
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        ("ConnectionRefusedError: x", "api_proxy", "The proxy refuses the connection"),
+        ("gaierror: x", "api_proxy", "The proxy's host name cannot be resolved"),
+        ("TimeoutError: timed out", "api_proxy", "The proxy does not answer"),
+        ("OSError: Tunnel connection failed: 407", "api_proxy", "The proxy refuses"),
+        ("SSLError: x", "api_tls", "TLS"),
+    ],
+)
+def test_an_error_on_the_way_to_the_proxy_is_the_proxys(
+    message: str, code: str, words: str
+) -> None:
+    diagnosis = diagnose(Outcome.NOT_SENT, None, f"ProxyError: {message}")
+    assert diagnosis is not None
+    assert diagnosis.code == code
+    assert words in diagnosis.explain()

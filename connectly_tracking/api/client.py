@@ -14,12 +14,13 @@ import re
 import threading
 import zlib
 from dataclasses import dataclass, field, replace
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
+from ssl import SSLError
 from typing import TYPE_CHECKING, Final
 
 import requests
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError
 
 from .. import __version__
 from ..exceptions import causes
@@ -38,6 +39,7 @@ MAX_ENCODING: Final = 100  # characters of the name of an encoding that is shown
 
 # Any other exception is an error in this app. Those of requests are OSErrors.
 _NETWORK_ERRORS: Final = (HTTPError, HTTPException, OSError)
+_QUOTE: Final = re.compile(r"""['"]|:\s""")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 #: Headers that name one request, such as ``x-fb-trace-id`` and ``traceparent``.
 _TRACE_ID: Final = re.compile(
@@ -103,9 +105,7 @@ class Client:
             outcome = Outcome.UNKNOWN if current_request.sent else Outcome.NOT_SENT
             if not isinstance(exc, _NETWORK_ERRORS):
                 outcome = Outcome.INTERNAL
-            first = causes(exc)[-1]
-            detail = f"{type(first).__name__}: {first}"
-            verdict = Verdict(outcome=outcome, detail=detail)
+            verdict = Verdict(outcome=outcome, detail=_describe(causes(exc)))
         if not verdict.detail:
             return verdict
         # Control characters go first: a key with a NUL inside would escape the mask.
@@ -144,6 +144,18 @@ class Client:
         headers = {**model.headers, "Content-Length": str(len(body))}
         prepared.headers = headers  # type: ignore[assignment]
         return prepared
+
+
+def _describe(chain: list[BaseException]) -> str:
+    """Name the first cause, and whether it happened on the way to a proxy."""
+    error = chain[-1]
+    words = str(error)
+    # These may quote a proxy's address that cannot be read, with half of its password.
+    # An untrusted certificate is a ValueError, too.
+    if isinstance(error, (ValueError, InvalidURL)) and not isinstance(error, SSLError):
+        words = _QUOTE.split(words, maxsplit=1)[0]
+    way = "ProxyError: " if any(isinstance(it, ProxyError) for it in chain[:-1]) else ""
+    return f"{way}{type(error).__name__}: {words}".rstrip(": ")
 
 
 def _trace_ids(answer: HTTPResponse) -> list[str]:

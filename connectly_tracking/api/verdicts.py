@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Any, Final
 
 MIN_WAIT: Final = 1.0  # seconds
 MAX_WAIT: Final = 6 * 3600.0
@@ -25,8 +25,8 @@ DEFAULT_WAIT: Final = 60.0
 _API_CONFIGURATION: Final = frozenset({401, 403, 404, 405, 410})
 # A proxy or gateway speaks, and would say the same of each event: payment, its own
 # login, the protocol, the headers (431, nginx's 494) or the certificate (495 to 497).
-_GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
-_CONFIGURATION: Final = _API_CONFIGURATION | _GATEWAY_CONFIGURATION
+GATEWAY_CONFIGURATION: Final = frozenset({402, 407, 426, 431, 494, 495, 496, 497})
+_CONFIGURATION: Final = _API_CONFIGURATION | GATEWAY_CONFIGURATION
 _UNAVAILABLE: Final = frozenset({408, 409, 421, 423, 425})
 
 
@@ -178,18 +178,26 @@ _BY_CONSEQUENCE: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A row of the table. Any of its numbers or words is enough."""
+    """A row of the table. Any of its numbers or words is enough.
+
+    ``words`` are looked for anywhere. ``said`` may also be in an event that the answer
+    repeats, so it is looked for in the answer's sentences only.
+    """
 
     cause: Cause
     consequence: Consequence = Consequence.REJECT
     codes: frozenset[int] = frozenset()
     subcodes: frozenset[int] = frozenset()
     words: str = ""
+    said: str = ""
 
-    def is_in(self, found: Numbers, text: str) -> bool:
+    def is_in(self, found: Numbers, text: str, sentences: str) -> bool:
         if self.codes & found.codes or self.subcodes & found.subcodes:
             return True
-        return bool(self.words and re.search(self.words, text, re.I))
+        return any(
+            pattern and re.search(pattern, where, re.I | re.M)
+            for pattern, where in ((self.words, text), (self.said, sentences))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +277,20 @@ CODES: Final = (
         ),
     ),
     # Refusals without a code of Meta's.
-    Code(cause=Cause.TOO_OLD, words="event_time|7 days|too old"),
-    Code(cause=Cause.CLICK_UNKNOWN, words="ctwa_clid|click.?id"),
-    Code(cause=Cause.DATASET, words="dataset|permission|page_id|whatsapp_business"),
-    Code(cause=Cause.CURRENCY, words="currency"),
-    Code(cause=Cause.VALUE, words=r"\bvalue\b"),
-    Code(cause=Cause.EVENT_TYPE, words="event_name"),
+    Code(cause=Cause.TOO_OLD, said="event_time|7 days|too old"),
+    Code(cause=Cause.CLICK_UNKNOWN, said="ctwa_clid|click.?id"),
+    Code(cause=Cause.DATASET, said="dataset|permission|page_id|whatsapp_business"),
+    Code(cause=Cause.CURRENCY, said="currency"),
+    Code(
+        cause=Cause.VALUE,
+        # Not "invalid value for sendout_id".
+        said=(
+            r"""payload\.value\b|^value$|["'`]value["'`]"""
+            r"|\b(field|property):? value\b(?! for)|\bparameter:? value is required"
+            r"|\bpurchase\b.{0,20}\b(requires|without) (a |the )?value\b"
+        ),
+    ),
+    Code(cause=Cause.EVENT_TYPE, said="event_name"),
 )
 OTHER: Final = Code(cause=Cause.OTHER)
 
@@ -295,29 +311,114 @@ _META: Final = re.compile(
     r"|GraphMethodException|FacebookApiException",
     re.I,
 )
+#: A key or a word of Meta's own that is beside its code.
+_META_BESIDE: Final = re.compile(
+    r'"(fbtrace_id|(error_)?subcode|is_transient|error_user_\w+|\w+Exception)"'
+)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.S)
+_OBJECT: Final = re.compile(r'\s*\{(\s*"error"\s*:\s*\{)?')
+_OUTER_CODE: Final = re.compile(rf'"code"{_NUMBER}')
+#: Those of gRPC, around the whole answer, may be the same as Meta's.
+_GRPC: Final = frozenset(range(17))
 #: With this, Connectly's gateway says INVALID_ARGUMENT; Meta lacks a permission.
 _AMBIGUOUS: Final = 3
+
+#: The names of texts that say what is wrong, such as Meta's ``error_user_msg``.
+_SAYS: Final = re.compile(
+    r"(message|msg|errors?|details?|description|title|reason|cause|field)$", re.I
+)
+_JSON_BEGINS: Final = re.compile(r'\{|\A\s*"|\A\s*\[(?=\s*["{\[])')
+_JSON: Final = json.JSONDecoder()
 
 
 def code_of(answer: str) -> Code:
     """Return the row of the table for a refusal's text, or `OTHER`."""
-    found = _numbers_in(answer)
-    return next((code for code in CODES if code.is_in(found, answer)), OTHER)
+    found, sentences = _numbers_in(answer), _sentences_in(answer)
+    return next((code for code in CODES if code.is_in(found, answer, sentences)), OTHER)
 
 
 def is_from_meta(answer: str) -> bool:
     """Whether Meta refused it, which it does once Connectly has counted the event."""
-    return bool(_META.search(answer) or _numbers_in(answer).subcodes)
+    return bool(_META.search(answer) or _found(_SUBCODE, answer))
 
 
 def _numbers_in(text: str) -> Numbers:
+    text = _without_grpc(text)
     codes = _found(_CODE, text)
     if len(codes) > 1 or not _META.search(text):
         codes -= {_AMBIGUOUS}
     return Numbers(codes, _found(_SUBCODE, text))
 
 
+def _without_grpc(text: str) -> str:
+    """Leave out the outermost code if it is gRPC's.
+
+    gRPC answers only INVALID_ARGUMENT with 400. Another code is Meta's too, unless Meta
+    speaks further within.
+    """
+    outer, beside = _outer_code(text)
+    if outer is None or (code := int(outer[1])) not in _GRPC:
+        return text
+    within = text[: outer.start()] + text[outer.end() :]
+    is_metas = any(_META_BESIDE.fullmatch(it) for it in beside)
+    speaks = _found(_CODE, within) or (not is_metas and is_from_meta(within))
+    return within if code == _AMBIGUOUS or speaks else text
+
+
+def _outer_code(text: str) -> tuple[re.Match[str] | None, set[str]]:
+    """Find the code of the outermost object, and the strings that are beside it.
+
+    Google has the object in another one, as Meta has its own: only Google's has
+    details. The answer may be cut, or followed by its trace ids.
+    """
+    begins = _OBJECT.match(text)
+    if begins is None:
+        return None, set()
+    found, beside, depth = None, set(), 0
+    level = 2 if begins[1] else 1
+    for token in _TOKEN.finditer(text):
+        depth += (token[0] in "{[") - (token[0] in "]}")
+        if depth == level:
+            found = found or _OUTER_CODE.match(text, token.start())
+            beside.add(token[0])
+        elif depth < level and beside:
+            break
+    return (None if begins[1] and '"details"' not in beside else found), beside
+
+
 def _found(pattern: re.Pattern[str], text: str) -> frozenset[int]:
     return frozenset(
         int(number) for match in pattern.findall(text) for number in match if number
     )
+
+
+def _sentences_in(answer: str) -> str:
+    """Return the texts that say what is wrong, without data that the answer repeats."""
+    sentences: list[str] = []
+    unread: list[tuple[bool, Any]] = [(True, answer)]
+    while unread:
+        says, value = unread.pop()
+        if isinstance(value, dict):
+            unread += [(bool(_SAYS.search(key)), it) for key, it in value.items()]
+        elif isinstance(value, list):
+            unread += [(says, it) for it in value]
+        elif isinstance(value, str) and says:
+            texts, values = _split(value)
+            sentences += texts
+            unread += [(True, it) for it in values]
+    return "\n".join(sentences)
+
+
+def _split(text: str) -> tuple[list[str], list[Any]]:
+    """Tell the sentences of a text from the JSON in it."""
+    sentences: list[str] = []
+    values: list[Any] = []
+    at = 0
+    while begins := _JSON_BEGINS.search(text, at):
+        sentences.append(text[at : begins.start()])
+        try:
+            value, at = _JSON.raw_decode(text, begins.end() - 1)
+        except (ValueError, RecursionError):  # cut, or another language's
+            return sentences, values
+        values.append(value)
+    return [*sentences, text[at:]], values

@@ -9,7 +9,6 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
@@ -77,8 +76,10 @@ class ProbeRequest:
 
 def probe(request: ProbeRequest) -> list[Finding]:
     """Send the request, and say what the answer means."""
-    findings = run_check(Subject.API, partial(_probe, request))
-    return [finding.masked([request.business.api_key]) for finding in findings]
+    business = request.business
+    check = partial(_probe, request)
+    findings = run_check(Subject.API, check, business=business.alias)
+    return [finding.masked([business.api_key]) for finding in findings]
 
 
 def _probe(request: ProbeRequest) -> Iterator[Finding]:
@@ -88,21 +89,19 @@ def _probe(request: ProbeRequest) -> Iterator[Finding]:
     try:
         verdict = with_timeout(PROBE_LIMIT, partial(client.post, request.body))
     except TimeoutError as exc:
-        yield found(Subject.API, "api_mute", f"{alias}: {exc}.")
+        yield found(Subject.API, "api_mute", f"{alias}: {exc}.", business=alias)
         return
-    has_proxy = bool({urlsplit(client.url).scheme, "all"} & {*(client.proxies or {})})
-    code, meaning = _meaning(verdict, request.must_be_refused, has_proxy)
+    code, meaning = _meaning(verdict, request.must_be_refused)
     said = ": ".join(
         str(it) for it in (verdict.status_code, one_line(verdict.detail)) if it
     )
     words = f" ({said})" if said else ""
-    yield found(Subject.API, code, f"{alias}: {meaning.rstrip('.')}{words}.")
+    text = f"{alias}: {meaning.rstrip('.')}{words}."
+    yield found(Subject.API, code, text, business=alias)
     yield from _skew(verdict.date)
 
 
-def _meaning(
-    verdict: Verdict, must_be_refused: bool, has_proxy: bool
-) -> tuple[str, str]:
+def _meaning(verdict: Verdict, must_be_refused: bool) -> tuple[str, str]:
     """Return the finding's code, and a sentence."""
     if must_be_refused and verdict.outcome == Outcome.CONFIRMED:
         return "api_accepts_anything", _("The API confirmed an invalid event.")
@@ -115,9 +114,7 @@ def _meaning(
                 "refused."
             ),
         )
-    diagnosis = diagnose(
-        verdict.outcome, verdict.status_code, verdict.detail, has_proxy=has_proxy
-    )
+    diagnosis = diagnose(verdict.outcome, verdict.status_code, verdict.detail)
     if diagnosis is None:
         return "api_test_ok", _("The test purchase was confirmed.")
     return diagnosis.code, str(diagnosis.meaning)

@@ -50,7 +50,7 @@ def found_skew(subject: Subject, seconds: float) -> list[Finding]:
 
 
 def run_check(
-    subject: Subject, check: Callable[[], Iterable[Finding]]
+    subject: Subject, check: Callable[[], Iterable[Finding]], *, business: str = ""
 ) -> list[Finding]:
     """Return what a check finds. If it fails, that is a finding, too."""
     findings: list[Finding] = []
@@ -62,7 +62,7 @@ def run_check(
             return findings  # the check of the settings reports it, once
         error = one_line(f"{type(exc).__name__}: {exc}")
         text = _("This check failed: %(error)s") % {"error": error}
-        findings.append(found(subject, "check_failed", text))
+        findings.append(found(subject, "check_failed", text, business=business))
     return findings
 
 

@@ -87,6 +87,28 @@ class TestProxy:
         with Server(answer()) as proxy:
             assert post(self.SHOP, proxies={"http": proxy.url}) == DELIVERED
 
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize(
+        ("proxy", "said"),
+        [
+            ("http://shop:s3cret/pw@proxy.test:3128", "LocationParseError: Failed to"),
+            ("http://shop:s3cret#pw@proxy.test:3128", "LocationParseError: Failed to"),
+            ("http://shop:s3cret?pw@proxy.test:3128", "LocationParseError: Failed to"),
+            ("http://shop:s3'cret': /pw@proxy.test:3128", "LocationParseError: Failed"),
+            ("http://shop:s3c[ret@proxy.test:3128", "ValueError: Invalid IPv6 URL"),
+            ("shop:s3cret@proxy.test:3128", "InvalidProxyURL: Please check proxy URL"),
+            ("ftp://shop:s3cret@proxy.test", "ProxySchemeUnknown: Proxy URL had unsup"),
+            ("http://shop:s3cret☃@127.0.0.1:1", "UnicodeEncodeError"),
+        ],
+    )
+    def test_a_password_in_one_that_cannot_be_read_is_not_told(
+        self, proxy, said, scheme, monkeypatch
+    ):
+        monkeypatch.setenv(f"{scheme}_proxy", proxy)
+        verdict = post(f"{scheme}://api.connectly.test")
+        assert verdict.detail.startswith(said)
+        assert not {*"3☃"} & {*verdict.detail}
+
     @pytest.mark.parametrize(
         ("said", "words"),
         [
@@ -115,6 +137,19 @@ class TestProxy:
         with Server(answer(b"not here", status=status)) as proxy:
             verdict = post(self.SHOP, proxies={"http": proxy.url})
         assert (verdict.outcome, verdict.status_code) == ("unavailable", status)
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize(
+        ("proxy", "said"),
+        [
+            ("http://no-such-proxy.invalid:3128", "ProxyError: gaierror: "),
+            ("http://127.0.0.1:1", "ProxyError: ConnectionRefusedError: "),
+        ],
+    )
+    def test_one_that_cannot_be_reached_is_told_from_the_api(self, proxy, said, scheme):
+        verdict = post(f"{scheme}://api.connectly.test", proxies={scheme: proxy})
+        assert verdict.outcome is Outcome.NOT_SENT
+        assert verdict.detail.startswith(said)
 
     def test_one_that_drips_ends_at_the_deadline(self, silence):
         proxies = {"https": f"http://{silence}"}
