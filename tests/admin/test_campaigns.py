@@ -279,6 +279,28 @@ def test_a_filtered_list_is_a_csv_file(history: Client) -> None:
     assert len(rows_of(history, f"{LIST}csv/")) == 9
 
 
+@pytest.mark.parametrize("query", ["p=999", "p=-1", "p=x", "e=1", "user__x=1"])
+def test_what_the_list_refuses_the_csv_file_refuses_alike(
+    admin_client: Client, query: str
+) -> None:
+    for number in range(51):
+        outbox.record(make_purchase(number))
+    listed = admin_client.get(f"{LIST}?{query}")
+    answer = admin_client.get(f"{LIST}csv/?{query}")
+    assert answer.status_code == listed.status_code
+    if listed.status_code == 302:
+        assert answer["Location"] == f"{LIST}?e=1"
+
+
+@pytest.mark.parametrize("query", ["reason=%00", "q=%00", "business=a%00b"])
+def test_a_nul_is_refused_before_the_database_sees_it(
+    admin_client: Client, query: str
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert admin_client.get(f"{LIST}csv/?{query}").status_code == 400
+    assert not [q for q in queries if "connectly_tracking_" in q["sql"]]
+
+
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
