@@ -134,7 +134,7 @@ NO_SENTENCE: Final = re.compile(
 #: Names of permissions, which Django keeps in the database; what is stored or sent in
 #: English; the errors of a command.
 ENGLISH: Final = re.compile(
-    r"^Can |^Sent again|^Exported|^Each worker|^Answer and|no answer rec|"
+    r"^Can |^Exported|^Each worker|^Answer and|no answer rec|"
     r"^The first line|^has only|^ (is|has) |CSV UTF-8|^Forgot"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
@@ -13,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, ngettext_lazy
+from django.utils.translation import gettext_noop, ngettext, ngettext_lazy
 
 from ..conf import conf
 from ..guard import traceback_of
@@ -75,6 +76,11 @@ class ConfirmedAction:
         return len(found)
 
 
+def _log_message(change: str) -> str:
+    """Return what is stored, in the form that Django translates when it is shown."""
+    return json.dumps([{"changed": {"fields": [change]}}])
+
+
 def _replayable(rows: ConversionQuerySet) -> ConversionQuerySet:
     try:
         known = list(conf.BUSINESSES)
@@ -109,7 +115,7 @@ SEND_AGAIN: Final = ConfirmedAction(
         "%(count)d reports will be sent again.",
         "count",
     ),
-    log_message="Sent again.",
+    log_message=_log_message(gettext_noop("report: sent again")),
     possible=_replayable,
     change=replay,
 )
@@ -132,7 +138,7 @@ CANCEL: Final = ConfirmedAction(
     done=ngettext_lazy(
         "%(count)d report was cancelled.", "%(count)d reports were cancelled.", "count"
     ),
-    log_message="Cancelled.",
+    log_message=_log_message(gettext_noop("report: cancelled")),
     possible=_cancellable,
     change=cancel_rows,
 )
