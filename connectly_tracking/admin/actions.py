@@ -40,6 +40,7 @@ MAX_LISTED: Final = 20
 class ConfirmedAction:
     """``possible`` narrows the chosen rows to those that can be changed; ``rule`` says
     which these are. ``change`` is called in a transaction, with locked rows.
+    ``caution`` says why a change has no effect yet; empty if it has.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ConfirmedAction:
     log_message: str
     possible: Callable[[ConversionQuerySet], ConversionQuerySet]
     change: Callable[[ConversionQuerySet], object]
+    caution: Callable[[], StrOrPromise] = lambda: ""
 
     def is_allowed(self, request: HttpRequest) -> bool:
         return request.user.has_perm(f"connectly_tracking.{self.permission}")
@@ -89,6 +91,19 @@ def _replayable(rows: ConversionQuerySet) -> ConversionQuerySet:
     return rows.replayable().filter(business__in=known)
 
 
+def _waits() -> StrOrPromise:
+    try:
+        sends = conf.SEND
+    except ImproperlyConfigured:
+        return ""  # the delivery page shows the error
+    if sends:
+        return ""
+    return _(
+        "Sending is switched off: SEND is False in the settings. Reports wait until it "
+        "is True."
+    )
+
+
 def _cancellable(rows: ConversionQuerySet) -> ConversionQuerySet:
     purchases = rows.filter(event_name=EventName.PURCHASE, cancelled_at=None)
     return purchases.exclude(order_id="")
@@ -118,6 +133,7 @@ SEND_AGAIN: Final = ConfirmedAction(
     log_message=_log_message(gettext_noop("report: sent again")),
     possible=_replayable,
     change=replay,
+    caution=_waits,
 )
 CANCEL: Final = ConfirmedAction(
     name="cancel",
@@ -218,7 +234,11 @@ class ConfirmedActionsMixin:
             error = text % {"error": type(exc).__name__}
             self.message_user(request, error, messages.ERROR)
             return
-        said = [action.done % {"count": count}] if count else []
+        said, level = list[str](), messages.WARNING
+        if count:
+            caution = str(action.caution())
+            said = [action.done % {"count": count}, *filter(None, [caution])]
+            level = messages.WARNING if caution else messages.SUCCESS
         if chosen > count:
             unchanged = ngettext(
                 "%(count)d report was not changed.",
@@ -226,5 +246,4 @@ class ConfirmedActionsMixin:
                 chosen - count,
             )
             said += [unchanged % {"count": chosen - count}, str(action.rule)]
-        level = messages.SUCCESS if count else messages.WARNING
         self.message_user(request, " ".join(said), level)

@@ -99,6 +99,31 @@ def test_the_history_of_a_conversion_is_in_the_readers_language(
     assert cancelled in html
 
 
+def test_while_sending_is_switched_off_it_is_said_that_a_report_waits(
+    staff: Staff, rejected: Conversion, configure: Any
+) -> None:
+    configure(SEND=False)
+    waits = "SEND is False in the settings. Reports wait until it is True."
+    client = staff(VIEW, SEND)
+    assert waits in client.get(url(rejected, "send-again")).content.decode()
+    answer = client.post(url(rejected, "send-again"), {"confirmed": "yes"}, follow=True)
+    html = answer.content.decode()
+    assert f"1 report will be sent again. Sending is switched off: {waits}" in html
+    assert 'class="warning"' in html
+    assert (fresh(rejected).state, deliver()) == (State.PENDING, {})
+
+
+def test_while_sending_is_switched_off_a_report_is_cancelled_as_ever(
+    staff: Staff, configure: Any
+) -> None:
+    row = record()
+    configure(SEND=False)
+    client = staff(VIEW, CANCEL)
+    assert "SEND is False" not in client.get(url(row, "cancel")).content.decode()
+    answer = client.post(url(row, "cancel"), {"confirmed": "yes"}, follow=True)
+    assert "SEND is False" not in answer.content.decode()
+
+
 def test_what_waits_is_cancelled(staff: Staff, sandbox: Sandbox) -> None:
     row = record()
     client = staff(VIEW, CANCEL)
