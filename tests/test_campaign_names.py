@@ -71,6 +71,69 @@ def test_any_two_columns_are_names(tmp_path: Path, text: str, kind: str) -> None
     assert stored()[0][0] == "ad"
 
 
+BOTH = "campaign_id,campaign_name,ad_id,ad_name\nsend-1,Sale,1202,Mug\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "found"),
+    [
+        (BOTH, ["--kind", "ad"], ("ad", "1202", "Mug")),
+        (BOTH, ["--kind", "campaign"], ("campaign", "send-1", "Sale")),
+        ("campaign_id,ad_id,ad_name\nsend-1,1202,Mug\n", [], ("ad", "1202", "Mug")),
+        ("ad_id,campaign_name,ad_name\n1202,Sale,Mug\n", [], ("ad", "1202", "Mug")),
+        ("ad_id,name,ad_name\n1202,Sale,Mug\n", [], ("ad", "1202", "Mug")),
+        (
+            "sendout_id,name,ad_name\nsend-1,Sale,Mug\n",
+            [],
+            ("campaign", "send-1", "Sale"),
+        ),
+        (
+            "sendout_id,ad_id,name\nsend-1,1202,Mug\n",
+            ["--kind", "ad"],
+            ("ad", "1202", "Mug"),
+        ),
+        ("ad_name,number\nMug,1202\n", [], ("ad", "1202", "Mug")),
+    ],
+)
+def test_an_id_gets_the_name_of_its_own_kind(
+    tmp_path: Path, text: str, options: list[str], found: tuple[str, str, str]
+) -> None:
+    run(tmp_path, text, *options)
+    assert [row[:3] for row in stored()] == [found]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "problem"),
+    [
+        (
+            BOTH,
+            [],
+            "line names campaigns and ads. Choose with --kind campaign or --kind ad",
+        ),
+        ("sendout_id,ad_id,name\ns,1,N\n", [], "line names campaigns and ads"),
+        ("ad_id,campaign_name\n1202,Sale\n", [], "first line must name the columns"),
+        (
+            "ad_id,campaign_name\n1202,Sale\n",
+            ["--kind", "ad"],
+            "among them ad_id and ad_name",
+        ),
+        ("sendout_id,name\ns,N\n", ["--kind", "ad"], "among them ad_id and ad_name"),
+        (
+            "campaign_id,campaign_name,sent\ns,N,1\n",
+            ["--kind", "ad"],
+            "among them ad_id and ad_name",
+        ),
+        ("ad_id,name\n1,N\n", ["--kind", "campaign"], "among them sendout_id"),
+    ],
+)
+def test_columns_of_another_kind_are_not_guessed_at(
+    tmp_path: Path, text: str, options: list[str], problem: str
+) -> None:
+    with pytest.raises(CommandError, match=problem):
+        run(tmp_path, text, *options)
+    assert stored() == []
+
+
 def test_the_lines_of_one_campaign_are_added_up(tmp_path: Path) -> None:
     text = "sendout_id,campaign_name,sent\nsend-1,A,1.000\nsend-1,B,5\nsend-1,B,\n"
     for _ in range(2):

@@ -59,6 +59,8 @@ AMOUNTS = st.one_of(
     st.decimals("0", "10000", places=2),
     st.decimals("0", "99", places=6),
     st.decimals("1000000000", "9999999999", places=2),
+    # SQLite keeps 15 digits.
+    st.integers(10**14, 10**15 - 1).map(lambda digits: Decimal(digits * 1000)),
     st.sampled_from([Decimal("0.1"), Decimal("0.2"), Decimal("99.97"), None]),
 )
 #: An index holds the first 64 characters of an id.
@@ -247,6 +249,16 @@ class TestRows:
         (row,) = this_day()
         assert row.revenue == {"USD": Decimal("123456789014.04")}
         assert (row.key, row.clicks, row.orders, row.waiting) == ("send-1", 1, 12, 12)
+
+    def test_the_largest_amounts_add_up_exactly(self) -> None:
+        click = make_click(age=3600)
+        for number in range(10):
+            outbox.record(make_purchase(number, value="9" * 18), attribution=click)
+        outbox.record(make_purchase("c", value="1234567890.5"), attribution=click)
+        (row,) = this_day()
+        assert row.revenue == {
+            "USD": Decimal(10 * (10**18 - 1)) + Decimal("1234567890.5")
+        }
 
     def test_the_end_is_not_in_it(self) -> None:
         outbox.record(make_purchase("1"), attribution=make_click())

@@ -98,6 +98,25 @@ def test_while_a_person_has_paused_it_nothing_is_sent(sandbox: Sandbox) -> None:
     assert (pause.reason, pause.ended_by, pause.held) == ("by_hand", "ana", 1)
 
 
+def test_a_user_whose_name_is_probe_is_not_an_answered_order(
+    admin_client: Client, sandbox: Sandbox
+) -> None:
+    def ended_by() -> list[str]:
+        url = reverse("admin:connectly_tracking_pause_changelist")
+        html = admin_client.get(url).content.decode()
+        return re.findall(r'class="field-ended_how">(.*?)</td>', html)
+
+    outbox.pause("default")
+    outbox.resume("default", by="probe")
+    assert ended_by() == ["probe"]
+    record("A-1", "A-2")
+    sandbox.behave("401", times=1)
+    deliver()
+    Circuit.objects.update(paused_until=DbNow(-1))
+    deliver()
+    assert ended_by() == ["an answered order", "probe"]
+
+
 def test_an_answer_that_comes_later_does_not_end_it(sandbox: Sandbox) -> None:
     """Another worker's request was under way when a person paused the business."""
     record("A-1", "A-2")

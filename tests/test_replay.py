@@ -60,6 +60,21 @@ def test_what_was_given_up_goes_out_with_the_same_bytes(
     assert sandbox.events[0].body == row.body.encode()
 
 
+def test_while_sending_is_switched_off_it_is_said_that_they_wait(
+    sandbox: Sandbox, click: Attribution, configure: Any
+) -> None:
+    row = outbox.record(make_purchase(), attribution=click)
+    end(row, State.REJECTED, Reason.REFUSED)
+    configure(SEND=False)
+    said = replay("--state", "rejected", "--yes")
+    assert said.endswith(
+        "To be sent again: 1.\nCONNECTLY_TRACKING['SEND'] is False: they wait until it "
+        "is True.\n"
+    )
+    assert (fresh(row).state, deliver()) == (State.PENDING, {})
+    assert "SEND" not in replay("--state", "rejected", "--yes")  # nothing was changed
+
+
 def test_what_was_tried_often_begins_the_schedule_anew(
     sandbox: Sandbox, click: Attribution
 ) -> None:

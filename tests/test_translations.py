@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse
 from django.utils.translation import override
 from django.utils.translation.template import templatize
 
@@ -36,6 +37,8 @@ from .conftest import make_click, make_purchase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from django.test import Client
 
     from connectly_tracking.events import Purchase
 
@@ -131,7 +134,7 @@ NO_SENTENCE: Final = re.compile(
 #: Names of permissions, which Django keeps in the database; what is stored or sent in
 #: English; the errors of a command.
 ENGLISH: Final = re.compile(
-    r"^Can |^Sent again|^Exported|^Each worker|^Answer and|no answer rec|"
+    r"^Can |^Exported|^Each worker|^Answer and|no answer rec|"
     r"^The first line|^has only|^ (is|has) |CSV UTF-8|^Forgot"
 )
 
@@ -400,3 +403,20 @@ def test_no_note_of_a_repeated_order_is_left_in_english(db: None) -> None:
     assert detail.count("The shop") == 2
     with override("pt-br"):
         assert "The shop" not in translate_detail(detail)
+
+
+@pytest.mark.parametrize(
+    ("language", "amount"), [("es", "Importe"), ("pt-br", "Valor")]
+)
+def test_the_columns_of_a_clicks_orders_are_translated(
+    admin_client: Client, settings: Any, language: str, amount: str
+) -> None:
+    row = outbox.record(make_purchase(), attribution=make_click())
+    settings.LANGUAGE_CODE = language
+    url = reverse(
+        "admin:connectly_tracking_attribution_change", args=[row.attribution_id]
+    )
+    html = admin_client.get(url).content.decode()
+    heads = [it.strip() for it in re.findall(r"<th class=\"column-[^>]*>([^<]*)", html)]
+    assert amount in heads
+    assert "Amount" not in heads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
@@ -13,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, ngettext_lazy
+from django.utils.translation import gettext_noop, ngettext, ngettext_lazy
 
 from ..conf import conf
 from ..guard import traceback_of
@@ -39,6 +40,7 @@ MAX_LISTED: Final = 20
 class ConfirmedAction:
     """``possible`` narrows the chosen rows to those that can be changed; ``rule`` says
     which these are. ``change`` is called in a transaction, with locked rows.
+    ``caution`` says why a change has no effect yet; empty if it has.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ConfirmedAction:
     log_message: str
     possible: Callable[[ConversionQuerySet], ConversionQuerySet]
     change: Callable[[ConversionQuerySet], object]
+    caution: Callable[[], StrOrPromise] = lambda: ""
 
     def is_allowed(self, request: HttpRequest) -> bool:
         return request.user.has_perm(f"connectly_tracking.{self.permission}")
@@ -75,12 +78,30 @@ class ConfirmedAction:
         return len(found)
 
 
+def _log_message(change: str) -> str:
+    """Return what is stored, in the form that Django translates when it is shown."""
+    return json.dumps([{"changed": {"fields": [change]}}])
+
+
 def _replayable(rows: ConversionQuerySet) -> ConversionQuerySet:
     try:
         known = list(conf.BUSINESSES)
     except ImproperlyConfigured:
         known = []
     return rows.replayable().filter(business__in=known)
+
+
+def _waits() -> StrOrPromise:
+    try:
+        sends = conf.SEND
+    except ImproperlyConfigured:
+        return ""  # the delivery page shows the error
+    if sends:
+        return ""
+    return _(
+        "Sending is switched off: SEND is False in the settings. Reports wait until it "
+        "is True."
+    )
 
 
 def _cancellable(rows: ConversionQuerySet) -> ConversionQuerySet:
@@ -109,9 +130,10 @@ SEND_AGAIN: Final = ConfirmedAction(
         "%(count)d reports will be sent again.",
         "count",
     ),
-    log_message="Sent again.",
+    log_message=_log_message(gettext_noop("report: sent again")),
     possible=_replayable,
     change=replay,
+    caution=_waits,
 )
 CANCEL: Final = ConfirmedAction(
     name="cancel",
@@ -132,7 +154,7 @@ CANCEL: Final = ConfirmedAction(
     done=ngettext_lazy(
         "%(count)d report was cancelled.", "%(count)d reports were cancelled.", "count"
     ),
-    log_message="Cancelled.",
+    log_message=_log_message(gettext_noop("report: cancelled")),
     possible=_cancellable,
     change=cancel_rows,
 )
@@ -212,7 +234,11 @@ class ConfirmedActionsMixin:
             error = text % {"error": type(exc).__name__}
             self.message_user(request, error, messages.ERROR)
             return
-        said = [action.done % {"count": count}] if count else []
+        said, level = list[str](), messages.WARNING
+        if count:
+            caution = str(action.caution())
+            said = [action.done % {"count": count}, *filter(None, [caution])]
+            level = messages.WARNING if caution else messages.SUCCESS
         if chosen > count:
             unchanged = ngettext(
                 "%(count)d report was not changed.",
@@ -220,5 +246,4 @@ class ConfirmedActionsMixin:
                 chosen - count,
             )
             said += [unchanged % {"count": chosen - count}, str(action.rule)]
-        level = messages.SUCCESS if count else messages.WARNING
         self.message_user(request, " ".join(said), level)

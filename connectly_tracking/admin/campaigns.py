@@ -120,7 +120,11 @@ class CampaignAdmin(ReadOnlyAdmin):
         rows = question.report.rows(question.by, detailed=True)
         days = question.report.days()
         earnings = Earnings(
-            rows, days, clicks_before=question.report.before.clicks().count()
+            rows,
+            days,
+            clicks_before=question.report.before.clicks().count(),
+            # A click has one campaign, but orders of several days.
+            buyers=question.report.buyers() if question.by == "day" else None,
         )
         context: dict[str, Any] = {
             **self.page_context(request, _("Campaigns")),

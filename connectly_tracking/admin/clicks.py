@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Attribution, Conversion, OrderAttribution
 from .customer import CustomerPageMixin
-from .display import ad_id, badge, campaign_id, clock
+from .display import ad_id, amount, badge, campaign_id, clock
 from .filters import (
     CAMPAIGN_IDS,
     CLICK_IDS,
@@ -26,7 +26,7 @@ from .filters import (
     any_of,
     ids,
 )
-from .readonly import ReadOnlyAdmin, ReadOnlyInline
+from .readonly import ReadOnlyAdmin, ReadOnlyInline, time_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -39,9 +39,11 @@ class CreditedOrderInline(ReadOnlyInline):
 
     model = Conversion
     verbose_name_plural = _("orders from this click")
-    fields = ["order_id", "status", "amount", "event_time"]
+    fields = ["order_id", "status", "amount", "placed"]
     show_change_link = True
     status = staticmethod(badge)
+    amount = staticmethod(amount)
+    placed = staticmethod(time_of(Conversion, "event_time"))
 
 
 class BoundOrderInline(ReadOnlyInline):
@@ -49,7 +51,8 @@ class BoundOrderInline(ReadOnlyInline):
 
     model = OrderAttribution
     verbose_name_plural = _("orders linked to this click before payment")
-    fields = ["order_id", "bound_at"]
+    fields = ["order_id", "bound"]
+    bound = staticmethod(time_of(OrderAttribution, "bound_at"))
 
 
 @admin.register(Attribution)

@@ -20,7 +20,7 @@ from ..models import Attribution, Circuit, Conversion, State, key_of
 from ..reports.explanation import explanation_of, explanations
 from ..reports.similar import similar_orders
 from .actions import ConfirmedAction, ConfirmedActionsMixin
-from .display import ad_id, badge, campaign_id, clock, curl, for_support
+from .display import ad_id, amount, badge, campaign_id, clock, curl, for_support
 from .earnings import age
 from .filters import (
     CAMPAIGN_IDS,
@@ -69,6 +69,7 @@ class ConversionAdmin(
     ConfirmedActionsMixin, ListingMixin, DateLinksMixin, ReadOnlyAdmin
 ):
     list_display = ["order", "status", "amount", "campaign", "placed"]
+    amount = staticmethod(amount)
     list_display_links = ["order"]
     list_filter = [
         "state",
@@ -264,10 +265,6 @@ class ConversionAdmin(
         if conversion.due_at is None:
             return "-"
         return clock(at) if (at := _next_try(conversion, pause)) else _LATER
-
-    @admin.display(description=_("value"))
-    def amount(self, conversion: Conversion) -> str:
-        return conversion.amount or "-"
 
     @admin.display(description=_("campaign, ad"))
     def campaign(self, conversion: Conversion) -> SafeString:

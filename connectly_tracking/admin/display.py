@@ -46,6 +46,11 @@ def badge(conversion: Conversion) -> SafeString:
     )
 
 
+@admin.display(description=_("value"))
+def amount(conversion: Conversion) -> str:
+    return conversion.amount or "-"
+
+
 def campaign_id(value: str) -> StrOrPromise:
     return _shortened("connectly-id", value)
 

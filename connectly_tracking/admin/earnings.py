@@ -13,6 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from ..api.values import amount_text
 from ..models import UPSTREAM, Reason
 from ..reports.campaigns import CampaignRow, total
 from .display import ad_id, campaign_id
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
     from .campaigns import Question
 
-CENT: Final = Decimal("0.01")
+#: The currencies of ISO 4217 that have more than two places.
+_MORE_PLACES: Final = {
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
 #: The columns of the CSV file. The names stay the same in every language.
 _REPORT_COLUMNS: Final = (
     "name",
@@ -83,9 +88,13 @@ class Earnings:
         days: Mapping[str, CampaignRow] | None = None,
         *,
         clicks_before: int = 0,
+        buyers: int | None = None,
     ) -> None:
+        """``buyers``: of all rows, if a click may be counted in several of them."""
         self.rows = rows
         self.total = total(rows)
+        if buyers is not None:
+            self.total.buyers = buyers
         self._days = days or {}
         self._clicks_before = clicks_before
 
@@ -245,7 +254,7 @@ class Earnings:
             for _orders, money in row.unreported.values():
                 for code, value in money.items():
                     lost[code] = lost.get(code, Decimal(0)) + value
-            average = averages(row)
+            average, median = averages(row), row.median
             for code in sorted({*row.revenue, *lost}) or [""]:
                 yield [
                     row.key,
@@ -258,7 +267,7 @@ class Earnings:
                     code,
                     row.revenue.get(code),
                     average.get(code),
-                    row.median and row.median // timedelta(seconds=1),
+                    None if median is None else median // timedelta(seconds=1),
                     row.confirmed,
                     row.waiting,
                     unreported_count(row),
@@ -272,11 +281,13 @@ def unreported_count(row: CampaignRow) -> int:
 
 
 def averages(row: CampaignRow) -> dict[str, Decimal]:
-    """The average order of each currency."""
-    return {
-        code: (value / row.paid[code]).quantize(CENT, ROUND_HALF_UP)
-        for code, value in row.revenue.items()
-    }
+    """The average order of each currency, with as many places as its amounts."""
+    found = dict[str, Decimal]()
+    for code, value in row.revenue.items():
+        places = max(_places(value), _MORE_PLACES.get(code, 0))
+        step = Decimal(1).scaleb(-places)
+        found[code] = (value / row.paid[code]).quantize(step, ROUND_HALF_UP)
+    return found
 
 
 def count(number: int | None) -> str:
@@ -289,8 +300,13 @@ def money_list(money: Mapping[str, Decimal]) -> list[str]:
 
 
 def money_text(value: Decimal, currency: str) -> str:
-    amount = number_format(value.quantize(CENT), 2, force_grouping=True)
+    amount = number_format(value, _places(value), force_grouping=True)
     return f"{amount}\N{NO-BREAK SPACE}{currency}"
+
+
+def _places(value: Decimal) -> int:
+    """How many places an amount has: two at least, without zeros that say nothing."""
+    return len(amount_text(value).partition(".")[2])
 
 
 def percent(share: float | None) -> str:

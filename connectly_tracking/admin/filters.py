@@ -59,8 +59,14 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.filter(reason=reason, state=state)
 
 
+def _used(chosen: admin.SimpleListFilter) -> str | None:
+    """Return the filter's value in the address, before its choices are known."""
+    value = chosen.used_parameters.get(str(chosen.parameter_name))
+    return value[-1] if isinstance(value, list) else value
+
+
 class BusinessFilter(admin.SimpleListFilter):
-    """Shown only if the settings name several businesses."""
+    """Shown only if the settings name several businesses, or a link has used it."""
 
     title = _("business")
     parameter_name = "business"
@@ -69,8 +75,12 @@ class BusinessFilter(admin.SimpleListFilter):
         try:
             aliases = list(conf.BUSINESSES)
         except ImproperlyConfigured:
-            return []  # the delivery page shows the error
-        return [(alias, alias) for alias in aliases] if len(aliases) > 1 else []
+            aliases = []  # the delivery page shows the error
+        if len(aliases) == 1:
+            aliases = []
+        if (used := _used(self)) and used not in aliases:
+            aliases.append(used)
+        return [(alias, alias) for alias in aliases]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(business=self.value()) if self.value() else queryset
@@ -90,9 +100,7 @@ class PeriodFilter(admin.SimpleListFilter):
             ("7", _("Past 7 days")),
             ("30", _("Past 30 days")),
         ]
-        chosen = self.used_parameters.get(self.parameter_name, "")
-        if isinstance(chosen, list):
-            chosen = chosen[-1]
+        chosen = _used(self) or ""
         period = period_of(chosen)
         if period and chosen not in dict(found):
             found.append((chosen, period.name))
@@ -289,8 +297,7 @@ class LinkedFilter(admin.SimpleListFilter):
     """A filter that is shown only once a link has used it."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        value = self.used_parameters.get(self.parameter_name or "")
-        value = value[-1] if isinstance(value, list) else value
+        value = _used(self)
         return [] if value is None else [(value, self.name_of(value))]
 
     def name_of(self, value: str) -> StrOrPromise:

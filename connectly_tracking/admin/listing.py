@@ -6,9 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db.models import Count, Exists, OuterRef, Q
-from django.urls import path
+from django.http import HttpResponseRedirect
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -134,6 +137,7 @@ class ListingMixin:
     has_view_permission: Any
     get_changelist_instance: Any
     admin_site: Any
+    _refuse_junk: Any
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.csv_view)
@@ -153,11 +157,21 @@ class ListingMixin:
             context["sums"] = _sums(context["cl"]) if chosen else None
         return response
 
-    def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
-        """The whole list as it is filtered, not only a page of it."""
+    def csv_view(
+        self, request: HttpRequest
+    ) -> StreamingHttpResponse | HttpResponseRedirect:
+        """The whole list as it is filtered, not only a page of it. What the list
+        refuses, this refuses alike.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = self.get_changelist_instance(request).queryset.only(*_LIST_COLUMNS)
+        self._refuse_junk(request)
+        try:
+            changes = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            url = reverse("admin:connectly_tracking_conversion_changelist")
+            return HttpResponseRedirect(f"{url}?{ERROR_FLAG}=1")
+        rows = changes.queryset.only(*_LIST_COLUMNS)
         cells = (
             [getattr(row, name) for name in _LIST_COLUMNS]
             for row in rows.iterator(chunk_size=2000)

@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..api.values import id_text
 from ..models import Conversion, EventName, key_of
-from .display import badge, campaign_id
+from .display import amount, badge, campaign_id
 from .pauses import warn_of_pauses
-from .readonly import ReadOnlyAdmin, ReadOnlyInline
+from .readonly import ReadOnlyAdmin, ReadOnlyInline, time_of
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -48,11 +48,13 @@ class ConversionInline(ReadOnlyInline):
 
     model = Conversion
     order_field: ClassVar[str] = "pk"
-    fields = ["status", "why", "amount", "sendout_id", "ad_id", "delivered_at"]
+    fields = ["status", "why", "amount", "sendout_id", "ad_id", "delivered"]
     verbose_name_plural = _("Reported to Connectly")
     show_change_link = True
     checks_class = _NoForeignKeyChecks
     status = staticmethod(badge)
+    amount = staticmethod(amount)
+    delivered = staticmethod(time_of(Conversion, "delivered_at"))
 
     def get_formset(
         self, request: HttpRequest, obj: Any | None = None, **kwargs: Any
@@ -68,10 +70,6 @@ class ConversionInline(ReadOnlyInline):
     @admin.display(description=_("why"))
     def why(self, conversion: Conversion) -> StrOrPromise:
         return conversion.explanation or "-"
-
-    @admin.display(description=_("value"))
-    def amount(self, conversion: Conversion) -> str:
-        return conversion.amount or "-"
 
 
 class _OrderFormSet(ConversionFormSet):

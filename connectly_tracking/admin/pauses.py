@@ -71,7 +71,9 @@ class PauseAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("ended by"))
     def ended_how(self, pause: Pause) -> StrOrPromise:
-        by_itself = pause.ended_by == "probe"
+        # One by hand is only ended by a user, whose name may be "probe", too.
+        is_by_hand = pause.reason == Circuit.Reason.BY_HAND
+        by_itself = pause.ended_by == "probe" and not is_by_hand
         return _("an answered order") if by_itself else pause.ended_by or "-"
 
     def get_urls(self) -> list[URLPattern]:

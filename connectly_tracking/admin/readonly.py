@@ -11,7 +11,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import DateTimeField
+from django.db.models import DateTimeField, Model
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
@@ -80,7 +80,7 @@ class StrictAdmin(ModelAdmin):
     def _times(self) -> dict[Any, Any]:
         """Return a column for each field that is a time."""
         return {
-            field.name: _time_of(field)
+            field.name: time_of(self.model, field.name)
             for field in self.opts.fields
             if isinstance(field, DateTimeField)
         }
@@ -162,8 +162,9 @@ class ReadOnlyAdmin(_ReadOnly, StrictAdmin):
         }
 
 
-def _time_of(field: DateTimeField[Any, Any]) -> Callable[[Any], StrOrPromise]:
+def time_of(model: type[Model], name: str) -> Callable[[Any], StrOrPromise]:
     """Return a column for a time, with the label and the help text of its field."""
+    field: Any = model._meta.get_field(name)
 
     @admin.display(description=field.verbose_name, ordering=field.name)
     def shown(row: Any) -> StrOrPromise:

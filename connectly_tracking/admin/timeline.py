@@ -101,7 +101,8 @@ def _before(
     if conversion.ad_id:
         facts.append(_("ad %(id)s") % {"id": conversion.ad_id})
     if click is not None and click.refused:
-        facts.append(_("not kept: %(values)s") % {"values": click.refused})
+        values = {"values": click.refused}
+        facts.append(_("repaired or not kept: %(values)s") % values)
     yield TimelineEntry(
         at=conversion.clicked_at,
         kind="click",

@@ -56,7 +56,7 @@ class Attribution(models.Model):
         _("refused values"),
         max_length=MAX_REFUSED,
         blank=True,
-        help_text=_("Parameters of the link that could not be kept, and why."),
+        help_text=_("Parameters of the link that were repaired or not kept, and why."),
     )
     page = models.CharField(
         _("landing page"),

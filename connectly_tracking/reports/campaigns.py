@@ -65,6 +65,7 @@ FIGURES: Final[dict[str, Q]] = {
     "unreported": Q(state__in=(State.REJECTED, State.EXPIRED, State.SKIPPED)),
 }
 
+_BUYERS: Final = Count("attribution_id", distinct=True)
 
 COUNTED: Final = (
     "clicks",
@@ -258,6 +259,12 @@ class CampaignReport:
         clicks = Attribution.objects.filter(**self._within("captured_at"))
         return clicks.filter(**self._choice).order_by()
 
+    def buyers(self) -> int:
+        """Count the clicks that brought at least one of the orders."""
+        buyers = self.orders().filter(FIGURES["orders"])
+        count: int = buyers.aggregate(count=_BUYERS)["count"]
+        return count
+
     def orders(self) -> ConversionQuerySet:
         orders = Conversion.objects.filter(**self._within("event_time"))
         return with_click(orders.filter(**self._choice))
@@ -305,8 +312,7 @@ class CampaignReport:
         buyers = orders.filter(FIGURES["orders"]).values(
             group=self._key(by, "event_time")
         )
-        count = Count("attribution_id", distinct=True)
-        return buyers.annotate(count=count).values_list("group", "count")
+        return buyers.annotate(count=_BUYERS).values_list("group", "count")
 
 
 def with_click(rows: ConversionQuerySet) -> ConversionQuerySet:

@@ -52,28 +52,35 @@ GROUP BY 1
 class ExactSum(Sum):
     """The exact sum of amounts in text; `sum_of` reads it.
 
-    SQLite has no decimals and adds floats, so millionths are added as integers. The
-    part before the point is added by itself, since both in one might be too large.
+    SQLite has no decimals and adds floats, so integers are added. Billions, the rest
+    before the point, and millionths have a sum each: one of all might be too large.
     """
 
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         whole = "CAST(%(expressions)s AS INTEGER)"
-        part = f"(%(expressions)s - {whole})"
         # A float has 15 digits: of a billion and more, two are sure after the point.
         millionths = (
-            f"CASE WHEN %(expressions)s < 1e9 THEN ROUND({part} * 1000000)"
-            f" ELSE ROUND({part} * 100) * 10000 END"
+            "CASE WHEN %(expressions)s < 1e9"
+            " THEN CAST(%(expressions)s * 1000000 + 0.5 AS INTEGER) %%%% 1000000"
+            f" ELSE CAST(ROUND((%(expressions)s - {whole}) * 100) AS INTEGER) * 10000"
+            " END"
         )
-        template = f"SUM({whole}) || ' ' || SUM(CAST({millionths} AS INTEGER))"
+        template = (
+            f"SUM({whole} / 1000000000) || ' ' || SUM({whole} %%%% 1000000000)"
+            f" || ' ' || SUM({millionths})"
+        )
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
 def sum_of(text: Any) -> Decimal:
     """Return what an `ExactSum` found."""
-    whole, _, millionths = str(text).partition(" ")
-    return Decimal(whole) + Decimal(millionths or 0).scaleb(-6)
+    parts = [Decimal(part) for part in str(text).split()]
+    if len(parts) == 1:
+        return parts[0]
+    billions, rest, millionths = parts
+    return billions.scaleb(9) + rest + millionths.scaleb(-6)
 
 
 class SecondsBetween(Func):

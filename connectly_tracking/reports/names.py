@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _MAX_PROBLEMS: Final = 20
 _LINE: Final = 1024 * 1024  # bytes; a file without line ends is one line
-_IDS: Final = {
-    "sendout_id": CampaignName.Kind.CAMPAIGN,
-    "campaign_id": CampaignName.Kind.CAMPAIGN,
-    "ad_id": CampaignName.Kind.AD,
+#: The heads of each kind's ids and names.
+_HEADS: Final = {
+    "campaign": (("sendout_id", "campaign_id"), ("campaign_name", "sendout_name")),
+    "ad": (("ad_id",), ("ad_name",)),
 }
-_NAMES: Final = ("campaign_name", "sendout_name", "ad_name", "name", "title")
+_ANY_NAMES: Final = ("name", "title")
 _COUNTS: Final = {
     "sent": ("sent", "messages_sent", "sent_count", "total_sent"),
     "delivered": ("delivered", "messages_delivered", "delivered_count"),
@@ -56,13 +56,12 @@ class NamesFile:
         self._rows = csv.reader(chain([first], texts), delimiter=separator, strict=True)
         self._problems = list[str]()
         heads = [re.sub(r"\W+", "_", it.strip().lower()) for it in self._next() or ()]
-        self._id, self._name = self._find(heads)
+        self.kind, self._id, self._name = _find(heads, kind)
         self._counts = {
             name: heads.index(known[0])
             for name, heads_known in _COUNTS.items()
             if (known := [it for it in heads_known if it in heads])
         }
-        self.kind = kind or _IDS.get(heads[self._id], CampaignName.Kind.CAMPAIGN)
 
     def read(self) -> Names:
         """Return the names by their ids. Raises InvalidNames."""
@@ -103,21 +102,6 @@ class NamesFile:
             if count is not None:
                 setattr(known, column, (getattr(known, column) or 0) + count)
 
-    def _find(self, heads: Sequence[str]) -> tuple[int, int]:
-        key = next((heads.index(it) for it in _IDS if it in heads), None)
-        name = next((heads.index(it) for it in _NAMES if it in heads), None)
-        if (key is None or name is None) and len(heads) == 2:
-            if key is None:
-                key = 1 - name if name is not None else 0
-            return key, 1 - key
-        if key is None or name is None:
-            raise InvalidNames(
-                "The first line must name the columns, among them sendout_id (or "
-                "ad_id) and campaign_name (or name). A file with two columns may name "
-                "them as it likes."
-            )
-        return key, name
-
     def _next(self) -> list[str] | None:
         try:
             return next(self._rows, None)
@@ -141,6 +125,46 @@ class NamesFile:
                     f"line {number} is not UTF-8; save the file as “CSV UTF-8”"
                 ) from None
             yield text
+
+
+def _find(heads: Sequence[str], kind: str | None) -> tuple[str, int, int]:
+    """Return the kind, and where its ids and its names are. Raises InvalidNames."""
+    kinds = (kind,) if kind else tuple(_HEADS)
+    found = list[tuple[str, int, int]]()
+    for each in kinds:
+        key, name = _columns(heads, each)
+        if key is not None and name is not None:
+            found.append((each, key, name))
+    if len(found) > 1:
+        raise InvalidNames(
+            "The first line names campaigns and ads. Choose with --kind campaign or "
+            "--kind ad which of them to read."
+        )
+    if not found and len(heads) == 2:
+        said = [it for it in _HEADS if {*heads} & {*chain(*_HEADS[it])}]
+        of = kind or (said or ["campaign"])[0]
+        if said in ([], [of]):
+            key, name = _columns(heads, of)
+            key = key if key is not None else 0 if name is None else 1 - name
+            return of, key, 1 - key
+    if not found:
+        wanted = (f"{_HEADS[it][0][0]} and {_HEADS[it][1][0]}" for it in kinds)
+        raise InvalidNames(
+            "The first line must name the columns, among them {} (or name). A file "
+            "with two columns may name them as it likes, but not as those of the other "
+            "kind.".format(", or ".join(wanted))
+        )
+    return found[0]
+
+
+def _columns(heads: Sequence[str], kind: str) -> tuple[int | None, int | None]:
+    """Return where the ids and the names of that kind are, if they are there."""
+    ids, names = _HEADS[kind]
+    known = (ids, (*names, *_ANY_NAMES))
+    key, name = (
+        next((heads.index(it) for it in them if it in heads), None) for them in known
+    )
+    return key, name
 
 
 def _count(column: str, text: str) -> int | None:

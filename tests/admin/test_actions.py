@@ -71,7 +71,57 @@ def test_what_was_refused_is_sent_again_once_somebody_confirms(
     assert deliver() == {State.DELIVERED: 1}
     assert sandbox.events[0].body == rejected.body.encode()
     entry = LogEntry.objects.get()
-    assert (entry.object_id, entry.change_message) == (str(rejected.pk), "Sent again.")
+    assert entry.object_id == str(rejected.pk)
+    assert entry.get_change_message() == "Changed report: sent again."
+
+
+@pytest.mark.parametrize(
+    ("language", "sent_again", "cancelled"),
+    [
+        ("en", "Changed report: sent again.", "Changed report: cancelled."),
+        ("es", "reporte: enviado de nuevo.", "reporte: cancelado."),
+        ("pt-br", "reporte: enviado de novo.", "reporte: cancelado."),
+    ],
+)
+def test_the_history_of_a_conversion_is_in_the_readers_language(
+    admin_client: Client,
+    rejected: Conversion,
+    settings: Any,
+    language: str,
+    sent_again: str,
+    cancelled: str,
+) -> None:
+    for change in ("send-again", "cancel"):
+        admin_client.post(url(rejected, change), {"confirmed": "yes"})
+    settings.LANGUAGE_CODE = language
+    html = admin_client.get(url(rejected, "history")).content.decode()
+    assert sent_again in html
+    assert cancelled in html
+
+
+def test_while_sending_is_switched_off_it_is_said_that_a_report_waits(
+    staff: Staff, rejected: Conversion, configure: Any
+) -> None:
+    configure(SEND=False)
+    waits = "SEND is False in the settings. Reports wait until it is True."
+    client = staff(VIEW, SEND)
+    assert waits in client.get(url(rejected, "send-again")).content.decode()
+    answer = client.post(url(rejected, "send-again"), {"confirmed": "yes"}, follow=True)
+    html = answer.content.decode()
+    assert f"1 report will be sent again. Sending is switched off: {waits}" in html
+    assert 'class="warning"' in html
+    assert (fresh(rejected).state, deliver()) == (State.PENDING, {})
+
+
+def test_while_sending_is_switched_off_a_report_is_cancelled_as_ever(
+    staff: Staff, configure: Any
+) -> None:
+    row = record()
+    configure(SEND=False)
+    client = staff(VIEW, CANCEL)
+    assert "SEND is False" not in client.get(url(row, "cancel")).content.decode()
+    answer = client.post(url(row, "cancel"), {"confirmed": "yes"}, follow=True)
+    assert "SEND is False" not in answer.content.decode()
 
 
 def test_what_waits_is_cancelled(staff: Staff, sandbox: Sandbox) -> None:

@@ -144,6 +144,42 @@ def test_currencies_are_never_added_up_across(history: Client) -> None:
     assert "2,025" not in html
 
 
+@pytest.mark.parametrize("by", ["campaign", "ad", "day", "page", "business"])
+def test_the_rate_of_all_is_the_same_by_whatever_it_is_grouped(
+    admin_client: Client, by: str
+) -> None:
+    now = timezone.now()
+    click = make_click(age=4 * DAY)
+    make_click(age=60)
+    for days in range(3):
+        at = now - timedelta(days=days, seconds=1)
+        outbox.record(make_purchase(days, event_time=at), attribution=click)
+    html = admin_client.get(f"{PAGE}?by={by}").content.decode()
+    figures = html.partition("Conversion rate")[2].partition("Time to purchase")[0]
+    whole = html.partition("<tfoot")[2].partition("</tfoot>")[0]
+    for text in (figures, whole):
+        assert re.findall(r"[\d.]+\xa0%", text) == ["50.0\xa0%"]
+
+
+def test_an_amount_has_as_many_places_as_its_currency(admin_client: Client) -> None:
+    order(1, value="1.235", currency="KWD")
+    order(2, value="0.005", sendout="send-2")
+    order(3, value="0.01", sendout="send-2")
+    order(4, value="1.235", currency="BHD", sendout="send-3")
+    order(5, value="1.235", currency="BHD", sendout="send-3")
+    html = admin_client.get(PAGE).content.decode()
+    average = html.partition("Average order")[2].partition("Conversion rate")[0]
+    for text in ("1.235\xa0KWD", "0.008\xa0USD", "1.235\xa0BHD"):
+        assert text in average
+    assert html.count("1.235\xa0KWD") == 4  # revenue and average, of all and of the row
+    assert "2.47\xa0BHD" in html
+    rows = {row["campaign"]: row for row in rows_of(admin_client, f"{PAGE}csv/")}
+    assert rows["send-1"]["average"] == "1.235"
+    assert rows["send-2"]["average"] == "0.008"
+    listed = admin_client.get(LIST, {"ad_id": "ad-1"}).content.decode()
+    assert "1.235\xa0KWD" in listed
+
+
 def test_what_was_not_reported_has_reasons_and_money(history: Client) -> None:
     html = history.get(PAGE).content.decode()
     lost = html.partition('id="connectly-lost"')[2]
@@ -180,9 +216,10 @@ def test_whatever_is_asked_for_it_answers(admin_client: Client, query: str) -> N
     assert admin_client.get(f"{PAGE}csv/?{query}").status_code == 200
 
 
-def test_it_costs_at_most_six_statements(history: Client) -> None:
+@pytest.mark.parametrize("by", ["campaign", "ad", "day", "page", "business"])
+def test_it_costs_at_most_six_statements(history: Client, by: str) -> None:
     with CaptureQueriesContext(connection) as queries:
-        history.get(PAGE)
+        history.get(f"{PAGE}?by={by}")
     ours = [q["sql"] for q in queries if "connectly_tracking_" in q["sql"]]
     assert len(ours) <= 6
 
@@ -226,6 +263,12 @@ def test_the_report_is_a_csv_file(history: Client) -> None:
     assert {row["campaign"] for row in rows} == {"send-1", "send-2", ""}
 
 
+def test_a_median_of_less_than_a_minute_is_0_seconds(admin_client: Client) -> None:
+    order(1, age=30)
+    (row,) = rows_of(admin_client, f"{PAGE}csv/")
+    assert row["median_seconds_to_purchase"] == "0"
+
+
 def test_a_filtered_list_is_a_csv_file(history: Client) -> None:
     rows = rows_of(history, f"{LIST}csv/?state__exact=delivered")
     assert [row["order_id"] for row in rows] == ["ORD-7", "ORD-6", "ORD-2", "ORD-1"][1:]
@@ -234,6 +277,28 @@ def test_a_filtered_list_is_a_csv_file(history: Client) -> None:
         r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", rows[0]["event_time"]
     )
     assert len(rows_of(history, f"{LIST}csv/")) == 9
+
+
+@pytest.mark.parametrize("query", ["p=999", "p=-1", "p=x", "e=1", "user__x=1"])
+def test_what_the_list_refuses_the_csv_file_refuses_alike(
+    admin_client: Client, query: str
+) -> None:
+    for number in range(51):
+        outbox.record(make_purchase(number))
+    listed = admin_client.get(f"{LIST}?{query}")
+    answer = admin_client.get(f"{LIST}csv/?{query}")
+    assert answer.status_code == listed.status_code
+    if listed.status_code == 302:
+        assert answer["Location"] == f"{LIST}?e=1"
+
+
+@pytest.mark.parametrize("query", ["reason=%00", "q=%00", "business=a%00b"])
+def test_a_nul_is_refused_before_the_database_sees_it(
+    admin_client: Client, query: str
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert admin_client.get(f"{LIST}csv/?{query}").status_code == 400
+    assert not [q for q in queries if "connectly_tracking_" in q["sql"]]
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,23 @@ def test_where_there_are_too_many_the_newest_are_shown(
     assert "1 conversion" in admin_client.get(LIST).content.decode()
 
 
+def test_a_business_that_is_not_in_the_settings_is_a_filter_once_a_link_asks_for_it(
+    admin_client: Client,
+) -> None:
+    record(1)
+    record(2)
+    Conversion.objects.filter(order_id="ORD-2").update(business="gone")
+    Attribution.objects.filter(ad_id="ad-2").update(business="gone")
+    assert "business=" not in admin_client.get(LIST).content.decode()
+    assert listed(admin_client, "?left=any&business=gone") == ["ORD-2"]
+    assert listed(admin_client, "?business=default") == ["ORD-1"]
+    html = admin_client.get(f"{LIST}?left=any&business=gone").content.decode()
+    chosen = html.partition('class="connectly-chosen"')[2].partition("</section>")[0]
+    assert re.search(r"business.*gone", chosen, re.S)
+    html = admin_client.get(f"{CLICKS}?business=gone").content.decode()
+    assert re.findall(r'title="(ad-.*?)"', html) == ["ad-2"]
+
+
 def test_clicks_are_found_by_period_and_by_number(admin_client: Client) -> None:
     record(1)
     record(2, days=3)

@@ -288,3 +288,18 @@ def test_a_content_view_has_a_page_too(admin_client: Client) -> None:
     row = recorded()
     Conversion.objects.update(event_name="ViewContent", order_id="")
     assert "What happened" in page(admin_client, row)
+
+
+def test_a_parameter_that_was_repaired_is_not_said_to_be_lost(
+    admin_client: Client,
+) -> None:
+    click = make_click()
+    click.refused = "attribution_source: normalized, ad_id: empty"
+    click.save()
+    row = outbox.record(make_purchase(), attribution=click)
+    url = reverse("admin:connectly_tracking_conversion_change", args=[row.pk])
+    html = admin_client.get(url).content.decode()
+    assert f"repaired or not kept: {click.refused}" in html
+    url = reverse("admin:connectly_tracking_attribution_change", args=[click.pk])
+    html = unescape(admin_client.get(url).content.decode())
+    assert "Parameters of the link that were repaired or not kept, and why." in html

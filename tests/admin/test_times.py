@@ -14,10 +14,12 @@ from django.urls import reverse
 import connectly_tracking
 from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
-from connectly_tracking.models import Pause, zoned_text
+from connectly_tracking.models import OrderAttribution, Pause, key_of, zoned_text
 from connectly_tracking.reports import explain
+from connectly_tracking.signals import order_completed
+from example_project.shop.models import Order
 
-from ..conftest import make_click, make_purchase
+from ..conftest import make_click, make_product, make_purchase
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -46,6 +48,8 @@ def test_a_time_names_its_zone(settings: Any, zone: str, text: str) -> None:
 @pytest.mark.parametrize(
     "page",
     [
+        "attribution_change",
+        "attribution_changelist",
         "conversion_change",
         "conversion_changelist",
         "conversion_status",
@@ -60,10 +64,33 @@ def test_a_page_has_one_format_and_machines_can_read_it(
     row = outbox.record(make_purchase(), attribution=make_click(age=3600))
     deliver()
     outbox.pause("default", detail="ana: stocktaking")
-    pk = Pause.objects.get().pk if "pause" in page else row.pk
-    arguments = [pk] if page.endswith("_change") else []
+    binding = OrderAttribution(order_id="ORD-1", key=key_of("ORD-1"))
+    binding.attribution = row.attribution
+    binding.save()
+    of_page = {"pause": Pause.objects.get(), "attribution": row.attribution}
+    chosen: Any = of_page.get(page.partition("_")[0], row)
+    arguments = [chosen.pk] if page.endswith("_change") else []
     url = reverse(f"admin:connectly_tracking_{page}", args=arguments)
-    html = unescape(admin_client.get(url, {"q": "ORD-7821"}).content.decode())
+    query = {} if "attribution" in page else {"q": "ORD-7821"}
+    html = unescape(admin_client.get(url, query).content.decode())
+    check(html)
+    assert "UTC-05" in explain("ORD-7821")
+
+
+@pytest.mark.django_db
+def test_the_shops_page_of_an_order_has_that_format_too(
+    admin_client: Client, sandbox: Sandbox, settings: Any
+) -> None:
+    settings.TIME_ZONE = "America/Bogota"
+    order = Order.objects.place(make_product(), quantity=1)
+    order_completed.send(sender=Order, order=order, attribution=make_click())
+    deliver()
+    url = reverse("admin:shop_order_change", args=[order.pk])
+    html = unescape(admin_client.get(url).content.decode())
+    check(html.partition('id="connectly-group"')[2].partition("</fieldset>")[0])
+
+
+def check(html: str) -> None:
     text = re.sub(r'<script.*?</script>|datetime="[^"]*"', "", html, flags=re.S)
     times = re.findall(
         r"\d\d?:\d\d(?::\d\d)?[^<.,]{0,7}", re.sub("<pre.*?/pre>", "", text, flags=re.S)
@@ -75,7 +102,6 @@ def test_a_page_has_one_format_and_machines_can_read_it(
     assert marked
     assert all(datetime.fromisoformat(it).tzinfo for it in marked)
     assert "<time>" not in html
-    assert "UTC-05" in explain("ORD-7821")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ class Command(BaseCommand):
         add(
             "--kind",
             choices=CampaignName.Kind.values,
-            help="Whether the ids are of campaigns or of ads. By default, the name of "
-            "the column decides.",
+            help="Whether to read the campaigns or the ads. By default, the names of "
+            "the columns decide; it is needed if they name both.",
         )
         add("--dry-run", action="store_true", help="Read the file, change nothing.")
 

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import router
 from django.db.models import Count
 
+from connectly_tracking.conf import conf
 from connectly_tracking.management import console
 from connectly_tracking.models import Conversion, Reason, key_of, moment
 from connectly_tracking.outbox import replay
@@ -56,7 +57,12 @@ class Command(BaseCommand):
         self.stderr.write(_WARNING)
         if not yes:
             console.confirm("Send them again?")
-        self.stdout.write(f"To be sent again: {replay(rows)}.")
+        moved = replay(rows)
+        self.stdout.write(f"To be sent again: {moved}.")
+        if moved and not conf.SEND:
+            self.stdout.write(
+                "CONNECTLY_TRACKING['SEND'] is False: they wait until it is True."
+            )
 
 
 def _select(options: dict[str, Any]) -> ConversionQuerySet:
