@@ -525,3 +525,34 @@ def test_a_refusal_holds_for_the_clicks_that_the_customer_had_before(
     assert outbox.record(ViewContent(content_ids=["tee"]), request=request).pk is None
     row = outbox.record(make_purchase(), request=request)
     assert row.reason == Reason.CONSENT_REFUSED
+
+
+@pytest.mark.parametrize("is_logged_out", [True, False])
+@pytest.mark.parametrize("end", [consent_changed, forget])
+def test_a_no_to_a_click_without_a_row_is_for_those_with_its_tracking_id(
+    banner: Banner, rf: RequestFactory, end: Any, is_logged_out: bool
+) -> None:
+    ada, eve = (User.objects.create(username=name) for name in ("ada", "eve"))
+    request = rf.get(
+        TAGGED, headers={} if is_logged_out else {"Sec-Purpose": "prefetch"}
+    )
+    request.session = SessionStore()
+    banner.answer = True
+    land(request)
+    Attribution.objects.update(user=ada)  # who has logged out since
+    make_click(user=ada if is_logged_out else None)
+    others = make_click(user=eve)
+    banner.answer = False
+    end(request)
+    assert Attribution.objects.get() == others
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_yes_is_noted_in_the_session_once_the_row_is_written(
+    banner: Banner, request_: HttpRequest
+) -> None:
+    land(request_)
+    banner.answer = True
+    consent_changed(request_)
+    entry = request_.session[sessions.KEY]
+    assert (entry["stored"], entry.get("pending")) == (True, None)

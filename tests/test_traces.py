@@ -42,7 +42,7 @@ from connectly_tracking.models import (
     State,
 )
 
-from .conftest import LANDING, make_click, make_purchase
+from .conftest import LANDING, TAGGED, make_click, make_purchase
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -330,6 +330,17 @@ def test_a_yes_after_the_erasure_does_not_store_a_click_that_waited(
     assert Conversion.objects.get().attribution_id is None
     answers.append(True)
     assert bought(client, "ORD-2") == "skipped not_attributed"
+    assert not Attribution.objects.exists()
+
+
+def test_a_login_does_not_store_a_click_that_was_erased(ada: User) -> None:
+    prefetched = HttpRequest()
+    prefetched.method, prefetched.session = "GET", SessionStore()
+    prefetched.META |= {"HTTP_PURPOSE": "prefetch", "QUERY_STRING": TAGGED[2:]}
+    attribution.land(prefetched)
+    # This session is not saved, so that the erasure does not reach it.
+    erase(clicks=[prefetched.session["connectly_tracking"]["id"]])
+    attribution.attach_user(prefetched, ada)
     assert not Attribution.objects.exists()
 
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from connectly_tracking import attribution
 from connectly_tracking.attribution.clicks import why_not_credited
-from connectly_tracking.models import Attribution, State
+from connectly_tracking.models import Attribution, Conversion, State
 from connectly_tracking.outbox import record
 
 from .conftest import TAGGED, make_click, make_purchase
@@ -145,3 +145,17 @@ def test_with_time_zones_the_hour_that_comes_twice_is_two_hours(settings: Any) -
     click = make_click(captured_at=at)
     assert why_not_credited(click, at - timedelta(minutes=30)) is not None
     assert why_not_credited(click, at + timedelta(minutes=30)) is None
+
+
+def test_a_session_that_lost_its_row_leaves_the_order_to_its_binding() -> None:
+    long = landed("x" * 900)  # too long for a session, which only has the row's id
+    attribution.bind_order(landed("bound"), "1")
+    Attribution.objects.exclude(sendout_id="bound").delete()
+    assert credited(long, "1") == "bound"
+
+
+def test_a_user_of_another_kind_owns_no_order() -> None:
+    request = landed("guests")
+    request.user = type("TokenUser", (), {"pk": "7", "is_authenticated": False})()
+    record(make_purchase("1"), request=request)
+    assert Conversion.objects.get().user_id is None
