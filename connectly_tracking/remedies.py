@@ -58,8 +58,7 @@ FOR_REASON: Final[Mapping[str, StrOrPromise]] = {
         "passes the wrong time for its orders."
     ),
     Reason.CONSENT_PENDING: _(
-        "Wait until the customer gives or refuses consent. A developer can check "
-        "that the shop passes the answer on."
+        "A developer can check that the shop passes the customer's answer on."
     ),
     Reason.INVALID: _(
         "Ask a developer to correct the named field in the shop's code, and to record "

@@ -69,5 +69,5 @@ def prune_old() -> None:
     **_OPTIONS,
 )
 def watch_now() -> None:
-    """Tell what has gone wrong, and what is over."""
+    """Report problems that began or ended."""
     alerts.watch()

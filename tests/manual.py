@@ -124,6 +124,10 @@ def text_of(node: ast.expr, constants: dict[str, object]) -> str:
             return "".join(text_of(value, constants) for value in values)
         case ast.FormattedValue(ast.Name(name)) if name in constants:
             return str(constants[name])
+        case ast.Call(ast.Name("_"), [text]):
+            return re.sub(r"%\(\w+\)s", "…", text_of(text, constants))
+        case ast.BinOp(text, ast.Mod()):
+            return text_of(text, constants)
         case ast.IfExp(_, body, orelse):
             return f"{text_of(body, constants)} Or: {text_of(orelse, constants)}"
     return "…"

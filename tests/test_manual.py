@@ -10,7 +10,7 @@ import pytest
 
 from connectly_tracking.conf import NAMES, VALIDATORS, conf
 
-from .manual import DOCS, PART, TABLES, generated
+from .manual import DOCS, PART, TABLES, checks, generated
 from .public_api import public_api
 
 PAGES = {path.relative_to(DOCS).as_posix(): path for path in DOCS.rglob("*.md")}
@@ -21,6 +21,14 @@ SETTINGS = PAGES["reference/settings.md"].read_text()
 def test_a_page_has_what_the_code_has(name: str) -> None:
     page = PAGES[name].read_text()
     assert page == generated(page)
+
+
+def test_every_check_says_something_and_what_to_do() -> None:
+    rows = re.findall(r"^\| `(\S+)` \|(.*)\|$", checks(), re.M)
+    assert len(rows) > 20
+    # E000 repeats the words of the error.
+    hollow = [it for it, text in rows if not re.search(r"\w.*\|.*\w.*\|.*\w", text)]
+    assert hollow == ["connectly_tracking.E000"]
 
 
 def test_each_table_is_on_one_page() -> None:

@@ -177,6 +177,6 @@ def test_a_page_cache_before_ours_is_named_with_the_remedy(
     settings.MIDDLEWARE = [name, SESSION, OURS]
     (problem,) = found()
     assert name in problem.msg
-    assert "below AttributionMiddleware" in problem.hint
+    assert f"Move {name} to the end" in problem.hint
     settings.MIDDLEWARE = [SESSION, OURS, name]
     assert found() == []

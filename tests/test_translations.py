@@ -134,7 +134,7 @@ NO_SENTENCE: Final = re.compile(
 #: Names of permissions, which Django keeps in the database; what is stored or sent in
 #: English; the errors of a command.
 ENGLISH: Final = re.compile(
-    r"^Can |^Exported|^Each worker|^Answer and|no answer rec|"
+    r"^Can |^Exported|^Every worker|^Answer and|no answer rec|"
     r"^The first line|^has only|^ (is|has) |CSV UTF-8|^Forgot"
 )
 
@@ -355,7 +355,9 @@ DETAILS: Final = {
     "The shop sent this order id again with 1.00 USD; the first value is kept.": (
         "La tienda envió este número de pedido otra vez con 1.00 USD"
     ),
-    "Each worker that took it ended.": "Todos los workers que lo tomaron se cerraron.",
+    "Every worker that tried to send it crashed.": (
+        "Todos los workers que intentaron enviarlo se cayeron."
+    ),
     "What the shop said itself.": "What the shop said itself.",
 }
 

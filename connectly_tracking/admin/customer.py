@@ -67,7 +67,7 @@ class CustomerForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         if not self.errors and not any(self.cleaned_data.values()):
-            raise ValidationError(_("Name a user, an order or a click."))
+            raise ValidationError(_("Enter a user, an order or a click."))
         return self.cleaned_data
 
     @property

@@ -50,7 +50,7 @@ _WRONG: Final[Mapping[str, StrOrPromise]] = {
         "Orders are waiting, but their business is not in the settings."
     ),
     "database_may_be_copied": _(
-        "Orders are waiting, but none has been recorded for 24 hours."
+        "Orders are waiting, but no new one has been recorded for 24 hours."
     ),
     "behind": _("Orders come in faster than they are sent."),
     "nobody_looks": NO_WORKER,

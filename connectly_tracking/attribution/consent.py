@@ -90,7 +90,7 @@ def apply_consent(request: HttpRequest) -> SessionClick | None:
 
 
 def consent_changed(request: HttpRequest) -> None:
-    """Call this when the visitor has answered. Never raises.
+    """Apply the visitor's answer; call this when it is given. Never raises.
 
     Yes: a click that waited is stored, and orders that waited for it are sent. No: the
     visitor's clicks are deleted, and orders that were not sent yet are stopped. If the

@@ -72,7 +72,8 @@ def check_middleware(**_kwargs: Any) -> list[CheckMessage]:
                 "AttributionMiddleware. UpdateCacheMiddleware may remain first. "
                 "Otherwise no click is captured on a page that is served from the "
                 "cache."
-            ),
+            )
+            % {"path": path},
             id="connectly_tracking.W017",
         )
         for path, loaded in _loaded(settings.MIDDLEWARE[:position])

@@ -126,19 +126,19 @@ def _contradictory() -> Iterator[CheckMessage]:
         )
     age = greatest_age().total_seconds()
     if age <= conf.HOLD:
-        text = (
-            _(
-                "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than "
-                "MAX_EVENT_AGE (%(age)s s)."
-            )
-            if conf.MAX_EVENT_AGE
-            else _(
-                "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than the 30 "
-                "days (%(age)s s) after which an order expires."
-            )
-        )
         yield checks.Error(
-            text % {"hold": f"{conf.HOLD:g}", "age": f"{age:g}"},
+            (
+                _(
+                    "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than "
+                    "MAX_EVENT_AGE (%(age)s s)."
+                )
+                if conf.MAX_EVENT_AGE
+                else _(
+                    "CONNECTLY_TRACKING['HOLD'] (%(hold)s s) is not less than the 30 "
+                    "days (%(age)s s) after which an order expires."
+                )
+            )
+            % {"hold": f"{conf.HOLD:g}", "age": f"{age:g}"},
             hint=_(
                 "Set HOLD to less than %(age)s seconds. Otherwise every order "
                 "expires before it may be sent."

@@ -106,7 +106,10 @@ def _examine(using: str, checks: Iterable[_Check]) -> list[Finding]:
 def examine_pool(using: str) -> Iterator[Finding]:
     """Find a pool of connections that Celery's processes do not keep."""
     if connections[using].settings_dict.get("OPTIONS", {}).get("pool"):
-        text = _("%(name)s has a connection pool. Celery closes it around each task.")
+        text = _(
+            "%(name)s has a connection pool. Celery closes it before and after each "
+            "task."
+        )
         text %= {"name": using}
         yield found(Subject.DATABASE, "database_pool", text)
 

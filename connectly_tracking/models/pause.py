@@ -81,7 +81,7 @@ class Circuit(models.Model):
             "configuration",
             _("the key, the business or the address is wrong"),
         )
-        META_LINK = "meta_link", _("Connectly's link to Meta has lapsed")
+        META_LINK = "meta_link", _("Connectly has lost its access to Meta")
         REFUSALS = "refusals", _("several reports in a row were refused")
         UNAVAILABLE = "unavailable", _("the API is unavailable")
         THROTTLED = "throttled", _("the API told us to wait")

@@ -57,7 +57,7 @@ class State(models.TextChoices):
     DELIVERED = "delivered", _("delivered")
     """Connectly confirmed it."""
     REJECTED = "rejected", _("rejected")
-    """Refused for good, although Connectly may have counted it."""
+    """Refused or given up; Connectly may have counted it."""
     EXPIRED = "expired", _("expired")
     """Too old to be sent."""
     SKIPPED = "skipped", _("skipped")
@@ -282,7 +282,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def mark_crashed(self) -> int:
         """sending with its lease over → rejected: each worker that sent it ended."""
-        detail = "Each worker that took it ended."
+        detail = "Every worker that tried to send it crashed."
         return self._end(State.REJECTED, Reason.INTERNAL, detail=detail)
 
     def mark_expired(self) -> int:

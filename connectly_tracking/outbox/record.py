@@ -52,7 +52,9 @@ def record(
     business: str | None = None,
     using: str | None = None,
 ) -> Conversion:
-    """Record a paid order in the order's own transaction: one row per order.
+    """Record a paid order, in its own transaction, or a content view.
+
+    There is one row for each order.
 
     The click is looked for in ``attribution``, in ``token`` (of `make_token`), in the
     binding of the order's id, in ``request`` and by ``user``, in this order. A click of

@@ -150,9 +150,11 @@ def _may_be_copied(using: str) -> Iterator[Finding]:
     rows = orders(using)
     if not rows.filter(recorded_at__gte=ago(LATELY)).exists():
         newest = rows.order_by("-recorded_at").first()
-        text = _("Orders are waiting, but none has been recorded.")
+        text = _("Reports are waiting, but no order has been recorded.")
         if newest:
-            text = _("Orders are waiting, but none has been recorded since %(time)s.")
+            text = _(
+                "Orders are waiting, but no new one has been recorded since %(time)s."
+            )
             text %= {"time": zoned_text(newest.recorded_at)}
         yield found(Subject.DELIVERY, "database_may_be_copied", text)
 

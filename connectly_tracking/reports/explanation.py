@@ -290,7 +290,7 @@ _SENTENCES: Final = (
         "The shop sent this order id again with another click (campaign %(id)s), which "
         "is not credited."
     ),
-    gettext_noop("Each worker that took it ended."),
+    gettext_noop("Every worker that tried to send it crashed."),
 )
 _PROBLEMS: Final = (
     gettext_noop("could not be read (%(error)s)"),

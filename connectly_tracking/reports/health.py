@@ -39,7 +39,7 @@ _ALSO_READ: Final = ("SEND", "BUSINESSES", "HOLD", "RETENTION", "RECORD_UNATTRIB
 
 
 def health() -> dict[str, Any]:
-    """Return what a monitor asks for.
+    """Return whether all is well, and what waits.
 
     ``ok``: whether there is no warning and no error. ``findings``: the codes of the
     doctor, without those that say that all is well. ``waiting``: orders that are not

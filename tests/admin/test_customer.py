@@ -113,7 +113,7 @@ def test_it_says_when_to_come_again(staff: Staff) -> None:
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ({"order": " "}, "Name a user, an order or a click."),
+        ({"order": " "}, "Enter a user, an order or a click."),
         ({"user": "nobody"}, "must be an integer"),
         ({"user": "9" * 30}, "less than or equal"),
         ({"order": "a\0b"}, "Null characters"),

@@ -90,7 +90,7 @@ def test_that_it_stopped_its_workers_was_not_known_when_it_was_recorded(
 ) -> None:
     row = recorded()
     Conversion.objects.filter(pk=row.pk).mark_crashed()
-    assert "Each worker that took it ended" in page(admin_client, row)
+    assert "Every worker that tried to send it crashed" in page(admin_client, row)
     assert told(admin_client, row)[2] == "Recorded"
 
 

@@ -35,8 +35,17 @@ class Command(BaseCommand):
             help="The business of all orders.",
         )
         add("--using", choices=[*connections], help="Alias of the orders' database.")
-        add("--skip", type=console.parse_count, default=0, help="Ignore the first N.")
-        add("--rate", type=console.parse_rate, help="Most orders per second.")
+        add(
+            "--skip",
+            type=console.parse_count,
+            default=0,
+            help="Ignore the first N orders.",
+        )
+        add(
+            "--rate",
+            type=console.parse_rate,
+            help="Record at most this many orders a second.",
+        )
         add("--dry-run", action="store_true", help="Write nothing.")
 
     def handle(self, *, path: str | None, csv: str | None, **options: Any) -> None:

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--loop", action="store_true", help="Continue until SIGTERM or Ctrl-C.")
         add("--interval", type=float, default=5, help="Seconds between rounds (5).")
-        add("--limit", type=int, help="Most events to send.")
+        add("--limit", type=int, help="Send at most this many events.")
         add("--dry-run", action="store_true", help="Count, and send nothing.")
 
     def handle(

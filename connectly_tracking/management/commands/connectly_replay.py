@@ -37,8 +37,12 @@ class Command(BaseCommand):
             type=console.parse_order_id,
             help="An order id; repeatable.",
         )
-        add("--state", choices=["rejected", "expired", "skipped"])
-        add("--reason", choices=Reason.values)
+        add(
+            "--state",
+            choices=["rejected", "expired", "skipped"],
+            help="Only events in this state.",
+        )
+        add("--reason", choices=Reason.values, help="Only events with this reason.")
         add("--business", type=console.parse_business, help="An alias in the settings.")
         add("--since", type=console.parse_time, help="Recorded then or later.")
         add("--until", type=console.parse_time, help="Recorded before then.")

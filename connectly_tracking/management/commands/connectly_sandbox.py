@@ -17,7 +17,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument(
+            "--host", default="127.0.0.1", help="The address to listen on (127.0.0.1)."
+        )
         parser.add_argument(
             "--port", default="0", help="0 (the default) is any free port."
         )
