@@ -92,14 +92,19 @@ def watch() -> list[Notice]:
 
 
 def _over(alerts: AlertQuerySet, found: Mapping[str, Finding]) -> AlertQuerySet:
-    """Return those that are neither found nor hidden by what is found: a wrong setting
-    hides all others, and a pause hides orders that keep failing.
+    """Return those that are neither found nor hidden by what is found.
+
+    A wrong setting hides all others, a pause orders that keep failing; a pause by hand
+    or missing credentials hide that no worker is sending.
     """
     if any(it.code == "settings_wrong" for it in found.values()):
         return alerts.none()
     paused = [it.business for it in found.values() if it.code.startswith("paused_")]
     over = alerts.exclude(key__in=found)
-    return over.exclude(code="failing", business__in=paused)
+    over = over.exclude(code="failing", business__in=paused)
+    idle = {"paused_by_hand", "business_not_ready"}
+    unsent = [it.business for it in found.values() if it.code in idle]
+    return over.exclude(code="nobody_looks", business__in=unsent)
 
 
 def _tell(notice: Notice) -> bool:

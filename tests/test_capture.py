@@ -276,6 +276,70 @@ def test_a_declined_checkout_does_not_cost_the_next_one_its_click(
     assert (row.state, row.attribution_id) == ("pending", Attribution.objects.get().pk)
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("then", ["nothing", "forget", "newer"])
+def test_what_a_commit_notes_in_the_session_is_what_is_still_true(
+    rf: RequestFactory, then: str
+) -> None:
+    request = rf.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    request.session = SessionStore()
+    attribution.land(request)
+    with transaction.atomic():
+        attribution.bind_order(request, "ORD-1")
+        if then == "forget":
+            attribution.forget(request)
+        if then == "newer":
+            attribution.capture(request, PARAMS | {"sendout_id": "send-2"})
+    entry = request.session.get(sessions.KEY)
+    if then == "forget":
+        assert entry is None
+    else:
+        campaign = "send-2" if then == "newer" else "send-1"
+        assert (entry["stored"], entry["values"][1]) == (True, campaign)
+
+
+def test_a_row_that_is_written_again_has_its_customer(
+    client: Client, rf: RequestFactory
+) -> None:
+    client.force_login(User.objects.create(username="ada"))
+    client.get(TAGGED)
+    Attribution.objects.all().delete()  # as a rollback does
+    request = rf.get("/")
+    request.session = client.session
+    attribution.make_token(request)
+    assert str(Attribution.objects.get().user) == "ada"
+
+
+def test_a_row_that_could_serve_no_order_is_not_written_again(
+    client: Client, rf: RequestFactory, configure: Any
+) -> None:
+    client.get(TAGGED)
+    Attribution.objects.all().delete()
+    configure(ATTRIBUTION_WINDOW=1e-6)
+    request = rf.get("/")
+    request.session = client.session
+    attribution.make_token(request)
+    assert not Attribution.objects.exists()
+
+
+def test_a_double_tap_is_one_click(client: Client) -> None:
+    client.get(TAGGED)
+    Attribution.objects.all().delete()  # the other request has not written it yet
+    client.get(TAGGED)
+    assert not Attribution.objects.exists()
+
+
+@pytest.mark.parametrize("refused", ["attribution", "orderattribution"])
+def test_without_the_database_a_new_click_is_in_the_session(
+    client: Client, settings: Any, refused: str
+) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    client.get(TAGGED)
+    with table_refused(f"connectly_tracking_{refused}"):
+        client.get(tagged(sendout_id="send-2"))
+    assert held(client)["values"][1] == "send-2"
+
+
 def test_a_yes_in_a_declined_checkout_is_asked_for_again(
     client: Client, configure: Any
 ) -> None:

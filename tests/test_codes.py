@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -264,6 +265,13 @@ REPEATS: dict[str, Callable[[str], str]] = {
         json.dumps({"message": said, "request": EVENT}) + "\ntraceparent: 00-1"
     ),
 }
+
+
+def test_an_answer_that_is_cut_within_a_string_is_read_at_once() -> None:
+    answer = '{"error":"' + '{\\"a\\":\\"bcdefgh\\",' * 4000
+    begun = time.process_time()
+    assert code_of(answer) is OTHER
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("form", REPEATS)

@@ -326,6 +326,14 @@ def test_nor_is_it_by_a_click_that_no_cookie_carries(
     assert "sessionid" not in Client().get(TAGGED, headers=headers).cookies
 
 
+@pytest.mark.parametrize("folder", ["/", "", None])
+def test_a_session_for_every_path_has_the_click(settings: Any, folder: Any) -> None:
+    settings.SESSION_COOKIE_PATH = folder
+    client = Client()
+    client.get(TAGGED)
+    assert "connectly_tracking" in client.session
+
+
 @pytest.mark.parametrize("folder", ["/shop", "/shop/"])
 def test_outside_its_path_a_session_is_not_replaced(settings: Any, folder: str) -> None:
     settings.SESSION_COOKIE_PATH = folder

@@ -514,6 +514,20 @@ def test_orders_that_fail_are_not_over_while_their_business_is_paused() -> None:
     ]
 
 
+@pytest.mark.parametrize("hidden_by", ["a pause by hand", "no key"])
+def test_that_no_worker_sends_is_not_over_while_nothing_may_be_sent(
+    configure: Any, hidden_by: str
+) -> None:
+    overdue()
+    assert told() == ["nobody_looks False"]
+    if hidden_by == "no key":
+        configure(API_KEY=None)
+        assert told() == ["business_not_ready False"]
+    else:
+        outbox.pause("default")
+        assert told() == ["paused_by_hand False"]
+
+
 def test_an_alert_of_another_version_is_ended(configure: Any) -> None:
     heard: list[str] = []
     configure(ALERTS=lambda it: heard.extend([it.subject_line, it.message]))

@@ -16,6 +16,7 @@ from connectly_tracking import outbox
 from connectly_tracking.attribution.binding import write_token
 from connectly_tracking.backfill import backfill
 from connectly_tracking.models import Attribution, Conversion, Reason, State
+from connectly_tracking.outbox.record import _with_notes
 from connectly_tracking.reports import explain
 from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
@@ -159,6 +160,12 @@ def test_a_repeated_difference_is_noted_once_and_logged_each_time(
     for value in range(100):
         record(None, value=value)
     assert len(Conversion.objects.get().detail) <= 2000
+
+
+def test_what_has_no_room_is_counted_to_the_end() -> None:
+    detail = _with_notes("x" * 1970, ["a note of some length", "y"])
+    assert detail.endswith("x y And 1 more.")
+    assert _with_notes(detail, ["another long note"]).endswith("2 more.")
 
 
 def test_an_adapter_that_returns_one_id_loses_no_order_in_silence(

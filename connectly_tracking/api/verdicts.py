@@ -315,7 +315,7 @@ _META: Final = re.compile(
 _META_BESIDE: Final = re.compile(
     r'"(fbtrace_id|(error_)?subcode|is_transient|error_user_\w+|\w+Exception)"'
 )
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.S)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\]]', re.S)
 _OBJECT: Final = re.compile(r'\s*\{(\s*"error"\s*:\s*\{)?')
 _OUTER_CODE: Final = re.compile(rf'"code"{_NUMBER}')
 #: Those of gRPC, around the whole answer, may be the same as Meta's.

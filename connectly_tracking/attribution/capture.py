@@ -16,7 +16,7 @@ from django.utils import timezone
 from ..api import landing as landings
 from ..api.landing import Reading
 from ..conf import DEFAULT_BUSINESS
-from ..guard import guarded, refuse_async, tolerated
+from ..guard import guarded, refuse_async, savepoint, tolerated
 from ..models import MAX_REFUSED, Attribution
 from ..signals import attribution_captured
 from .clicks import (
@@ -36,6 +36,7 @@ from .session import (
     drop_held,
     drop_if_erased,
     holds_click,
+    is_erased,
     is_gone,
     is_in_window,
     load_attribution,
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
 #: Clients that fetch a link to draw its preview. Only at the start of the User-Agent:
 #: a browser inside WhatsApp has the same words further on.
 PREVIEW_FETCHERS: Final = ("WhatsApp/", "facebookexternalhit/")
+
+#: Seconds in which another request may be writing a click's row.
+ON_ITS_WAY: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +219,7 @@ def _capture(
     if landing is None:
         return
     before = apply_consent(request)
-    if before is not None and is_gone(before):
+    if before is not None and _is_gone(before):
         drop_held(request)
         before = None
     digest = digest_of(landing)
@@ -258,6 +262,16 @@ def _capture(
     elif not _keep(request, entry, click, is_bounded=is_bounded):
         return
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
+
+
+def _is_gone(click: SessionClick) -> bool:
+    """As `is_gone`; no if the database cannot be asked: the session can still be
+    written. The row of a click of this minute may be on its way.
+    """
+    with tolerated("click_not_read", logging.WARNING), savepoint():
+        is_new = time.time() - click.captured_at < ON_ITS_WAY
+        return is_erased(click.id) if click.has_row and is_new else is_gone(click)
+    return False
 
 
 def _log_notes(notes: tuple[Note, ...], lost: str) -> None:

@@ -139,7 +139,8 @@ def _withdraw(request: HttpRequest, held: _Held) -> None:
     using = router.db_for_write(Conversion)
     with transaction.atomic(using=using):
         # One after the other, so that MySQL locks only what an index finds.
-        for ours in (Q(attribution_id__in=gone), _of_user(user_id)):
+        of_account = [] if user_id is None else [_of_user(user_id)]
+        for ours in (Q(attribution_id__in=gone), *of_account):
             rows = Conversion.objects.using(using).filter(ours)
             rows.mark_withdrawn()
             # So that no person can send them again; a worker has its own copy.

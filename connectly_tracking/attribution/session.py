@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -117,7 +117,8 @@ def read_click(request: HttpRequest) -> SessionClick | None:
 def write_click(request: HttpRequest, click: SessionClick) -> bool:
     """Put a click into the session. Return whether it is there.
 
-    One that its cookie carries is left out if the session could suffer.
+    It is left out if a new session could replace the visitor's, or if a signed cookie
+    carries it already or would become too long.
     """
     session = getattr(request, "session", None)
     if session is None:
@@ -194,7 +195,10 @@ def store_from_session(request: HttpRequest, click: SessionClick) -> Attribution
     attribution = load_attribution(request, click)
     if attribution is None or click.awaits_consent:
         return attribution
-    if not click.has_row or is_gone(click):
+    # The note of an erased click is pruned once no order could use the click.
+    may_count = is_in_window(click, at=time.time())
+    if not click.has_row or (may_count and is_gone(click)):
+        attribution.user_id = attribution.user_id or user_id_of(request)
         store_click(attribution)
         note_cookie(request, click.id)
         note_stored(request, replace(click, has_row=True))
@@ -207,8 +211,13 @@ def note_stored(request: HttpRequest, click: SessionClick) -> None:
     A session does not roll back with the transaction.
     """
     using = router.db_for_write(Attribution)
+
+    def note() -> None:
+        held = read_click(request)  # it may have been dropped or replaced since
+        if held is not None and held.id == click.id:
+            write_click(request, replace(held, has_row=True, awaits_consent=False))
+
     if connections[using].in_atomic_block:
-        note = partial(write_click, request, click)
         transaction.on_commit(note, using=using, robust=True)
     else:
         write_click(request, click)
@@ -264,7 +273,7 @@ def _may_be_withheld(request: HttpRequest) -> bool:
     """
     if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
         return True
-    folder = settings.SESSION_COOKIE_PATH.rstrip("/")
+    folder = (settings.SESSION_COOKIE_PATH or "").rstrip("/")
     return not f"{request.path}/".startswith(f"{folder}/")
 
 

@@ -287,12 +287,12 @@ def _with_notes(detail: str, notes: list[str]) -> str:
     for note in notes:
         if note in detail:
             continue
-        longer = f"{detail} {note}".strip()
+        more = _MORE.search(detail)
+        kept, count = _MORE.sub("", detail), int(more[1]) if more else 0
+        longer = f"{kept} {note}".strip()
         if len(longer) > _MAX_DETAIL:
-            more = _MORE.search(detail)
-            count = int(more[1]) + 1 if more else 1
-            longer = f"{_MORE.sub('', detail)} And {count} more."
-        detail = longer
+            longer, count = kept, count + 1
+        detail = f"{longer} And {count} more." if count else longer
     return detail
 
 

@@ -149,9 +149,10 @@ def _obstacle(row: Conversion, pause: Circuit | None) -> tuple[str, ...]:
         if not conf.SEND:
             switch = _("A developer can switch it on with the setting SEND.")
             return _("sending is switched off"), switch
-        conf.validate_for_delivery()
-        # Only the workers may have the key, so it is not missed before they are late.
-        problem = conf.credentials_problem(row.business) if late else ""
+        problem = ""
+        if late:  # only the workers may have the key and the certificates
+            conf.validate_for_delivery()
+            problem = conf.credentials_problem(row.business)
     except ImproperlyConfigured as exc:
         problem = str(exc)
     if problem:
