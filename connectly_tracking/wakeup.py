@@ -205,7 +205,11 @@ class Publisher:
                 )
             new = _Messenger()
             if self._messengers.setdefault(pid, new) is new:
-                new.start()
+                try:
+                    new.start()
+                except BaseException:  # no more threads: the next one may start
+                    del self._messengers[pid]
+                    raise
         return self._messengers[pid]
 
 

@@ -22,14 +22,18 @@ from django.urls import include, path
 from django.utils import timezone
 
 from connectly_tracking import attribution
+from connectly_tracking.api.landing import PARAMETERS
 from connectly_tracking.attribution.binding import write_token
-from connectly_tracking.models import Attribution
+from connectly_tracking.events import ViewContent
+from connectly_tracking.models import Attribution, Conversion
 from connectly_tracking.outbox import record
+from connectly_tracking.signals import content_viewed
 
-from .conftest import TAGGED, make_purchase
+from .conftest import LANDING, TAGGED, make_purchase
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.test import RequestFactory
 
     from .conftest import Configure
 
@@ -324,6 +328,39 @@ def test_nor_is_it_by_a_click_that_no_cookie_carries(
         configure(CLICK_COOKIE=None)
     headers = {"Sec-Purpose": "prefetch"} if without_row == "prefetch" else {}
     assert "sessionid" not in Client().get(TAGGED, headers=headers).cookies
+
+
+@pytest.mark.parametrize("why", ["strict", "path", "signed", "none"])
+def test_a_click_that_only_the_answers_cookie_has_is_there_at_once(
+    settings: Any, tmp_path: Any, rf: RequestFactory, why: str
+) -> None:
+    request = rf.post("/")
+    if why == "signed":
+        use_engine(settings, "signed_cookies", tmp_path)
+    if why == "strict":
+        settings.SESSION_COOKIE_SAMESITE = "Strict"
+    if why == "path":
+        settings.SESSION_COOKIE_PATH = "/shop/"
+    if why != "none":
+        store = importlib.import_module(settings.SESSION_ENGINE).SessionStore
+        request.session = store()
+    values = dict(zip(PARAMETERS, LANDING.values, strict=True))
+    assert attribution.capture(request, values) == Attribution.objects.get()
+    assert attribution.make_token(request)
+    attribution.forget(request)
+    assert attribution.make_token(request) == ""
+
+
+def test_the_views_of_a_visitor_with_our_cookie_alone_are_recorded(
+    settings: Any, rf: RequestFactory
+) -> None:
+    client = Client()
+    client.get(TAGGED)
+    request = rf.get("/product/")
+    request.COOKIES[NAME] = client.cookies[NAME].value
+    view = ViewContent(content_ids=["mug"])
+    content_viewed.send(None, request=request, view=view)
+    assert Conversion.objects.get().event_name == "ViewContent"
 
 
 @pytest.mark.parametrize("folder", ["/", "", None])

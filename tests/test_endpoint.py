@@ -250,6 +250,19 @@ class TestTag:
         request.csp_nonce = "x"  # type: ignore[attr-defined]
         assert ' nonce="x" ' in self.render(request=request)
 
+    def test_a_nonce_that_was_not_used_before_is_made(self) -> None:
+        class LazyNonce:
+            made = False
+
+            def __bool__(self) -> bool:
+                return self.made
+
+            def __str__(self) -> str:
+                self.made = True
+                return "lazy"
+
+        assert ' nonce="lazy" ' in self.render(csp_nonce=LazyNonce())
+
     def test_an_endpoint_on_another_host_is_escaped(self) -> None:
         tag = self.render("{% connectly_capture endpoint='https://a/?b=1&c=<' %}")
         assert 'data-endpoint="https://a/?b=1&amp;c=&lt;"' in tag

@@ -194,10 +194,16 @@ def test_the_click_does_not_replace_a_cookie_of_djangos(use: Use, cookie: str) -
     assert not is_right("CLICK_COOKIE")
 
 
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "SOCKS5H"])
+def test_a_socks_proxy_is_refused(use: Use, scheme: str) -> None:
+    use({"PROXIES": {"all": f"{scheme}://p:1080"}})
+    assert not is_right("PROXIES")
+
+
 @pytest.mark.parametrize(
     "proxies",
     [
-        *({}, {"https": ""}, {"https": "proxy:3128"}, {"all": "socks5h://p:1080"}),
+        *({}, {"https": ""}, {"https": "proxy:3128"}, {"all": "http://p:1080"}),
         *({"https": "http://me:word@proxy:3128"}, {"https://api.test": "http://p"}),
     ],
 )
@@ -237,7 +243,7 @@ ODD: Final[dict[str, list[object]]] = {
     "ORDER_ADAPTER": [".", len, lambda _: None, lambda _: 10**5000],
     "CONSENT": [".", lambda _: 1 / 0, lambda _: "\ud800", lambda _: object()],
     "CLICK_COOKIE": ["a b", "sessionid", "~" * 64],
-    "PROXIES": [7, {"all": "socks9://nowhere:1"}],
+    "PROXIES": [7, {"all": "socks5h://nowhere:1"}],
     "CA_BUNDLE": ["x" * 5000, "/", __file__],
     "QUEUE": ["\0", "🛒"],
     "ATTRIBUTION_TOUCH": [[], "LAST"],

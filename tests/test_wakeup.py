@@ -116,6 +116,21 @@ def test_the_queue_is_the_shops_choice(celery_broker: Redis, configure: Any) -> 
     assert len(messages(celery_broker, "reports")) == 1
 
 
+def test_a_thread_that_cannot_be_started_is_tried_again(
+    quiet_broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wakeup._Messenger, "start", refuse)
+        wakeup.wake()
+    wakeup.publisher._silent_until = 0.0
+    before = quiet_broker.llen("celery")
+    wakeup.wake()
+    assert quiet_broker.llen("celery") == before + 1
+
+
 def test_one_connection_serves_a_threads_nudges(quiet_broker: Redis) -> None:
     wakeup.wake()
     info: Any = quiet_broker.info("stats")

@@ -269,6 +269,8 @@ class TimedAdapter(HTTPAdapter):
         _use_timed_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        if proxy.lower().startswith("socks"):
+            raise OSError("SOCKS proxies are not supported. Set PROXIES or NO_PROXY.")
         manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
         _use_timed_pools(manager)
         return manager

@@ -27,7 +27,7 @@ from .clicks import (
     stored_clicks,
 )
 from .consent import apply_consent, ask_consent
-from .cookie import note_cookie, note_landing, note_no_cookie
+from .cookie import note_cookie, note_landing, note_no_cookie, read_cookie
 from .page import kept_page
 from .session import (
     MAX_IN_SESSION,
@@ -109,7 +109,9 @@ def may_have_landed(request: HttpRequest) -> bool:
     is_written = getattr(getattr(request, "session", None), "modified", False)
     if is_written and not is_prefetch(request):
         return True
-    return settings.SESSION_COOKIE_NAME in request.COOKIES
+    if settings.SESSION_COOKIE_NAME in request.COOKIES:
+        return True
+    return read_cookie(request) is not None
 
 
 def recall(request: HttpRequest) -> Attribution | None:

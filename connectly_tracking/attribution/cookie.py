@@ -47,10 +47,15 @@ def uses_cookie() -> bool:
 def read_cookie(request: HttpRequest, *, known: UUID | None = None) -> UUID | None:
     """Return the click's id; None without a cookie, or if we did not sign it.
 
+    A cookie that this request's own answer sets counts already.
+
     The signature of the click that is ``known`` from the session is not checked.
     """
-    name = _name() if request.COOKIES else None
-    value = request.COOKIES.get(name) if name else None
+    # What this request's own answer will set, or delete, comes first.
+    value = getattr(getattr(request, "_request", request), COOKIE_NOTE, None)
+    if value is None:
+        name = _name() if request.COOKIES else None
+        value = request.COOKIES.get(name) if name else None
     if not value:
         return None
     if known is not None and value[:-22] == _VERSION + _base64(known.bytes):

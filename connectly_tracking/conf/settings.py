@@ -282,7 +282,10 @@ def _is_proxy(pair: tuple[object, object]) -> bool:
     try:
         url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         return not proxy or (
-            proxy.isprintable() and bool(url.hostname) and url.port != 0
+            not url.scheme.lower().startswith("socks")
+            and proxy.isprintable()
+            and bool(url.hostname)
+            and url.port != 0
         )
     except ValueError:
         return False

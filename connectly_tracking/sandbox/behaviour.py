@@ -120,7 +120,7 @@ def _seconds(text: str, argument: str) -> float:
         seconds = float(argument)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise ValueError(f"{text!r}: a number of seconds must follow the colon")
     return seconds
 

@@ -70,7 +70,7 @@ def apply_rules(
     sent = headers["x-api-key"].encode("latin-1", "replace")
     if not hmac.compare_digest(sent, api_key.encode()):
         return Answer.from_error(401, "Unauthenticated: X-API-KEY is not valid")
-    if route[1] != business_id:
+    if route[1].lower() != business_id.lower():
         return Answer.from_error(404, "business not found")
     content_type = headers.get("content-type", "").partition(";")[0].strip()
     if content_type.lower() != "application/json":

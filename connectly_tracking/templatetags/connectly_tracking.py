@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django import template
 from django.templatetags.static import static
@@ -40,7 +40,7 @@ def _script(context: Context, endpoint: str) -> SafeString:
     # Escaped here, since a literal in a template is marked as safe.
     url = escape(endpoint) if endpoint else reverse("connectly_tracking:capture")
     nonce = _nonce(context)
-    if nonce:
+    if nonce is not None:
         return format_html(
             '<script src="{}" data-endpoint="{}" nonce="{}" defer></script>',
             source,
@@ -62,7 +62,12 @@ def connectly_paused() -> list[str]:
     return [pause_banner(circuit) for circuit in paused or []]
 
 
-def _nonce(context: Context) -> Any:
-    """The nonce of Django's content security policy, or of django-csp."""
-    request = context.get("request")
-    return context.get("csp_nonce") or getattr(request, "csp_nonce", None)
+def _nonce(context: Context) -> str | None:
+    """The nonce of Django's content security policy, or of django-csp.
+
+    It is made when it is first used, and false before that.
+    """
+    nonce = context.get("csp_nonce")
+    if nonce is None:
+        nonce = getattr(context.get("request"), "csp_nonce", None)
+    return None if nonce is None else str(nonce) or None

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 
 from .. import delivery
+from ..api.secret import Secret
 from ..attribution import recall
 from ..attribution.clicks import landing_rows
 from ..conf import VALIDATORS, conf
@@ -90,10 +91,11 @@ def _credential(name: str, configured: Mapping[str, Any]) -> str:
     if callable(value):
         return TEST_CREDENTIALS[name]
     try:
-        VALIDATORS[name](name, value)
+        valid = VALIDATORS[name](name, value)
     except ImproperlyConfigured:
         return TEST_CREDENTIALS[name]
-    return str(value)
+    # As it is sent: an id of a business may be written in several ways.
+    return valid.reveal() if isinstance(valid, Secret) else str(valid)
 
 
 def tagged_link(path: str, **parameters: str | None) -> str:

@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery
 from kombu import Connection
 
 from connectly_tracking import outbox, wakeup
@@ -82,8 +83,11 @@ def test_an_order_is_delivered_by_a_worker_on_rabbitmq(
         supervisor.environ = process_env | {"REDIS_URL": "", "CELERY_BROKER_URL": URL}
         child = supervisor.start("worker", [*celery, *options])
         name = f"celery@{os.uname().nodename}"
+        # Of its own: the project's may have a connection to the broker of another test.
+        asking = Celery(broker=URL, set_as_current=False)
         supervisor.until_up(
-            child, lambda: celery_app.control.ping(destination=[name], timeout=0.5)
+            child, lambda: asking.control.ping(destination=[name], timeout=0.5)
         )
+        asking.close()
         outbox.record(make_purchase(), attribution=make_click())
         sandbox.wait_for(lambda s: len(s.events) == 1, timeout=30)

@@ -25,6 +25,12 @@ class TestProxy:
             assert post(self.SHOP) == DELIVERED
         assert proxy.asked[0].startswith(f"POST {self.SHOP}{PATH} HTTP/1.1".encode())
 
+    def test_a_socks_proxy_uses_no_order_up(self, monkeypatch):
+        monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1")
+        verdict = post(self.SHOP)
+        assert verdict.outcome is Outcome.NOT_SENT
+        assert "SOCKS proxies are not supported" in verdict.detail
+
     def test_an_exception_of_the_environment_holds(self, monkeypatch, sandbox):
         with Server(answer()) as proxy:
             monkeypatch.setenv("http_proxy", proxy.url)
