@@ -295,6 +295,7 @@ def test_what_a_commit_notes_in_the_session_is_what_is_still_true(
         assert entry is None
     else:
         campaign = "send-2" if then == "newer" else "send-1"
+        assert entry is not None
         assert (entry["stored"], entry["values"][1]) == (True, campaign)
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
@@ -26,7 +27,7 @@ from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order, OrderLine, Product
 from example_project.shop.tracking import purchase
 
-from .conftest import TAGGED, make_purchase
+from .conftest import TAGGED, make_click, make_purchase, table_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,6 +269,27 @@ def test_both_in_the_other_database_commit_and_roll_back_together(
         assert not Conversion.objects.using(orders).exists()
         assert not Order.objects.using(orders).exists()
     assert not caplog.messages
+
+
+def test_a_user_of_another_database_can_be_deleted(
+    orders: str, settings: Any, admin_client: Client
+) -> None:
+    user = User.objects.create(username="ana")
+    with connections[orders].schema_editor() as editor:
+        for model in (Conversion, Attribution, OrderAttribution):
+            editor.create_model(model)
+    here, there = make_click(user=user), make_click()
+    Attribution.objects.using(orders).bulk_create([there])
+    there.user_id = user.pk
+    there.save(using=orders)
+    settings.DATABASE_ROUTERS = [Router(connectly_tracking="orders", auth="default")]
+    page = admin_client.get("/admin/connectly_tracking/attribution/")
+    assert "ana" in page.content.decode()
+    with table_refused("connectly_tracking_attribution"):
+        user.delete()
+    settings.DATABASE_ROUTERS = []
+    for click, using in ((here, "default"), (there, orders)):
+        assert Attribution.objects.using(using).filter(pk=click.pk).exists()
 
 
 def test_a_binding_and_a_backfill_need_no_common_transaction(

@@ -222,6 +222,15 @@ def test_stripe_payment_intent__a_customer_without_a_click(
     assert Conversion.objects.get().reason == Reason.NOT_ATTRIBUTED
 
 
+def test_paypal_of_a_customer_without_a_click_has_no_empty_value(
+    cook: Any, rf: RequestFactory, order: Order
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    (unit,) = cook("paypal").start(request, order)["purchase_units"]
+    assert unit == {"invoice_id": order.number}
+
+
 def test_paypal__captured(
     cook: Any, visit: HttpRequest, order: Order, sandbox: Sandbox
 ) -> None:

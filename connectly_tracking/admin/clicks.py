@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db import router
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -67,7 +69,6 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
         AdFilter,
         LandingFilter,
     ]
-    list_select_related = ["user"]
     ordering = ["-captured_at", "-id"]
     sortable_by = ()  # any other order would read the whole table
     inlines = [CreditedOrderInline, BoundOrderInline]
@@ -93,6 +94,11 @@ class AttributionAdmin(CustomerPageMixin, DateLinksMixin, ReadOnlyAdmin):
         "reportable",
         "refused",
     ]
+
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
+        """The users, unless they are in another database, with which none can join."""
+        users = router.db_for_read(get_user_model())
+        return ["user"] if users == router.db_for_read(Attribution) else []
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

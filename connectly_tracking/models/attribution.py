@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 MAX_PAGE: Final = 255  # characters
 MAX_REFUSED: Final = 255
+
+
+def leave_user(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
+    """As SET_NULL, if the users are in our database. If not, the user's id stays:
+    Django would look for our table in the database of the users.
+    """
+    if using == router.db_for_write(field.model):
+        models.SET_NULL(collector, field, sub_objs, using)
+
+
+leave_user.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 
 class AttributionQuerySet(models.QuerySet["Attribution"]):
@@ -37,7 +48,7 @@ class Attribution(models.Model):
         settings.AUTH_USER_MODEL,
         verbose_name=_("user"),
         null=True,
-        on_delete=models.SET_NULL,
+        on_delete=leave_user,
         # A customer deleted meanwhile must not fail the page's or the order's commit.
         db_constraint=False,
         related_name="+",

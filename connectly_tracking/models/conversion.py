@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import DEFAULT_BUSINESS, conf
-from .attribution import Attribution
+from .attribution import Attribution, leave_user
 from .clock import DbNow, age_field, ago, greatest_age
 from .expressions import PrefixIndex, insert_row
 from .states import (
@@ -63,7 +63,7 @@ class Conversion(models.Model):
         settings.AUTH_USER_MODEL,
         verbose_name=_("user"),
         null=True,
-        on_delete=models.SET_NULL,
+        on_delete=leave_user,
         db_constraint=False,
         related_name="+",
     )

@@ -31,6 +31,10 @@ _HINTS: Final = {
         "In a test nothing is sent by itself: deliver first. With later=True, events "
         "that are not due yet are sent, too."
     ),
+    Reason.EXPIRED: (
+        "Does the test freeze the time? An order's age is read from the database's "
+        "clock: set MAX_EVENT_AGE to timedelta(days=36500)."
+    ),
     Reason.NOT_ATTRIBUTED: (
         "Did this customer open the ad's link before, with the same client? Is the "
         "request passed to the signal, or the order bound to the click?"
