@@ -21,7 +21,7 @@ from .reports.health import current_findings
 from .signals import alert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from .models.alert import AlertQuerySet
@@ -55,8 +55,11 @@ class Notice(Finding):
         return f"{self.text}\n\n{self.remedy}".strip()
 
 
-def watch() -> list[Notice]:
-    """Tell what has begun or ended since the last run. Returns what was told."""
+def watch(*, on_untold: Callable[[Notice], None] | None = None) -> list[Notice]:
+    """Tell what has begun or ended since the last run. Returns what was told.
+
+    ``on_untold`` is called with what ALERTS failed to tell; the next run tries again.
+    """
     using = router.db_for_write(Alert)
     alerts = Alert.objects.using(using)
     found = {
@@ -82,6 +85,8 @@ def watch() -> list[Notice]:
             this = alerts.filter(key=row.key)
             if not _tell(notice):
                 this.update(claimed_until=None)
+                if on_untold is not None:
+                    on_untold(notice)
                 continue
             told.append(notice)
             if is_over:

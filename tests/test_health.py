@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import django
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -526,6 +526,22 @@ def test_that_no_worker_sends_is_not_over_while_nothing_may_be_sent(
     else:
         outbox.pause("default")
         assert told() == ["paused_by_hand False"]
+
+
+def test_the_command_prints_what_could_not_be_told_and_fails(
+    configure: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> None:
+        raise OSError
+
+    overdue()
+    configure(ALERTS=broken)
+    with pytest.raises(CommandError, match="ALERTS failed for 1 of them"):
+        call_command("connectly_watch")
+    assert "no worker is sending" in capsys.readouterr().out
+    configure(ALERTS=None)
+    call_command("connectly_watch")
+    assert "no worker is sending" in capsys.readouterr().out
 
 
 def test_an_alert_of_another_version_is_ended(configure: Any) -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from connectly_tracking.alerts import watch
+from connectly_tracking.alerts import Notice, watch
 
 
 class Command(BaseCommand):
@@ -15,5 +15,12 @@ class Command(BaseCommand):
     )
 
     def handle(self, **_: Any) -> None:
-        for notice in watch():
+        untold: list[Notice] = []
+        told = watch(on_untold=untold.append)
+        for notice in (*told, *untold):
             self.stdout.write(f"{notice.message}\n")
+        if untold:
+            raise CommandError(
+                f"ALERTS failed for {len(untold)} of them; the log names the error. "
+                "The next run tries again."
+            )
