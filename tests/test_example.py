@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -25,6 +29,15 @@ pytestmark = pytest.mark.django_db
 CART = {"sku": "grinder-01", "quantity": "3"}
 CLICKED = "Click captured: campaign send-1, ad 120210"
 NO_CLICK = "No campaign click in this visit"
+
+
+@pytest.fixture(autouse=True)
+def assortment(db):
+    """What the migrations put on sale: an earlier test may have emptied the tables."""
+    if not Product.objects.filter(sku=CART["sku"]).exists():
+        for name in ("0002_products", "0004_assortment"):
+            migration = import_module(f"example_project.shop.migrations.{name}")
+            migration.add(apps, SimpleNamespace(connection=connection))
 
 
 def fill_cart(client):
