@@ -45,7 +45,7 @@ READERS: dict[tuple[str, str], tuple[list[str], str]] = {
     ),
     ("a privacy officer", "A customer asks to be forgotten. What do we do?"): (
         ["What is stored"],
-        "Erase the customer before you delete the user",
+        "Forget the customer before you delete the user",
     ),
     ("a security reviewer", "Where does the API key go?"): (
         ["Security"],
