@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from .statemachine.api import Behaviour
 from .statemachine.machine import Interleaving
 from .statemachine.world import ALIASES, BUSINESS_ID
 
 if TYPE_CHECKING:
     from .conftest import Configure
 
+WORLD: Final[dict[str, Any]] = {
+    "BATCH": 3,
+    "ATTRIBUTION_WINDOW": None,
+    "MAX_EVENT_AGE": timedelta(days=7),
+    "BUSINESSES": {ALIASES[1]: {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "another-key"}},
+}
 LONG: Final = "CONNECTLY_EXAMPLES" in os.environ
 EXAMPLES: Final = int(
     os.environ.get("CONNECTLY_EXAMPLES", 40 if connection.vendor == "sqlite" else 20)
@@ -32,12 +39,7 @@ EXAMPLES: Final = int(
 def test_any_interleaving_of_workers_faults_and_people_keeps_the_invariants(
     configure: Configure,
 ) -> None:
-    configure(
-        BATCH=3,
-        ATTRIBUTION_WINDOW=None,
-        MAX_EVENT_AGE=timedelta(days=7),
-        BUSINESSES={ALIASES[1]: {"BUSINESS_ID": BUSINESS_ID, "API_KEY": "another-key"}},
-    )
+    configure(**WORLD)
     run_state_machine_as_test(
         Interleaving,
         settings=settings(
@@ -49,3 +51,27 @@ def test_any_interleaving_of_workers_faults_and_people_keeps_the_invariants(
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
+
+
+@pytest.mark.django_db
+def test_a_row_that_is_taken_while_its_result_is_written_is_the_takers(
+    configure: Configure,
+) -> None:
+    configure(**WORLD)
+    state = Interleaving()
+    try:
+        state.the_shop_opens(count=1)
+        state.an_order_is_cancelled(order=0)
+        state.the_api(rounds=0, weather=Behaviour.LOSES_THE_ANSWER)
+        state.a_worker_is_killed_within(at=0, behaviour=None, moves=1, number=2)
+        state.a_worker_comes_between(
+            at=0,
+            behaviour=None,
+            moves=2,
+            number=2,
+            other=1,
+            others_behaviour=None,
+            others_moves=1,
+        )
+    finally:
+        state.teardown()

@@ -321,6 +321,11 @@ class Settle(Action):
             is_confirmed = result.verdict.outcome == Outcome.CONFIRMED
             is_held = row.lease_token == result.row.token
             must = row.state != State.DELIVERED if is_confirmed else is_held
+            now = self.ledger.rows[pk]
+            if must and pk not in self.moved:
+                # Another worker may have come between, and have delivered or taken it.
+                is_left = now.lease_token == result.row.token
+                must = now.state != State.DELIVERED if is_confirmed else is_left
             assert (pk in self.moved) == must, f"settled wrongly: {result}"
         for result in self.results:
             assert self.ledger.tries[result.row.attempt_id].finished_at is not None
