@@ -17,7 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from .statemachine.api import Behaviour
 from .statemachine.machine import Interleaving
-from .statemachine.world import ALIASES, BUSINESS_ID
+from .statemachine.world import ALIASES, BUSINESS_ID, Kind
 
 if TYPE_CHECKING:
     from .conftest import Configure
@@ -69,6 +69,28 @@ def test_a_row_that_is_taken_while_its_result_is_written_is_the_takers(
             behaviour=None,
             moves=2,
             number=2,
+            other=1,
+            others_behaviour=None,
+            others_moves=1,
+        )
+    finally:
+        state.teardown()
+
+
+@pytest.mark.django_db
+def test_a_late_confirmation_takes_the_row_back_while_it_is_written(
+    configure: Configure,
+) -> None:
+    configure(**WORLD)
+    state = Interleaving()
+    try:
+        state.the_shop_opens(count=0)
+        state.orders_are_completed(alias="default", count=1, kind=Kind.PLAIN)
+        state.a_worker_comes_between(
+            at=0,
+            behaviour=None,
+            moves=3,
+            number=0,
             other=1,
             others_behaviour=None,
             others_moves=1,

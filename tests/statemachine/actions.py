@@ -227,6 +227,7 @@ class Settle(Action):
     def row(self, before: Row | None, after: Row) -> None:
         assert before is not None, after
         self.moved.add(before.pk)
+        self._before[before.pk] = before  # another worker may have come between
         result = self._result(before)
         outcome = result.verdict.outcome
         if outcome == Outcome.CONFIRMED:
