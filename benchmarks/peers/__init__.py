@@ -37,6 +37,8 @@ __all__ = ["LINES", "ROUNDS", "SMALL", "python", "subject"]
 
 ROUNDS: Final = 5
 SMALL: Final = {"times": 2, "rows": 200, "delays": "0"}
+#: A small run asks an API of no delay only.
+SMALL_IS_PARTIAL: Final = True
 DELAYS: Final = (0, 20, 100)  # ms
 NAMES: Final = (
     "django-ox",
