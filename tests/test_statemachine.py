@@ -20,6 +20,8 @@ from .statemachine.machine import Interleaving
 from .statemachine.world import ALIASES, BUSINESS_ID, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .conftest import Configure
 
 WORLD: Final[dict[str, Any]] = {
@@ -53,47 +55,40 @@ def test_any_interleaving_of_workers_faults_and_people_keeps_the_invariants(
     )
 
 
-@pytest.mark.django_db
+@pytest.fixture
+def interleaving(db: None, configure: Configure) -> Iterator[Interleaving]:
+    configure(**WORLD)
+    state = Interleaving()
+    yield state
+    state.teardown()
+
+
+def come_between(state: Interleaving, *, number: int, moves: int) -> None:
+    """Another worker goes on just before this one writes its result."""
+    state.a_worker_comes_between(
+        at=0,
+        behaviour=None,
+        moves=moves,
+        number=number,
+        other=1,
+        others_behaviour=None,
+        others_moves=1,
+    )
+
+
 def test_a_row_that_is_taken_while_its_result_is_written_is_the_takers(
-    configure: Configure,
+    interleaving: Interleaving,
 ) -> None:
-    configure(**WORLD)
-    state = Interleaving()
-    try:
-        state.the_shop_opens(count=1)
-        state.an_order_is_cancelled(order=0)
-        state.the_api(rounds=0, weather=Behaviour.LOSES_THE_ANSWER)
-        state.a_worker_is_killed_within(at=0, behaviour=None, moves=1, number=2)
-        state.a_worker_comes_between(
-            at=0,
-            behaviour=None,
-            moves=2,
-            number=2,
-            other=1,
-            others_behaviour=None,
-            others_moves=1,
-        )
-    finally:
-        state.teardown()
+    interleaving.the_shop_opens(count=1)
+    interleaving.an_order_is_cancelled(order=0)
+    interleaving.the_api(rounds=0, weather=Behaviour.LOSES_THE_ANSWER)
+    interleaving.a_worker_is_killed_within(at=0, behaviour=None, moves=1, number=2)
+    come_between(interleaving, number=2, moves=2)
 
 
-@pytest.mark.django_db
 def test_a_late_confirmation_takes_the_row_back_while_it_is_written(
-    configure: Configure,
+    interleaving: Interleaving,
 ) -> None:
-    configure(**WORLD)
-    state = Interleaving()
-    try:
-        state.the_shop_opens(count=0)
-        state.orders_are_completed(alias="default", count=1, kind=Kind.PLAIN)
-        state.a_worker_comes_between(
-            at=0,
-            behaviour=None,
-            moves=3,
-            number=0,
-            other=1,
-            others_behaviour=None,
-            others_moves=1,
-        )
-    finally:
-        state.teardown()
+    interleaving.the_shop_opens(count=0)
+    interleaving.orders_are_completed(alias="default", count=1, kind=Kind.PLAIN)
+    come_between(interleaving, number=0, moves=3)

@@ -1,5 +1,7 @@
-"""The admin for marketers, support and operators: read only, but for the
-names of campaigns and what a page asks to confirm."""
+"""The admin for marketers, support and operators.
+
+Read only, but for the names of campaigns and what a page asks to confirm.
+"""
 
 from __future__ import annotations
 

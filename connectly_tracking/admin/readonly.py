@@ -1,5 +1,4 @@
-"""What our pages share: no order or click is edited by hand, and no page counts a whole
-table."""
+"""What our pages share: a record is not edited by hand, and no table is counted."""
 
 from __future__ import annotations
 

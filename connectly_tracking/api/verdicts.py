@@ -102,9 +102,9 @@ def _outcome(status: int, text: str, *, asks_to_wait: bool) -> Outcome:
         return Outcome.CONFIGURATION
     if status in _UNAVAILABLE or status >= 500 or status < 200:
         return Outcome.UNAVAILABLE
-    return (
-        _BY_CONSEQUENCE[code_of(text).consequence] if status == 400 else Outcome.REFUSED
-    )
+    if status == 400:
+        return _BY_CONSEQUENCE[code_of(text).consequence]
+    return Outcome.REFUSED
 
 
 def _confirms(text: str) -> bool:

@@ -143,7 +143,7 @@ def _statement(using: str) -> str:
     )
 
 
-#: The columns that `mark_delivered` sets.
+#: Sets the same columns as `ConversionQuerySet.mark_delivered`.
 _SQL: Final = """\
 WITH result AS (
   SELECT * FROM unnest({arrays}, %s::uuid[]) AS result ({names}, token)
