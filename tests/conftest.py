@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -140,6 +141,22 @@ def table_refused(table: str) -> Iterator[None]:
 
     with connection.execute_wrapper(refuse):
         yield
+
+
+@contextmanager
+def cpu_time_below(seconds: float) -> Iterator[None]:
+    """What this thread works, without collections: after thousands of tests, one takes
+    half a second, and is not the block's.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        began = time.thread_time()
+        yield
+        assert time.thread_time() - began < seconds
+    finally:
+        if collects:
+            gc.enable()
 
 
 @pytest.fixture(scope="session")
