@@ -262,7 +262,8 @@ _ERRORS: Final[dict[str, StrOrPromise]] = {
     ),
     "paused_meta_link": FOR_PAUSE["meta_link"],
     "paused_refusals": _and(
-        FOR_PAUSE["refusals"], _("`connectly_replay` sends rejected orders again.")
+        FOR_PAUSE["refusals"],
+        _("`connectly_replay --reason refused` sends the rejected orders again."),
     ),
     "api_accepts_anything": _and(
         _("Connectly must refuse such an event, so something else answers."),

@@ -244,8 +244,8 @@ def test_the_documented_settings_leave_nothing_to_say(
     project: Project, configure: Any
 ) -> None:
     text = (Path(__file__).parent.parent / "docs/operator/running.md").read_text()
-    block = re.findall(r"```python\n(.*?)```", text, re.S)[0]
-    given: dict[str, Any] = {"CONNECTLY_TRACKING": {}, "crontab": crontab}
+    (block,) = re.findall(r"```python\n((?:(?!```).)*CELERY_BEAT.*?)```", text, re.S)
+    given: dict[str, Any] = {"CONNECTLY_TRACKING": {}}
     exec(block, given)  # noqa: S102
     configure(**given["CONNECTLY_TRACKING"])
     names = [name for name in given if name.startswith("CELERY_")]

@@ -38,6 +38,21 @@ def test_the_readme_names_every_state() -> None:
     assert re.findall(r"^\| (\w+) \|", section, re.M) == ["state", *State.values]
 
 
+def test_each_problem_in_the_log_is_explained() -> None:
+    page = (ROOT / "docs/operator/monitoring.md").read_text()
+    called = re.compile(
+        r"(?:logger\.(?:warning|error|exception|log)|guarded|tolerated|_act)\("
+        r"\s*(?:level,\s*)?\"([a-z]+(?:_[a-z]+)+)"
+    )
+    named = {
+        event
+        for file in Path(checks.__file__).parent.parent.rglob("*.py")
+        for event in called.findall(file.read_text())
+    }
+    assert len(named) > 30
+    assert [event for event in sorted(named) if f"`{event}" not in page] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.split()) < 1200
 

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import RequestFactory
 
-from connectly_tracking import attribution
+from connectly_tracking import attribution, outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import MAX_CRASHES, claim
 from connectly_tracking.delivery.run import Run
@@ -170,6 +170,13 @@ def paused_by_a_limit(shop: Shop) -> None:
     shop.land()
     shop.meet("429:60", orders=1)
     shop.pay()
+
+
+@case(State.PENDING)
+def paused_by_a_colleague(shop: Shop) -> None:
+    shop.land()
+    shop.pay()
+    outbox.pause("default", detail="stocktaking")
 
 
 @case(State.SENDING)
