@@ -60,6 +60,13 @@ def slow(request: HttpRequest) -> HttpResponse:
     return HttpResponse("slow")
 
 
+def late(request: HttpRequest) -> HttpResponse:
+    """Another tab fills the cart; then this page notes what was looked at."""
+    slow(request)
+    request.session["seen"] = "tee"
+    return HttpResponse("late")
+
+
 def leave(request: HttpRequest) -> HttpResponse:
     logout(request)
     return HttpResponse("bye")
@@ -91,6 +98,7 @@ urlpatterns = [
     path("put/", put),
     path("cart/", cart),
     path("slow/", slow),
+    path("late/", late),
     path("leave/", leave),
     path("refuse/", refuse),
     path("buy/", buy),
@@ -273,6 +281,23 @@ def test_a_landing_leaves_what_another_tab_wrote(
     assert "sessionid" not in answer.cookies
     assert client.get("/cart/").content == b"mug"
     assert bought(client) == "pending  send-1"
+
+
+@pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "file"])
+@pytest.mark.parametrize(("page", "saves_each"), [("late", False), ("slow", True)])
+@pytest.mark.parametrize("link", ["/", TAGGED], ids=["untagged", "tagged"])
+def test_a_page_that_saves_the_session_itself_leaves_what_another_tab_wrote(
+    settings: Any, engine: str, tmp_path: Any, page: str, saves_each: bool, link: str
+) -> None:
+    use_engine(settings, engine, tmp_path)
+    client = Client()
+    client.get("/put/")
+    settings.SESSION_SAVE_EVERY_REQUEST = saves_each
+    client.get(f"/{page}{link}")
+    settings.SESSION_SAVE_EVERY_REQUEST = False
+    assert client.get("/cart/").content == b"mug"
+    if link == TAGGED:
+        assert bought(client) == "pending  send-1"
 
 
 @pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "file"])

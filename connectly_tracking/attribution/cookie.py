@@ -52,7 +52,7 @@ def read_cookie(request: HttpRequest, *, known: UUID | None = None) -> UUID | No
     The signature of the click that is ``known`` from the session is not checked.
     """
     # What this request's own answer will set, or delete, comes first.
-    value = getattr(getattr(request, "_request", request), COOKIE_NOTE, None)
+    value = getattr(unwrapped(request), COOKIE_NOTE, None)
     if value is None:
         name = _name() if request.COOKIES else None
         value = request.COOKIES.get(name) if name else None
@@ -114,9 +114,14 @@ def set_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
         patch_vary_headers(response, ("Cookie",))
 
 
+def unwrapped(request: HttpRequest) -> HttpRequest:
+    """Return the request that the middleware has: REST framework's own wraps it."""
+    inner: HttpRequest = getattr(request, "_request", request)
+    return inner
+
+
 def _note(request: HttpRequest, value: str | None) -> None:
-    # REST framework wraps the request; the middleware has the inner one.
-    setattr(getattr(request, "_request", request), COOKIE_NOTE, value)
+    setattr(unwrapped(request), COOKIE_NOTE, value)
 
 
 def _name() -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -25,7 +24,13 @@ from ..conf import conf
 from ..guard import savepoint, tolerated
 from ..models import Attribution, OrderAttribution, key_of, moment
 from .clicks import store_click, stored_clicks, user_key
-from .cookie import note_cookie, note_no_cookie, read_cookie, uses_cookie
+from .cookie import (
+    note_cookie,
+    note_no_cookie,
+    read_cookie,
+    unwrapped,
+    uses_cookie,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +43,8 @@ KEY: Final = "connectly_tracking"
 #: login, and a browser drops a larger one.
 MAX_IN_SESSION: Final = 1536
 _MAX_COOKIE: Final = 4096  # bytes of name and value; RFC 6265bis
+#: The request's attribute: a copy of its session.
+_COPY: Final = "_connectly_session"
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +158,7 @@ def drop_click(request: HttpRequest) -> None:
     """Take the click out of the session; a session without one is left alone."""
     session = getattr(request, "session", None)
     with tolerated("session_not_written", logging.WARNING):
-        if session is not None and KEY in session:
+        if session is not None and _session_value(request, KEY) is not None:
             _put(request, session, None, has_row=False)
 
 
@@ -229,10 +236,24 @@ def _session_value(request: HttpRequest, key: str) -> Any:
         session: SessionBase | None = getattr(request, "session", None)
         if session is None:
             return None
-        is_loaded = session.accessed or session.session_key is None
-        with nullcontext() if is_loaded else savepoint():
+        if session.accessed or session.session_key is None:
             return session.get(key)
+        with savepoint():
+            return _copy_of(request, session).get(key)
     return None
+
+
+def _copy_of(request: HttpRequest, session: SessionBase) -> SessionBase:
+    """Return the session as it is stored, and leave the shop's own unread.
+
+    A view that reads its session late must find what other requests have written until
+    then, or a save of its own would undo that.
+    """
+    copy: SessionBase | None = getattr(unwrapped(request), _COPY, None)
+    if copy is None or copy.session_key != session.session_key:
+        copy = type(session)(session.session_key)
+        setattr(unwrapped(request), _COPY, copy)
+    return copy
 
 
 def _put(
@@ -256,8 +277,10 @@ def _put(
         _change(fresh, entry)
         if fresh.session_key is not None:  # it has not ended
             fresh.save()
-            _change(session, entry)  # for the view, and for a save of the view's own
-            session.modified = False
+            setattr(unwrapped(request), _COPY, fresh)
+            if session.accessed:
+                _change(session, entry)  # for the view, and for a save of its own
+                session.modified = False
             return True
     if not session.modified:
         _tolerate_failing_save(session)
