@@ -21,6 +21,7 @@ from connectly_tracking.models import (
     OrderAttribution,
     Reason,
     State,
+    moment,
 )
 from connectly_tracking.signals import order_completed
 
@@ -331,3 +332,64 @@ def test_a_binding_without_a_click_leaves_that_of_an_earlier_customer(
     assert bind_order(visit_of(rf, "/"), "2001") is None
     row = outbox.record(make_purchase("2001"))
     assert row.attribution == Attribution.objects.get()
+
+
+@pytest.mark.parametrize("way", ["binding", "token"])
+@pytest.mark.parametrize("held", ["incomplete", "old"])
+def test_a_click_that_cannot_be_credited_yields_to_the_users_own(
+    rf: RequestFactory, way: str, held: str
+) -> None:
+    request = visit_of(rf, TAGGED if held == "old" else "/?cnct_tracking_id=only")
+    request.user = User.objects.create(username="ada")
+    if held == "old":
+        entry = request.session["connectly_tracking"]
+        request.session["connectly_tracking"] = entry | {"at": entry["at"] - 40 * DAY}
+        Attribution.objects.update(captured_at=moment(entry["at"] - 40 * DAY))
+    own = make_click(user=request.user, age=DAY)
+    token = None
+    if way == "token":
+        token = attribution.make_token(request)
+    else:
+        bind_order(request, "ORD-7821")
+    row = outbox.record(make_purchase(), token=token)
+    assert (row.state, row.attribution) == (State.PENDING, own)
+
+
+def test_a_click_that_cannot_be_credited_is_bound_if_the_user_has_no_better(
+    rf: RequestFactory,
+) -> None:
+    request = visit_of(rf, "/?cnct_tracking_id=only")
+    request.user = User.objects.create(username="ada")
+    make_click(user=request.user, age=40 * DAY)
+    bind_order(request, "ORD-7821")
+    assert outbox.record(make_purchase()).reason == Reason.INCOMPLETE_CLICK
+
+
+def test_an_order_that_was_invalid_at_first_waits_for_its_click(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(STRICT=False)
+    outbox.record(make_purchase(currency="EURO"))
+    outbox.record(make_purchase())
+    assert Conversion.objects.get().reason == Reason.NOT_ATTRIBUTED
+    bind_order(visit, "ORD-7821")
+    assert Conversion.objects.get().state == State.PENDING
+
+
+def test_a_later_signal_says_why_its_click_is_not_credited() -> None:
+    outbox.record(make_purchase())
+    outbox.record(make_purchase(), attribution=make_click(age=40 * DAY))
+    row = Conversion.objects.get()
+    assert (row.reason, row.sendout_id) == (Reason.OUTSIDE_WINDOW, "send-1")
+    assert row.value == make_purchase().value
+
+
+@pytest.mark.parametrize("later", ["invalid", "no click"])
+def test_a_later_signal_that_says_less_changes_nothing(
+    later: str, configure: Any
+) -> None:
+    configure(STRICT=False)
+    outbox.record(make_purchase(), attribution=make_click(age=40 * DAY))
+    before = Conversion.objects.values().get()
+    outbox.record(make_purchase(**({"currency": "EURO"} if later == "invalid" else {})))
+    assert Conversion.objects.values().get() == before

@@ -341,6 +341,24 @@ def test_without_the_database_a_new_click_is_in_the_session(
     assert held(client)["values"][1] == "send-2"
 
 
+def test_a_visitor_who_returns_has_the_new_click_though_the_old_cannot_be_read(
+    client: Client, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    client.get(TAGGED)
+    del client.cookies["sessionid"]
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "connectly_tracking_" in sql:
+            return execute("SELECT no_such_column", (), False, context)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        client.get(tagged(sendout_id="send-2"))
+    assert held(client)["values"][1] == "send-2"
+    assert "landing_not_kept" in caplog.text
+
+
 def test_a_yes_in_a_declined_checkout_is_asked_for_again(
     client: Client, configure: Any
 ) -> None:

@@ -255,6 +255,47 @@ def test_an_order_that_comes_by_webhook_waits_for_the_answer(
     assert row.state == State.PENDING
 
 
+@pytest.mark.parametrize("before", ["no click", "an old click"])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda request: bind_order(request, "ORD-7821"),
+        lambda request: outbox.record(make_purchase(), request=request),
+    ],
+    ids=["bind_order", "the order"],
+)
+def test_the_webhook_may_come_before_the_view_and_the_answer(
+    banner: Banner, request_: HttpRequest, view: Any, before: str
+) -> None:
+    land(request_)
+    old = make_click(age=40 * DAY) if before == "an old click" else None
+    outbox.record(make_purchase(), attribution=old)  # the webhook
+    view(request_)
+    row = Conversion.objects.get()
+    assert (row.reason, row.sendout_id) == (Reason.CONSENT_PENDING, "")
+    banner.answer = True
+    consent_changed(request_)
+    row.refresh_from_db()
+    assert (row.state, row.sendout_id) == (State.PENDING, LANDING.sendout_id)
+    assert row.value == make_purchase().value
+
+
+def test_an_order_that_waits_has_the_business_of_its_binding(
+    banner: Banner, request_: HttpRequest, configure: Any, settings: Any
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(
+        BUSINESSES={"br": own, "mx": own},
+        BUSINESS_RESOLVER=lambda request, _order: "br" if request else "mx",
+    )
+    land(request_)
+    bind_order(request_, "ORD-7821")
+    assert outbox.record(make_purchase()).business == "br"
+    banner.answer = True
+    consent_changed(request_)
+    assert Conversion.objects.get().state == State.PENDING
+
+
 def test_a_withdrawal_stops_what_was_not_sent_and_forgets_the_click(
     banner: Banner, request_: HttpRequest, sandbox: Sandbox
 ) -> None:

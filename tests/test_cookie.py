@@ -283,6 +283,15 @@ def test_a_landing_leaves_what_another_tab_wrote(
     assert bought(client) == "pending  send-1"
 
 
+def test_a_prefetched_link_that_is_opened_after_all_outlives_a_logout() -> None:
+    client = Client()
+    client.get(TAGGED, headers={"Sec-Purpose": "prefetch"})
+    assert not Attribution.objects.exists()
+    assert NAME in client.get(TAGGED).cookies
+    client.get("/leave/")
+    assert bought(client) == "pending  send-1"
+
+
 @pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "file"])
 @pytest.mark.parametrize(("page", "saves_each"), [("late", False), ("slow", True)])
 @pytest.mark.parametrize("link", ["/", TAGGED], ids=["untagged", "tagged"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,6 +69,57 @@ def test_of_a_users_clicks_on_several_devices_the_setting_says_which(
     }
     row = outbox.record(make_purchase(), user=user)
     assert row.attribution == clicks[credited]
+
+
+def pass_days(request: HttpRequest, days: int) -> None:
+    age(request, days * DAY)
+    for click in Attribution.objects.all():
+        click.captured_at -= timedelta(days=days)
+        click.save()
+
+
+@pytest.mark.parametrize("way", ["request", "binding", "landing"])
+def test_a_first_click_that_ages_out_before_the_order_gives_way_to_the_next(
+    visit: HttpRequest, configure: Any, way: str
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    for name, days in (("one", 20), ("two", 5), ("three", 5)):
+        land(visit, name)
+        pass_days(visit, days)
+    # One is 30 days old, two 10 and three 5.
+    if way == "landing":
+        land(visit, "four")
+        assert len(visit.session[sessions.KEY]["later"]) == 2
+    if way == "binding":
+        attribution.bind_order(visit, "ORD-7821")
+    row = outbox.record(make_purchase(), request=None if way == "binding" else visit)
+    assert "two" in row.body
+
+
+@pytest.mark.parametrize("gone", ["erased", "too old"])
+def test_of_the_next_clicks_only_one_that_counts_is_credited(
+    visit: HttpRequest, configure: Any, gone: str
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    for name, days in (("one", 5), ("two", 20), ("three", 5)):
+        land(visit, name)
+        pass_days(visit, days)
+    if gone == "erased":
+        second = Attribution.objects.order_by("captured_at")[1]
+        attribution.erase(clicks=[second.pk])
+    else:
+        pass_days(visit, 5)
+    assert "three" in outbox.record(make_purchase(), request=visit).body
+
+
+def test_no_click_of_a_visitor_who_says_no_stays(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    for name in ("one", "two", "three"):
+        land(visit, name)
+    attribution.forget(visit)
+    assert not Attribution.objects.exists()
 
 
 def test_a_first_click_that_has_aged_out_gives_way(

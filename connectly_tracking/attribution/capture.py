@@ -25,12 +25,14 @@ from .clicks import (
     resolve_business,
     store_click,
     stored_clicks,
+    why_not_credited,
 )
 from .consent import apply_consent, ask_consent
 from .cookie import note_cookie, note_landing, note_no_cookie, read_cookie
 from .page import kept_page
 from .session import (
     MAX_IN_SESSION,
+    MAX_LATER,
     SessionClick,
     digest_of,
     drop_held,
@@ -40,6 +42,7 @@ from .session import (
     is_gone,
     is_in_window,
     load_attribution,
+    read_click,
     stays,
     store_from_session,
     user_id_of,
@@ -125,21 +128,25 @@ async def arecall(request: HttpRequest) -> Attribution | None:
 
 
 def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
-    """Return the visitor's click, or else the user's best, if consent allows it.
+    """Return the visitor's click, or the user's best if only that can be credited.
 
-    One that only the session has is stored, unless it waits for consent. Raises
-    database errors.
+    None if consent is refused. A click that only the session has is stored, unless it
+    waits for consent. Raises database errors.
     """
     click = apply_consent(request)
     if ask_consent(request) is False:
         return None
     if click is not None and drop_if_erased(request, click):
         click = None
-    if kept := click and store_from_session(request, click):
-        return kept
+    held = store_from_session(request, click) if click else None
+    if click and held and not (click.awaits_consent or why_not_credited(held, at)):
+        return held
     user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
-    return best_click_of_user(user.pk, at) if is_known else None
+    own = best_click_of_user(user.pk, at) if is_known else None
+    if held is None or (own is not None and why_not_credited(own, at) is None):
+        return own
+    return held
 
 
 def attach_user(request: HttpRequest, user: Any) -> None:
@@ -220,10 +227,7 @@ def _capture(
         _log_notes(notes, lost)
     if landing is None:
         return
-    before = apply_consent(request)
-    if before is not None and _is_gone(before):
-        drop_held(request)
-        before = None
+    before = _held_before(request)
     digest = digest_of(landing)
     if (
         before is not None
@@ -232,6 +236,13 @@ def _capture(
     ):
         if before.has_row:  # an earlier release set no cookie
             note_cookie(request, before.id)
+        elif (
+            not is_prefetched
+            and ask_consent(request)
+            and landing_rows.may_write(written=before.rows)
+        ):
+            # It was prefetched, or its row could not be written.
+            store_from_session(request, replace(before, rows=before.rows + 1))
         return
     agreed = ask_consent(request)
     if agreed is False:
@@ -258,7 +269,10 @@ def _capture(
         if not has_row:
             return
         # Only stored, for the shop to see: the other click is the one to credit.
-        noted = replace(before, lesser_digest=digest, rows=entry.rows)
+        later = (*before.later, entry.id)[-MAX_LATER:] if entry.reportable else ()
+        noted = replace(
+            before, lesser_digest=digest, rows=entry.rows, later=later or before.later
+        )
         write_click(request, noted)
         store_click(click)
     elif not _keep(request, entry, click, is_bounded=is_bounded):
@@ -266,14 +280,26 @@ def _capture(
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
 
-def _is_gone(click: SessionClick) -> bool:
-    """As `is_gone`; no if the database cannot be asked: the session can still be
-    written. The row of a click of this minute may be on its way.
+def _held_before(request: HttpRequest) -> SessionClick | None:
+    """Return the browser's click, unless it leads to nothing any more.
+
+    If the database cannot be asked, the session is believed: it can still be written.
     """
+    if not holds_click(request):
+        return None
+    held = read_click(request)
     with tolerated("click_not_read", logging.WARNING), savepoint():
-        is_new = time.time() - click.captured_at < ON_ITS_WAY
-        return is_erased(click.id) if click.has_row and is_new else is_gone(click)
-    return False
+        held = apply_consent(request)
+        if held is not None and _is_gone(held):
+            drop_held(request)
+            held = None
+    return held
+
+
+def _is_gone(click: SessionClick) -> bool:
+    """As `is_gone`, but the row of a click of this minute may be on its way."""
+    is_new = time.time() - click.captured_at < ON_ITS_WAY
+    return is_erased(click.id) if click.has_row and is_new else is_gone(click)
 
 
 def _log_notes(notes: tuple[Note, ...], lost: str) -> None:

@@ -114,6 +114,7 @@ class _Held(NamedTuple):
     def by(cls, request: HttpRequest) -> _Held:
         click, in_cookie = read_click(request), read_cookie(request)
         ids = {found for found in (in_cookie, click and click.id) if found}
+        ids.update(click.later if click else ())
         return cls(ids, click.landing if click else None)
 
 

@@ -43,12 +43,14 @@ class ClickSource:
 class Resolution(NamedTuple):
     """The click that is credited; with a ``reason``, the one that is not, or None.
 
-    ``click_id`` is also set for a click without a row, which waits for consent.
+    ``click_id`` and ``business`` are also set for a click without a row, which waits
+    for consent.
     """
 
     click: Attribution | None = None
     click_id: UUID | None = None
     reason: Reason | None = None
+    business: str | None = None
 
 
 def resolve(
@@ -74,7 +76,7 @@ def resolve(
         bad_token = exc
     first: Resolution | None = None
     for candidate in _candidates(source, token_id, order_id, event_time):
-        click, click_id, obstacle = candidate
+        click, click_id, obstacle, business = candidate
         if click is not None and source.business not in (None, click.business):
             continue
         reason = (click and why_not_credited(click, event_time)) or obstacle
@@ -82,7 +84,7 @@ def resolve(
             return candidate
         if first is None:
             # Before consent nothing of the click may be copied to the order.
-            first = Resolution(None if obstacle else click, click_id, reason)
+            first = Resolution(None if obstacle else click, click_id, reason, business)
     if first is None and bad_token is not None:
         raise bad_token
     return first or Resolution(reason=Reason.NOT_ATTRIBUTED)
@@ -114,7 +116,7 @@ def _candidates(
         if (bound_id := binding.attribution_id) is None:
             yield Resolution(reason=Reason.CONSENT_REFUSED)
         else:
-            yield from _by_id(binding.attribution, bound_id)
+            yield from _by_id(binding.attribution, bound_id, binding.business)
     if held is not None:
         yield held
     user = source.user
@@ -163,7 +165,7 @@ def _binding_and_held(
     if click is None:
         return binding, None
     reason = Reason.CONSENT_PENDING if held.awaits_consent else None
-    return binding, Resolution(click, held.id, reason)
+    return binding, Resolution(click, held.id, reason, click.business)
 
 
 def _is_entered_for_another(source: ClickSource) -> bool:
@@ -174,14 +176,16 @@ def _is_entered_for_another(source: ClickSource) -> bool:
     return visitor_id is not None and visitor_id != user_key(source.user.pk)
 
 
-def _by_id(click: Attribution | None, click_id: UUID) -> Iterator[Resolution]:
+def _by_id(
+    click: Attribution | None, click_id: UUID, business: str | None = None
+) -> Iterator[Resolution]:
     """A click without a row waits for consent, or was pruned, refused or erased."""
     if click is not None:
         yield Resolution(click, click_id)
     elif is_erased(click_id):
         yield Resolution(reason=Reason.CONSENT_REFUSED)
     elif conf.CONSENT is not None:
-        yield Resolution(click_id=click_id, reason=Reason.CONSENT_PENDING)
+        yield Resolution(None, click_id, Reason.CONSENT_PENDING, business)
 
 
 def _explicit(attribution: Attribution | UUID | str) -> Attribution:

@@ -43,6 +43,8 @@ KEY: Final = "connectly_tracking"
 #: login, and a browser drops a larger one.
 MAX_IN_SESSION: Final = 1536
 _MAX_COOKIE: Final = 4096  # bytes of name and value; RFC 6265bis
+#: Clicks after the first one, with ATTRIBUTION_TOUCH = "first".
+MAX_LATER: Final = 10
 #: The request's attribute: a copy of its session.
 _COPY: Final = "_connectly_session"
 
@@ -57,7 +59,8 @@ class SessionClick:
     ``has_row``: the row is written. ``awaits_consent``: the visitor was not asked yet,
     so no row may be written. ``lesser_digest`` is that of a later, worse click, which
     has a row but did not replace this one. ``page`` is that of a click without a row.
-    ``rows``: how many rows the landings of this session have written.
+    ``rows``: how many rows the landings of this session have written. ``later``: clicks
+    that have a row, and count once this one is too old.
     """
 
     id: UUID
@@ -71,6 +74,7 @@ class SessionClick:
     lesser_digest: str = ""
     page: str = ""
     rows: int = 0
+    later: tuple[UUID, ...] = ()
 
 
 def digest_of(landing: Landing) -> str:
@@ -96,6 +100,7 @@ def read_click(request: HttpRequest) -> SessionClick | None:
             "stored": bool(has_row),
         }:
             values, rows = entry.get("values"), entry.get("rows")
+            later = entry.get("later", [])
         case _:
             return None
     try:
@@ -104,6 +109,7 @@ def read_click(request: HttpRequest) -> SessionClick | None:
         if values is not None:
             "".join(values)  # raises unless all are strings
             landing = Landing(**dict(zip(PARAMETERS, values, strict=True)))
+        later_ids = tuple(UUID(str(each)) for each in later)
     except (ValueError, TypeError):
         return None
     return SessionClick(
@@ -118,6 +124,7 @@ def read_click(request: HttpRequest) -> SessionClick | None:
         lesser_digest=str(entry.get("passed_over", "")),
         page=str(entry.get("page", "")),
         rows=rows if isinstance(rows, int) else 0,
+        later=later_ids,
     )
 
 
@@ -149,6 +156,8 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
         entry["page"] = click.page
     if click.rows:
         entry["rows"] = click.rows
+    if click.later:
+        entry["later"] = [each.hex for each in click.later]
     with tolerated("session_not_written", logging.WARNING):
         return _put(request, session, entry, has_row=click.has_row)
     return False
@@ -347,8 +356,33 @@ def _without_ours(session: SessionBase) -> str:
 def held_click(request: HttpRequest) -> SessionClick | None:
     """Return the browser's click, or None. Raises database errors.
 
-    One query if the cookie names a click that the session does not have.
+    One query if the cookie names a click that the session does not have, and one if the
+    first click is too old and there are later ones.
     """
+    click, now = _held_click(request), time.time()
+    if click is None or not click.later or is_in_window(click, at=now):
+        return click
+    for row in stored_clicks().filter(pk__in=click.later).order_by("captured_at"):
+        others = tuple(each for each in click.later if each != row.pk)
+        later = replace(_of_row(row), rows=click.rows, later=others)
+        if is_in_window(later, at=now):
+            return later
+    return click
+
+
+def _of_row(row: Attribution) -> SessionClick:
+    return SessionClick(
+        id=row.pk,
+        captured_at=row.captured_at.timestamp(),
+        business=row.business,
+        landing=row.landing,
+        digest=digest_of(row.landing),
+        reportable=row.reportable,
+        has_row=True,
+    )
+
+
+def _held_click(request: HttpRequest) -> SessionClick | None:
     in_session = read_click(request)
     known = in_session.id if in_session else None
     click_id = read_cookie(request, known=known)
@@ -358,18 +392,10 @@ def held_click(request: HttpRequest) -> SessionClick | None:
     if row is None:  # erased or pruned
         note_no_cookie(request)
         return in_session
-    in_cookie = SessionClick(
-        id=row.pk,
-        captured_at=row.captured_at.timestamp(),
-        business=row.business,
-        landing=row.landing,
-        digest=digest_of(row.landing),
-        reportable=row.reportable,
-        has_row=True,
-        rows=in_session.rows if in_session else 0,
-    )
+    in_cookie = _of_row(row)
     if in_session is None:
         return in_cookie
+    in_cookie = replace(in_cookie, rows=in_session.rows)
     older, newer = sorted((in_session, in_cookie), key=lambda click: click.captured_at)
     return older if stays(older, newer) else newer
 

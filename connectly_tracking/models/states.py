@@ -293,6 +293,23 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         """pending, or sending with its lease over → skipped."""
         return self._end(State.SKIPPED, Reason.CANCELLED)
 
+    def mark_awaiting_consent(self, click_id: UUID) -> int:
+        """skipped for want of a click → skipped: one waits for the visitor's answer.
+
+        Nothing of that click is copied yet, and nothing of another one stays.
+        """
+        rows = self.awaiting_click().exclude(reason=Reason.CONSENT_PENDING)
+        return rows.update(
+            reason=Reason.CONSENT_PENDING,
+            attribution_id=click_id,
+            sendout_id="",
+            ad_id="",
+            clicked_at=None,
+            attribution_window=None,
+            value=None,
+            currency="",
+        )
+
     def mark_withdrawn(self) -> int:
         """pending → skipped: consent was withdrawn, so the row may not be sent.
 

@@ -108,7 +108,7 @@ def _valid_draft(
     if business is None and click is not None:
         business = click.business
     elif business is None:
-        business = resolver()
+        business = found.business or resolver()
     row = Conversion(
         event_name=EventName.PURCHASE,
         business=known_business(business),

@@ -20,7 +20,14 @@ from ..attribution.clicks import store_click
 from ..attribution.consent import apply_consent, awaits_consent
 from ..conf import conf
 from ..events import ViewContent
-from ..models import Attribution, Conversion, ConversionQuerySet, Reason, State
+from ..models import (
+    AWAITING_CLICK,
+    Attribution,
+    Conversion,
+    ConversionQuerySet,
+    Reason,
+    State,
+)
 from ..wakeup import wake
 from .databases import check_database, database_for
 from .draft import Draft, PaidOrder, draft_of
@@ -64,10 +71,10 @@ def record(
     which must be that of the conversions.
 
     Returns the order's row: a new one, or that of an earlier call, which only changes
-    if it was skipped and can be sent now. It is unsaved if the order has no click and
-    ``RECORD_UNATTRIBUTED`` is off. An invalid order has a skipped row that names the
-    field, or raises InvalidEvent under ``STRICT``. Raises any database error, after
-    rolling back its own statements.
+    if it was skipped and more is known now, such as its click. It is unsaved if the
+    order has no click and ``RECORD_UNATTRIBUTED`` is off. An invalid order has a
+    skipped row that names the field, or raises InvalidEvent under ``STRICT``. Raises
+    any database error, after rolling back its own statements.
 
     A ViewContent only has a row if a click can be credited, one in half an hour. An
     invalid one raises InvalidEvent.
@@ -203,7 +210,7 @@ def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
     same = _same(draft.row, using)
     # Locked, since a snapshot of MySQL does not show what was committed just now.
     row = same.locked(skip=False).get()
-    if not (draft.row.body and row.is_replaceable):
+    if not (row.is_replaceable and _says_more(draft.row, row)):
         note_repeat(same, row, draft)
         return row, False
     note_replaced(row, draft)
@@ -217,6 +224,23 @@ def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
     same.update(**fields)
     row.refresh_from_db(using=using)
     return row, True
+
+
+def _says_more(draft: Conversion, row: Conversion) -> bool:
+    """Whether the draft brings what the skipped row lacks: valid data, any click, one
+    that the visitor's answer may still bring, or one that is credited.
+    """
+    if draft.body:
+        return True
+    waits = draft.reason in AWAITING_CLICK
+    return waits and _known(draft.reason) > _known(row.reason)
+
+
+def _known(reason: str) -> int:
+    """Return how much is known of a skipped order's click."""
+    if reason in {Reason.INVALID, Reason.NOT_ATTRIBUTED}:
+        return int(reason == Reason.NOT_ATTRIBUTED)
+    return 3 if reason == Reason.CONSENT_PENDING else 2
 
 
 def _same(row: Conversion, using: str) -> ConversionQuerySet:
