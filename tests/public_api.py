@@ -148,10 +148,14 @@ def own_models() -> Iterator[type[Model]]:
 
 
 def described_model(model: type[Model]) -> Iterator[str]:
+    from connectly_tracking.models import Reason
+
     name = model.__name__
     for field in sorted(model._meta.concrete_fields, key=lambda field: field.name):
         yield f"field {name}.{field.name}: {field.get_internal_type()}"
-        for value, _ in field.flatchoices:
+        # The field of the reasons takes those of later versions, too.
+        reasons = Reason.choices if field.name == "reason" else []
+        for value, _ in field.flatchoices or reasons:
             yield f"value {name}.{field.name}: {value!r}"
     options = model._meta
     granted = [
