@@ -573,18 +573,38 @@ def test_orders_that_fail_are_not_over_while_their_business_is_paused() -> None:
     ]
 
 
-@pytest.mark.parametrize("hidden_by", ["a pause by hand", "no key"])
+def test_a_pause_that_changes_its_reason_is_not_over() -> None:
+    pausing("unavailable")()
+    assert told() == ["paused_unavailable False"]
+    Circuit.objects.update(reason="configuration")  # as a probe's answer says
+    assert told() == ["paused_configuration False"]
+    Circuit.objects.update(reason="unavailable")
+    assert told() == []
+    Circuit.objects.all().resume("default", by="probe")
+    assert told() == ["paused_configuration True", "paused_unavailable True"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told_now"),
+    [
+        ({"BUSINESSES": {"br": {}}}, ["business_not_ready False"]),
+        ({"BUSINESSES": {}}, ["business_forgotten False"]),
+        ({"SEND": False}, []),
+        ({}, ["paused_by_hand False"]),
+    ],
+)
 def test_that_no_worker_sends_is_not_over_while_nothing_may_be_sent(
-    configure: Any, hidden_by: str
+    configure: Any, settings: Any, changes: dict[str, Any], told_now: list[str]
 ) -> None:
-    overdue()
+    own = settings.CONNECTLY_TRACKING
+    br = {name: own[name] for name in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": br})
+    record(due_at=DbNow(-600), business="br")
     assert told() == ["nobody_looks False"]
-    if hidden_by == "no key":
-        configure(API_KEY=None)
-        assert told() == ["business_not_ready False"]
-    else:
-        outbox.pause("default")
-        assert told() == ["paused_by_hand False"]
+    configure(**changes)
+    if not changes:
+        outbox.pause("br")
+    assert told() == told_now
 
 
 def test_the_command_prints_what_could_not_be_told_and_fails(
