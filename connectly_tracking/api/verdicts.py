@@ -251,14 +251,22 @@ CODES: Final = (
         consequence=Consequence.PAUSE,
         codes=frozenset({102, 190}),
         words=(
-            "(invalid|expired|malformed|validating) (oauth )?access token"
-            "|access token (is |has )?(been |not )?(invalid|valid|expired|revoked)"
+            r"\b(invalid|expired|malformed|revoked|validating|parse|decrypt) "
+            r"((the|your|user|page|oauth|2\.0) )*access[ _]token"
+            r"|\baccess[ _]token ((is|was|has|been|could not be|cannot be) )*"
+            "(invalid|expired|malformed|revoked|decrypted|parsed|required|no longer"
+            "|not valid)"
+            "|active access token must be used|session has (expired|been invalidated)"
         ),
     ),
     Code(
         cause=Cause.PERMISSION,
         consequence=Consequence.PAUSE,
         codes=frozenset({3, 10, *range(200, 300)}),
+        words=(
+            "does not have (permission for this action"
+            "|the capability to make this api call)"
+        ),
     ),
     Code(
         cause=Cause.BLOCKED,
