@@ -298,6 +298,44 @@ def test_an_answer_that_repeats_the_event_is_not_about_its_fields(form: str) -> 
     assert code_of(REPEATS[form]("sendout_id is required")) is OTHER
 
 
+@pytest.mark.parametrize("form", REPEATS)
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("sendout_id is required", Cause.OTHER),
+        ("(#190) Error", Cause.TOKEN),
+        ("No Page Associated To Dataset", Cause.NO_PAGE),
+    ],
+)
+def test_a_number_of_a_repeated_event_is_not_metas(
+    said: str, cause: Cause, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = {"order_id": "2804087", "value": 2804131, "contents": ["SKU 2804066"]}
+    monkeypatch.setitem(EVENT, "payload", payload)
+    answer = REPEATS[form](said)
+    assert code_of(answer).cause is cause
+    assert is_from_meta(answer) == said.startswith("(#190)")
+
+
+@pytest.mark.parametrize("form", [*FORMS][:-2])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Meta said 100/2804087"},
+        {"code": 2804087},
+        {"error": {"error_code": "2804087"}},
+        {"details": ["error 2804087"]},
+    ],
+    ids=str,
+)
+def test_metas_number_is_found_without_its_name(
+    error: dict[str, Any], form: str
+) -> None:
+    answer = FORMS[form](error)
+    assert code_of(answer).cause is Cause.CLICK_UNKNOWN
+    assert is_from_meta(answer)
+
+
 @pytest.mark.parametrize("form", [*REPEATS][:-2])
 @pytest.mark.parametrize(
     ("message", "cause"),

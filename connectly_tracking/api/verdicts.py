@@ -310,9 +310,10 @@ _CODE: Final = re.compile(
     r"|\(#([0-9]{1,9})\)",
     re.I,
 )
-_SUBCODE: Final = re.compile(
-    rf"sub_?code(?:{_NUMBER}|\s+([0-9]{{1,9}})\b)|\b(28040\d\d|28041\d\d)\b", re.I
-)
+_SUBCODE: Final = re.compile(rf"sub_?code(?:{_NUMBER}|\s+([0-9]{{1,9}})\b)", re.I)
+#: Those for messaging events need no such name, but may be the number of an order.
+_MESSAGING: Final = frozenset(range(2804000, 2804200))
+_SAID: Final = re.compile(r"\b[0-9]{7}\b")
 #: Signs that Meta speaks.
 _META: Final = re.compile(
     r"\(#[0-9]+\)|fbtrace_id|sub_?code|is_?transient|error_user_|OAuthException"
@@ -341,24 +342,31 @@ _JSON: Final = json.JSONDecoder()
 
 def code_of(answer: str) -> Code:
     """Return the row of the table for a refusal's text, or `OTHER`."""
-    found, sentences = _numbers_in(answer), _sentences_in(answer)
+    sentences = _sentences_in(answer)
+    found = _numbers_in(answer, sentences)
     return next((code for code in CODES if code.is_in(found, answer, sentences)), OTHER)
 
 
 def is_from_meta(answer: str) -> bool:
     """Whether Meta refused it, which it does once Connectly has counted the event."""
-    return bool(_META.search(answer) or _found(_SUBCODE, answer))
+    return bool(_META.search(answer) or _subcodes_in(answer, _sentences_in(answer)))
 
 
-def _numbers_in(text: str) -> Numbers:
-    text = _without_grpc(text)
+def _numbers_in(text: str, sentences: str) -> Numbers:
+    subcodes = _subcodes_in(text, sentences)
+    text = _without_grpc(text, has_subcode=bool(subcodes))
     codes = _found(_CODE, text)
     if len(codes) > 1 or not _META.search(text):
         codes -= {_AMBIGUOUS}
-    return Numbers(codes, _found(_SUBCODE, text))
+    return Numbers(codes, subcodes)
 
 
-def _without_grpc(text: str) -> str:
+def _subcodes_in(text: str, sentences: str) -> frozenset[int]:
+    said = frozenset(int(number) for number in _SAID.findall(sentences))
+    return _found(_SUBCODE, text) | (_MESSAGING & (said | _found(_CODE, text)))
+
+
+def _without_grpc(text: str, *, has_subcode: bool) -> str:
     """Leave out the outermost code if it is gRPC's.
 
     gRPC answers only INVALID_ARGUMENT with 400. Another code is Meta's too, unless Meta
@@ -369,7 +377,8 @@ def _without_grpc(text: str) -> str:
         return text
     within = text[: outer.start()] + text[outer.end() :]
     is_metas = any(_META_BESIDE.fullmatch(it) for it in beside)
-    speaks = _found(_CODE, within) or (not is_metas and is_from_meta(within))
+    is_within = has_subcode or _META.search(within)
+    speaks = _found(_CODE, within) or (not is_metas and is_within)
     return within if code == _AMBIGUOUS or speaks else text
 
 
