@@ -88,7 +88,7 @@ def verdict_of(
         outcome=outcome,
         status_code=status,
         detail="" if outcome is Outcome.CONFIRMED and _is_bare(text) else text,
-        wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
+        wait=_seconds(retry_after, date) if outcome is Outcome.THROTTLED else None,
         date=date,
     )
 
@@ -123,19 +123,28 @@ def _is_bare(confirmation: str) -> bool:
     return len(json.loads(confirmation)) == 1
 
 
-def _seconds(retry_after: str | None) -> float:
-    """Return 1 s to 6 h (RFC 9110); one minute if nothing can be read."""
+def _seconds(retry_after: str | None, date: str | None) -> float:
+    """Return 1 s to 6 h (RFC 9110); one minute if nothing can be read.
+
+    A time is compared with that of the answer, since this machine's clock may be wrong.
+    """
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         seconds = min(float(text), MAX_WAIT)  # any number of digits
+    elif until := parse_date(text):
+        seconds = (until - (parse_date(date) or datetime.now(UTC))).total_seconds()
     else:
-        try:
-            until = parsedate_to_datetime(text)
-        except (ValueError, IndexError, OverflowError):
-            return DEFAULT_WAIT
-        aware = until if until.tzinfo else until.replace(tzinfo=UTC)
-        seconds = (aware - datetime.now(UTC)).total_seconds()
+        return DEFAULT_WAIT
     return min(max(math.ceil(seconds), MIN_WAIT), MAX_WAIT)
+
+
+def parse_date(header: str | None) -> datetime | None:
+    """Return the time of a header such as ``Date``, or None if it cannot be read."""
+    try:
+        at = parsedate_to_datetime(header or "")
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 class Cause(StrEnum):
