@@ -81,3 +81,18 @@ def test_a_replay_begins_anew(click: Attribution, reason: Reason, detail: str) -
     assert row.replayed_at > past
     assert Conversion.objects.filter(due_at__lte=DbNow()).exists()
     assert Conversion.objects.all().mark_replayed() == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"), [(Reason.REFUSED, "words"), (Reason.INTERNAL, "")]
+)
+def test_a_late_confirmation_keeps_only_the_notes_about_the_order(
+    click: Attribution, reason: Reason, detail: str
+) -> None:
+    row = outbox.record(make_purchase(), attribution=click)
+    Conversion.objects.update(
+        state=State.REJECTED, reason=reason, detail="words", due_at=None
+    )
+    assert Conversion.objects.all().mark_delivered() == 1
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.detail) == (State.DELIVERED, "", detail)

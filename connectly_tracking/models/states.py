@@ -246,9 +246,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_delivered(self) -> int:
         """any → delivered: a confirmation wins even after the lease was lost.
 
-        `write_confirmed` sets the same columns.
+        `write_confirmed` sets the same columns, of rows that were not given up.
         """
         return self.exclude(state=State.DELIVERED).update(
+            detail=_notes(),
             state=State.DELIVERED,
             reason="",
             due_at=None,
@@ -314,13 +315,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""
         return self.replayable().update(
-            # The notes about the order stay; how it was given up does not. MySQL sets
-            # the columns in this order, so that the reason must come after it.
-            detail=Case(
-                When(reason=Reason.INTERNAL, then=Value("")),
-                default=F("detail"),
-                output_field=models.TextField(),
-            ),
+            detail=_notes(),
             state=State.PENDING,
             reason="",
             due_at=DbNow(),
@@ -345,3 +340,14 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             ended_at=DbNow(),
             **fields,
         )
+
+
+def _notes() -> Case:
+    """The notes about the order without how it was given up. Set them before the
+    reason: MySQL sets the columns in the order of the statement.
+    """
+    return Case(
+        When(reason=Reason.INTERNAL, then=Value("")),
+        default=F("detail"),
+        output_field=models.TextField(),
+    )
