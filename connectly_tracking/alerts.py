@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from django.core.mail import mail_admins
 from django.db import router
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from .conf import MAIL_ADMINS, conf
 from .findings import CATALOGUE, Finding, Level, Subject, one_line
 from .models import Alert, DbNow
+from .reports.delivery import still_away
 from .reports.health import current_findings
 from .signals import alert
 
@@ -72,7 +74,9 @@ def watch(*, on_untold: Callable[[Notice], None] | None = None) -> list[Notice]:
             key, code=finding.code, business=finding.business, detail=finding.text
         )
     alerts.filter(key__in=found).exclude(ended_at=None).update(ended_at=None)
-    _over(alerts, found).filter(ended_at=None).update(ended_at=DbNow())
+    over = _over(alerts, found)
+    over.filter(code__in=still_away(using)).delete()  # it ends, but is not resolved
+    over.filter(ended_at=None).update(ended_at=DbNow())
     alerts.filter(told_at=None).exclude(ended_at=None).delete()
 
     told = []
@@ -99,15 +103,17 @@ def watch(*, on_untold: Callable[[Notice], None] | None = None) -> list[Notice]:
 def _over(alerts: AlertQuerySet, found: Mapping[str, Finding]) -> AlertQuerySet:
     """Return those that are neither found nor hidden by what is found.
 
-    A wrong setting hides all others, a pause orders that keep failing; a pause by hand
-    or missing credentials hide that no worker is sending.
+    A wrong setting hides all others, a pause orders that keep failing and its other
+    reasons. That no worker is sending is hidden if nothing may be sent.
     """
     if any(it.code == "settings_wrong" for it in found.values()):
         return alerts.none()
     paused = [it.business for it in found.values() if it.code.startswith("paused_")]
-    over = alerts.exclude(key__in=found)
-    over = over.exclude(code="failing", business__in=paused)
-    idle = {"paused_by_hand", "business_not_ready"}
+    by_pause = Q(code="failing") | Q(code__startswith="paused_")
+    over = alerts.exclude(key__in=found).exclude(by_pause, business__in=paused)
+    if not conf.SEND:
+        return over.exclude(code="nobody_looks")
+    idle = {"paused_by_hand", "business_not_ready", "business_forgotten"}
     unsent = [it.business for it in found.values() if it.code in idle]
     return over.exclude(code="nobody_looks", business__in=unsent)
 

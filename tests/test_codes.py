@@ -129,6 +129,27 @@ def test_meta_may_call_any_error_transient(form: str) -> None:
         ("(#190) This session is over", Cause.TOKEN),
         ("Error validating access token: the session has expired", Cause.TOKEN),
         ("Invalid OAuth access token", Cause.TOKEN),
+        ("Invalid OAuth 2.0 Access Token", Cause.TOKEN),
+        ("Cannot parse access token", Cause.TOKEN),
+        ("The access token could not be decrypted", Cause.TOKEN),
+        ("Your access token is no longer valid", Cause.TOKEN),
+        ("The access_token has been invalidated", Cause.TOKEN),
+        ("Access token has expired", Cause.TOKEN),
+        ("An access token is required to request this resource.", Cause.TOKEN),
+        ("An active access token must be used to query information", Cause.TOKEN),
+        ("Session has expired on Monday, 02-Nov-26 09:30:00 PST", Cause.TOKEN),
+        ("The session has been invalidated: the password was changed", Cause.TOKEN),
+        ("The access token is valid, but sendout_id is not", Cause.OTHER),
+        ("Without an access token: no such ctwa_clid", Cause.CLICK_UNKNOWN),
+        (
+            "Application does not have permission for this action",
+            Cause.PERMISSION,
+        ),
+        (
+            "Application does not have the capability to make this API call",
+            Cause.PERMISSION,
+        ),
+        ("Missing permission for the dataset", Cause.DATASET),
         ("(#200) Requires business_management permission", Cause.PERMISSION),
         ("(#10) Application does not have permission", Cause.PERMISSION),
         ("You are temporarily blocked for policies violations", Cause.BLOCKED),
@@ -275,6 +296,44 @@ def test_an_answer_that_is_cut_within_a_string_is_read_at_once() -> None:
 @pytest.mark.parametrize("form", REPEATS)
 def test_an_answer_that_repeats_the_event_is_not_about_its_fields(form: str) -> None:
     assert code_of(REPEATS[form]("sendout_id is required")) is OTHER
+
+
+@pytest.mark.parametrize("form", REPEATS)
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("sendout_id is required", Cause.OTHER),
+        ("(#190) Error", Cause.TOKEN),
+        ("No Page Associated To Dataset", Cause.NO_PAGE),
+    ],
+)
+def test_a_number_of_a_repeated_event_is_not_metas(
+    said: str, cause: Cause, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = {"order_id": "2804087", "value": 2804131, "contents": ["SKU 2804066"]}
+    monkeypatch.setitem(EVENT, "payload", payload)
+    answer = REPEATS[form](said)
+    assert code_of(answer).cause is cause
+    assert is_from_meta(answer) == said.startswith("(#190)")
+
+
+@pytest.mark.parametrize("form", [*FORMS][:-2])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Meta said 100/2804087"},
+        {"code": 2804087},
+        {"error": {"error_code": "2804087"}},
+        {"details": ["error 2804087"]},
+    ],
+    ids=str,
+)
+def test_metas_number_is_found_without_its_name(
+    error: dict[str, Any], form: str
+) -> None:
+    answer = FORMS[form](error)
+    assert code_of(answer).cause is Cause.CLICK_UNKNOWN
+    assert is_from_meta(answer)
 
 
 @pytest.mark.parametrize("form", [*REPEATS][:-2])

@@ -198,6 +198,8 @@ BAD_URLS = [
         ("BUSINESSES", {"b r": {}}),
         ("BUSINESSES", {7: {}}),
         ("BUSINESSES", {"default": {}}),
+        ("BUSINESSES", {"Default": {}}),
+        ("BUSINESSES", {"br": {}, "mx": {}, "BR": {}}),
     ],
 )
 def test_what_is_wrong_is_named_in_words(only: Any, name: str, given: object) -> None:

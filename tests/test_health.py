@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -14,6 +15,7 @@ from uuid import uuid4
 import django
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
@@ -32,7 +34,7 @@ from connectly_tracking.models import (
 )
 from connectly_tracking.reports.health import current_findings
 
-from .conftest import make_click, make_purchase
+from .conftest import LANDING, make_click, make_purchase
 from .test_prometheus import samples, scrape
 
 if TYPE_CHECKING:
@@ -498,6 +500,63 @@ def test_what_a_wrong_setting_hides_is_not_over(configure: Any) -> None:
     assert told() == ["paused_configuration True", "rejected_lately True"]
 
 
+def let_pass(days: float) -> None:
+    """As if the clicks and the orders had come so many days earlier."""
+    Attribution.objects.update(captured_at=F("captured_at") - timedelta(days=days))
+    Conversion.objects.update(recorded_at=F("recorded_at") - timedelta(days=days))
+
+
+@pytest.mark.parametrize(
+    ("begin", "code", "come_again"),
+    [
+        (without_clicks, "clicks_stopped", make_click),
+        (without_orders, "orders_stopped", record),
+        (without_a_parameter, "parameter_missing", make_click),
+    ],
+)
+def test_what_stays_away_is_not_over_until_it_comes_again(
+    begin: Callable[[], None], code: str, come_again: Callable[[], object]
+) -> None:
+    begin()
+    assert told() == [f"{code} False"]
+    for _ in range(11):
+        let_pass(0.5)
+        assert code in reports.health()["findings"]
+        assert f"{code} True" not in told()
+    come_again()
+    assert code not in reports.health()["findings"]
+    assert f"{code} True" in told()
+
+
+@pytest.mark.parametrize("begin", [without_clicks, without_orders, without_a_parameter])
+def test_what_has_stayed_away_for_a_week_ends_without_a_word(
+    begin: Callable[[], None],
+) -> None:
+    begin()
+    assert len(told()) == 1
+    let_pass(8)
+    assert reports.health()["ok"]
+    assert told() == []
+    assert not Alert.objects.exists()
+
+
+def test_a_parameter_is_missing_on_a_quiet_day_and_among_many_clicks_too() -> None:
+    without_ad = replace(LANDING, ad_id="")
+    without_a_parameter()
+    assert told() == ["parameter_missing False"]
+    let_pass(1)
+    for number in range(15):
+        make_click(without_ad, age=number + 1)
+    assert told() == []
+    let_pass(1)
+    for number in range(110):
+        make_click(without_ad, age=number + 1)
+    let_pass(2)
+    make_click(without_ad)
+    assert told() == []
+    assert "parameter_missing" in reports.health()["findings"]
+
+
 def test_orders_that_fail_are_not_over_while_their_business_is_paused() -> None:
     failing()
     assert told() == ["failing False"]
@@ -514,18 +573,38 @@ def test_orders_that_fail_are_not_over_while_their_business_is_paused() -> None:
     ]
 
 
-@pytest.mark.parametrize("hidden_by", ["a pause by hand", "no key"])
+def test_a_pause_that_changes_its_reason_is_not_over() -> None:
+    pausing("unavailable")()
+    assert told() == ["paused_unavailable False"]
+    Circuit.objects.update(reason="configuration")  # as a probe's answer says
+    assert told() == ["paused_configuration False"]
+    Circuit.objects.update(reason="unavailable")
+    assert told() == []
+    Circuit.objects.all().resume("default", by="probe")
+    assert told() == ["paused_configuration True", "paused_unavailable True"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told_now"),
+    [
+        ({"BUSINESSES": {"br": {}}}, ["business_not_ready False"]),
+        ({"BUSINESSES": {}}, ["business_forgotten False"]),
+        ({"SEND": False}, []),
+        ({}, ["paused_by_hand False"]),
+    ],
+)
 def test_that_no_worker_sends_is_not_over_while_nothing_may_be_sent(
-    configure: Any, hidden_by: str
+    configure: Any, settings: Any, changes: dict[str, Any], told_now: list[str]
 ) -> None:
-    overdue()
+    own = settings.CONNECTLY_TRACKING
+    br = {name: own[name] for name in ("BUSINESS_ID", "API_KEY")}
+    configure(BUSINESSES={"br": br})
+    record(due_at=DbNow(-600), business="br")
     assert told() == ["nobody_looks False"]
-    if hidden_by == "no key":
-        configure(API_KEY=None)
-        assert told() == ["business_not_ready False"]
-    else:
-        outbox.pause("default")
-        assert told() == ["paused_by_hand False"]
+    configure(**changes)
+    if not changes:
+        outbox.pause("br")
+    assert told() == told_now
 
 
 def test_the_command_prints_what_could_not_be_told_and_fails(

@@ -9,9 +9,13 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from connectly_tracking import outbox
+from connectly_tracking import outbox, reports
+from connectly_tracking.api.verdicts import Outcome, Verdict
+from connectly_tracking.delivery import deliver
 from connectly_tracking.delivery.claim import claim
 from connectly_tracking.delivery.run import Run
+from connectly_tracking.delivery.send import Result
+from connectly_tracking.delivery.settle import Settlement
 from connectly_tracking.models import Conversion, DbNow, Reason, State
 
 from .conftest import make_purchase
@@ -49,9 +53,65 @@ def test_a_withdrawal_stops_what_waits_and_notes_what_is_being_sent(
         "",
     )
     assert (sent.state, sent_and_cancelled.state) == (State.SENDING, State.SENDING)
-    assert sent.cancelled_at is not None
+    assert sent.reason == sent_and_cancelled.reason == Reason.CONSENT_WITHDRAWN
+    assert sent.cancelled_at is None
     assert sent.body
     assert sent_and_cancelled.cancelled_at == cancelled.cancelled_at
+
+
+@pytest.mark.parametrize("is_retried", [True, False])
+def test_what_was_being_sent_at_a_withdrawal_ends_by_it(
+    click: Attribution, is_retried: bool
+) -> None:
+    withdrawn, cancelled = [
+        outbox.record(make_purchase(name), attribution=click) for name in "AB"
+    ]
+    assert claim(Run.begin(), "default", 2) is not None
+    with transaction.atomic():
+        Conversion.objects.filter(pk=withdrawn.pk).mark_withdrawn()
+    outbox.cancel("B")
+    if is_retried:
+        Conversion.objects.all().mark_pending(60)
+    Conversion.objects.update(due_at=DbNow(-1))
+    assert deliver() == {State.SKIPPED: 2}
+    withdrawn.refresh_from_db()
+    cancelled.refresh_from_db()
+    assert (withdrawn.reason, withdrawn.body, withdrawn.cancelled_at) == (
+        Reason.CONSENT_WITHDRAWN,
+        "",
+        None,
+    )
+    assert (cancelled.reason, bool(cancelled.body)) == (Reason.CANCELLED, True)
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_what_is_confirmed_after_a_withdrawal_counts(
+    click: Attribution, is_late: bool
+) -> None:
+    row = outbox.record(make_purchase(), attribution=click)
+
+    run = Run.begin()
+    batch = claim(run, "default", 1)
+    assert batch is not None
+    with transaction.atomic():
+        assert Conversion.objects.all().mark_withdrawn() == 0
+    if is_late:
+        Conversion.objects.update(due_at=DbNow(-1))
+        assert deliver() == {State.SKIPPED: 1}
+    now = timezone.now()
+    result = Result(
+        row=batch.rows[0],
+        verdict=Verdict(outcome=Outcome.CONFIRMED, status_code=200),
+        started_at=now,
+        finished_at=now,
+    )
+    assert Settlement(run, batch).write([result])
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.cancelled_at) == (State.DELIVERED, "", None)
+    day = timedelta(days=1)
+    (campaign,) = reports.campaigns(now - day, now + day)
+    assert (campaign.orders, campaign.confirmed) == (1, 1)
+    assert campaign.revenue == {row.currency: row.value}
 
 
 @pytest.mark.parametrize(
@@ -81,3 +141,18 @@ def test_a_replay_begins_anew(click: Attribution, reason: Reason, detail: str) -
     assert row.replayed_at > past
     assert Conversion.objects.filter(due_at__lte=DbNow()).exists()
     assert Conversion.objects.all().mark_replayed() == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"), [(Reason.REFUSED, "words"), (Reason.INTERNAL, "")]
+)
+def test_a_late_confirmation_keeps_only_the_notes_about_the_order(
+    click: Attribution, reason: Reason, detail: str
+) -> None:
+    row = outbox.record(make_purchase(), attribution=click)
+    Conversion.objects.update(
+        state=State.REJECTED, reason=reason, detail="words", due_at=None
+    )
+    assert Conversion.objects.all().mark_delivered() == 1
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.detail) == (State.DELIVERED, "", detail)

@@ -226,6 +226,16 @@ def test_a_date_to_come_is_never_too_early():
     assert wait >= (until - datetime.now(UTC)).total_seconds()
 
 
+@pytest.mark.parametrize("apart", [-7200, 7200])
+def test_a_date_counts_from_the_answers_own(apart):
+    now = datetime.now(UTC) + timedelta(seconds=apart)
+    until = format_datetime(now + timedelta(seconds=600))
+    assert verdict_of(429, b"", until, format_datetime(now)).wait == 600
+    for unread in (None, "", "soon", "Mon, 01 Jan 2024 00:00:00 +99999999999"):
+        wait = verdict_of(429, b"", until, unread).wait
+        assert wait == pytest.approx(max(600 + apart, 1), abs=2)
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -312,7 +312,7 @@ def _places(value: Decimal) -> int:
 def percent(share: float | None) -> str:
     if share is None:
         return "-"
-    return f"{number_format(100 * share, 1)}\N{NO-BREAK SPACE}%"
+    return f"{number_format(round(100 * share, 1), 1)}\N{NO-BREAK SPACE}%"
 
 
 def age(span: timedelta | None) -> str:

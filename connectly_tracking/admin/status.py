@@ -317,4 +317,4 @@ def _quantile(values: list[float], percent: int) -> float:
 
 
 def _seconds(value: float) -> str:
-    return gettext("%(seconds)s s") % {"seconds": number_format(value, 1)}
+    return gettext("%(seconds)s s") % {"seconds": number_format(round(value, 1), 1)}

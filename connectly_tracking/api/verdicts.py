@@ -88,7 +88,7 @@ def verdict_of(
         outcome=outcome,
         status_code=status,
         detail="" if outcome is Outcome.CONFIRMED and _is_bare(text) else text,
-        wait=_seconds(retry_after) if outcome is Outcome.THROTTLED else None,
+        wait=_seconds(retry_after, date) if outcome is Outcome.THROTTLED else None,
         date=date,
     )
 
@@ -123,19 +123,28 @@ def _is_bare(confirmation: str) -> bool:
     return len(json.loads(confirmation)) == 1
 
 
-def _seconds(retry_after: str | None) -> float:
-    """Return 1 s to 6 h (RFC 9110); one minute if nothing can be read."""
+def _seconds(retry_after: str | None, date: str | None) -> float:
+    """Return 1 s to 6 h (RFC 9110); one minute if nothing can be read.
+
+    A time is compared with that of the answer, since this machine's clock may be wrong.
+    """
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         seconds = min(float(text), MAX_WAIT)  # any number of digits
+    elif until := parse_date(text):
+        seconds = (until - (parse_date(date) or datetime.now(UTC))).total_seconds()
     else:
-        try:
-            until = parsedate_to_datetime(text)
-        except (ValueError, IndexError, OverflowError):
-            return DEFAULT_WAIT
-        aware = until if until.tzinfo else until.replace(tzinfo=UTC)
-        seconds = (aware - datetime.now(UTC)).total_seconds()
+        return DEFAULT_WAIT
     return min(max(math.ceil(seconds), MIN_WAIT), MAX_WAIT)
+
+
+def parse_date(header: str | None) -> datetime | None:
+    """Return the time of a header such as ``Date``, or None if it cannot be read."""
+    try:
+        at = parsedate_to_datetime(header or "")
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 class Cause(StrEnum):
@@ -251,14 +260,22 @@ CODES: Final = (
         consequence=Consequence.PAUSE,
         codes=frozenset({102, 190}),
         words=(
-            "(invalid|expired|malformed|validating) (oauth )?access token"
-            "|access token (is |has )?(been |not )?(invalid|valid|expired|revoked)"
+            r"\b(invalid|expired|malformed|revoked|validating|parse|decrypt) "
+            r"((the|your|user|page|oauth|2\.0) )*access[ _]token"
+            r"|\baccess[ _]token ((is|was|has|been|could not be|cannot be) )*"
+            "(invalid|expired|malformed|revoked|decrypted|parsed|required|no longer"
+            "|not valid)"
+            "|active access token must be used|session has (expired|been invalidated)"
         ),
     ),
     Code(
         cause=Cause.PERMISSION,
         consequence=Consequence.PAUSE,
         codes=frozenset({3, 10, *range(200, 300)}),
+        words=(
+            "does not have (permission for this action"
+            "|the capability to make this api call)"
+        ),
     ),
     Code(
         cause=Cause.BLOCKED,
@@ -302,9 +319,10 @@ _CODE: Final = re.compile(
     r"|\(#([0-9]{1,9})\)",
     re.I,
 )
-_SUBCODE: Final = re.compile(
-    rf"sub_?code(?:{_NUMBER}|\s+([0-9]{{1,9}})\b)|\b(28040\d\d|28041\d\d)\b", re.I
-)
+_SUBCODE: Final = re.compile(rf"sub_?code(?:{_NUMBER}|\s+([0-9]{{1,9}})\b)", re.I)
+#: Those for messaging events need no such name, but may be the number of an order.
+_MESSAGING: Final = frozenset(range(2804000, 2804200))
+_SAID: Final = re.compile(r"\b[0-9]{7}\b")
 #: Signs that Meta speaks.
 _META: Final = re.compile(
     r"\(#[0-9]+\)|fbtrace_id|sub_?code|is_?transient|error_user_|OAuthException"
@@ -333,24 +351,31 @@ _JSON: Final = json.JSONDecoder()
 
 def code_of(answer: str) -> Code:
     """Return the row of the table for a refusal's text, or `OTHER`."""
-    found, sentences = _numbers_in(answer), _sentences_in(answer)
+    sentences = _sentences_in(answer)
+    found = _numbers_in(answer, sentences)
     return next((code for code in CODES if code.is_in(found, answer, sentences)), OTHER)
 
 
 def is_from_meta(answer: str) -> bool:
     """Whether Meta refused it, which it does once Connectly has counted the event."""
-    return bool(_META.search(answer) or _found(_SUBCODE, answer))
+    return bool(_META.search(answer) or _subcodes_in(answer, _sentences_in(answer)))
 
 
-def _numbers_in(text: str) -> Numbers:
-    text = _without_grpc(text)
+def _numbers_in(text: str, sentences: str) -> Numbers:
+    subcodes = _subcodes_in(text, sentences)
+    text = _without_grpc(text, has_subcode=bool(subcodes))
     codes = _found(_CODE, text)
     if len(codes) > 1 or not _META.search(text):
         codes -= {_AMBIGUOUS}
-    return Numbers(codes, _found(_SUBCODE, text))
+    return Numbers(codes, subcodes)
 
 
-def _without_grpc(text: str) -> str:
+def _subcodes_in(text: str, sentences: str) -> frozenset[int]:
+    said = frozenset(int(number) for number in _SAID.findall(sentences))
+    return _found(_SUBCODE, text) | (_MESSAGING & (said | _found(_CODE, text)))
+
+
+def _without_grpc(text: str, *, has_subcode: bool) -> str:
     """Leave out the outermost code if it is gRPC's.
 
     gRPC answers only INVALID_ARGUMENT with 400. Another code is Meta's too, unless Meta
@@ -361,7 +386,8 @@ def _without_grpc(text: str) -> str:
         return text
     within = text[: outer.start()] + text[outer.end() :]
     is_metas = any(_META_BESIDE.fullmatch(it) for it in beside)
-    speaks = _found(_CODE, within) or (not is_metas and is_from_meta(within))
+    is_within = has_subcode or _META.search(within)
+    speaks = _found(_CODE, within) or (not is_metas and is_within)
     return within if code == _AMBIGUOUS or speaks else text
 
 

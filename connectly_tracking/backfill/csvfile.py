@@ -199,10 +199,13 @@ def _user(cells: Mapping[str, str]) -> Customer | None:
     text = cells.get("customer_id", "").strip()
     if not text:
         return None
+    key = get_user_model()._meta.pk
     try:
-        return Customer(pk=get_user_model()._meta.pk.to_python(text))
+        value = key.to_python(text)
+        key.run_validators(value)
     except ValidationError:
         raise InvalidLine("customer_id", "must be the primary key of a user") from None
+    return Customer(pk=value)
 
 
 def _amount(field: str, text: str) -> Decimal:

@@ -110,6 +110,12 @@ def _problem_of(named: object) -> StrOrPromise:
         return _('must look like {"br": {"BUSINESS_ID": …, …}}')
     if DEFAULT_BUSINESS in named:
         return _("must not contain 'default'; use BUSINESS_ID and API_KEY for it")
+    # For the collations of MySQL they would be one business.
+    if len({alias.lower() for alias in (DEFAULT_BUSINESS, *named)}) <= len(named):
+        return _(
+            "must not contain aliases that differ from each other or from 'default' "
+            "only in upper and lower case"
+        )
     return ""
 
 

@@ -19,6 +19,7 @@ from ..models import (
     DbNow,
     DeliveryAttempt,
     OfCircuit,
+    Reason,
     State,
     age_field,
     greatest_age,
@@ -52,6 +53,7 @@ class Claimed(NamedTuple):
     pk: int
     body: str
     state: str
+    reason: str
     attempts: int
     unconfirmed: int
     crashes: int
@@ -88,7 +90,8 @@ class Claimed(NamedTuple):
 
         Its age counts from the time in ``age_field``.
         """
-        if self.cancelled_at is not None:
+        is_withdrawn = self.reason == Reason.CONSENT_WITHDRAWN
+        if is_withdrawn or self.cancelled_at is not None:
             return State.SKIPPED
         # The age of a replayed row counts from the replay.
         times = [at for at in (getattr(self, age_field), self.replayed_at) if at]

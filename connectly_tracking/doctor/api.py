@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from ..api.landing import Landing
 from ..api.payload import PurchasePayload, body_json, encode, payload_json
-from ..api.verdicts import Outcome
+from ..api.verdicts import Outcome, parse_date
 from ..conf import conf
 from ..delivery import make_client
 from ..events import Item, Purchase
@@ -122,9 +121,6 @@ def _meaning(verdict: Verdict, must_be_refused: bool) -> tuple[str, str]:
 
 def _skew(date: str | None) -> list[Finding]:
     """Compare the answer's Date, which has whole seconds, with this machine's clock."""
-    try:
-        at = parsedate_to_datetime(date or "")
-    except (ValueError, TypeError, IndexError, OverflowError):
+    if (at := parse_date(date)) is None:
         return []
-    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return found_skew(Subject.API, (aware - datetime.now(UTC)).total_seconds())
+    return found_skew(Subject.API, (at - datetime.now(UTC)).total_seconds())

@@ -143,7 +143,7 @@ def _statement(using: str) -> str:
     )
 
 
-#: Sets the same columns as `ConversionQuerySet.mark_delivered`.
+#: Sets the columns of `ConversionQuerySet.mark_delivered`, for rows not given up.
 _SQL: Final = """\
 WITH result AS (
   SELECT * FROM unnest({arrays}, %s::uuid[]) AS result ({names}, token)

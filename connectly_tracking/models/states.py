@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import connections, models, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
@@ -91,7 +90,7 @@ class Reason(models.TextChoices):
     CONSENT_REFUSED = "consent_refused", _("the customer did not give consent")
     CONSENT_WITHDRAWN = (
         "consent_withdrawn",
-        _("the customer withdrew consent before it was sent"),
+        _("the customer withdrew consent before Connectly confirmed it"),
     )
     INVALID = "invalid", _("the data from the shop was not valid")
     SENDING_OFF = "sending_off", _("sending was switched off when it was recorded")
@@ -246,9 +245,10 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_delivered(self) -> int:
         """any → delivered: a confirmation wins even after the lease was lost.
 
-        `write_confirmed` sets the same columns.
+        `write_confirmed` sets the same columns, of rows that were not given up.
         """
         return self.exclude(state=State.DELIVERED).update(
+            detail=_empty_if(Reason.INTERNAL, "detail"),
             state=State.DELIVERED,
             reason="",
             due_at=None,
@@ -290,8 +290,19 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         return self._end(State.EXPIRED, Reason.EXPIRED)
 
     def mark_cancelled(self) -> int:
-        """pending, or sending with its lease over → skipped."""
-        return self._end(State.SKIPPED, Reason.CANCELLED)
+        """pending, or sending with its lease over → skipped.
+
+        Also if consent was withdrawn while it was being sent, which its reason says.
+        """
+        withdrawn = Reason.CONSENT_WITHDRAWN
+        return self._end(
+            State.SKIPPED,
+            Case(
+                When(reason=withdrawn, then=Value(withdrawn)),
+                default=Value(Reason.CANCELLED),
+            ),
+            body=_empty_if(withdrawn, "body"),
+        )
 
     def mark_awaiting_consent(self, click_id: UUID) -> int:
         """skipped for want of a click → skipped: one waits for the visitor's answer.
@@ -313,8 +324,9 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_withdrawn(self) -> int:
         """pending → skipped: consent was withdrawn, so the row may not be sent.
 
-        Rows that wait for a click get none any more, and rows that are being sent are
-        not tried again. Needs a transaction. Returns how many rows were stopped.
+        Rows that wait for a click get none any more. Rows that are being sent get the
+        reason and are not tried again, but may still be confirmed. Needs a transaction.
+        Returns how many rows were stopped.
         """
         # Locked, so that none is claimed or settled between two of these statements.
         list(self.order_by("pk").locked(skip=False).values_list("pk"))
@@ -324,20 +336,15 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         stopped = self.filter(state=State.PENDING)._end(
             State.SKIPPED, Reason.CONSENT_WITHDRAWN, body=""
         )
-        under_way = self.filter(state=State.SENDING, cancelled_at=None)
-        under_way.update(cancelled_at=timezone.now())
+        under_way = self.filter(state=State.SENDING)
+        under_way.update(reason=Reason.CONSENT_WITHDRAWN)
         return waiting + stopped
 
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""
         return self.replayable().update(
-            # The notes about the order stay; how it was given up does not. MySQL sets
-            # the columns in this order, so that the reason must come after it.
-            detail=Case(
-                When(reason=Reason.INTERNAL, then=Value("")),
-                default=F("detail"),
-                output_field=models.TextField(),
-            ),
+            # The notes about the order stay; how it was given up does not.
+            detail=_empty_if(Reason.INTERNAL, "detail"),
             state=State.PENDING,
             reason="",
             due_at=DbNow(),
@@ -353,7 +360,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             state=State.PENDING, lease_token=None, due_at=DbNow(wait), **fields
         )
 
-    def _end(self, state: State, reason: Reason, **fields: str) -> int:
+    def _end(self, state: State, reason: Reason | Case, **fields: str | Case) -> int:
         return self.update(
             state=state,
             reason=reason,
@@ -362,3 +369,15 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             ended_at=DbNow(),
             **fields,
         )
+
+
+def _empty_if(reason: Reason, name: str) -> Case:
+    """The column, or an empty text for rows with that reason.
+
+    MySQL sets the columns in the order of the statement: set a new reason later.
+    """
+    return Case(
+        When(reason=reason, then=Value("")),
+        default=F(name),
+        output_field=models.TextField(),
+    )

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 NEWEST: Final = 100  # rows in which the last answer is looked for
 LATELY: Final = timedelta(days=1)
 FAILING_AFTER: Final = timedelta(hours=1)
-#: So many days without a gap make a habit.
+#: So many days without a gap make a habit. After as many without, it has changed.
 HABIT: Final = 7
-#: So many clicks of a day show whether a parameter is missing.
+#: So many clicks show whether a parameter is missing.
 ENOUGH_CLICKS: Final = 20
 _LATELY: Final = {
     State.REJECTED: gettext_lazy(
@@ -297,24 +297,24 @@ def _silence(using: str) -> Iterator[Finding]:
             "No order for 24 hours, after at least one on each of the 7 days before."
         )
         yield found(Subject.DELIVERY, "orders_stopped", text)
-    now = timezone.now()
-    newest = list(clicks.filter(captured_at__gte=now - LATELY)[:NEWEST])
-    if len(newest) < ENOUGH_CLICKS:
-        return
-    earlier = list(clicks.filter(captured_at__lt=now - LATELY)[:NEWEST])
-    missing = [
-        name
-        for name in PARAMETERS
-        if not any(getattr(click, name) for click in newest)
-        and 2 * sum(bool(getattr(click, name)) for click in earlier) > len(earlier)
-    ]
-    if missing:
+    if missing := _lost_parameters(clicks):
         text = _(
-            "None of the clicks of the last 24 hours has %(names)s, which most "
-            "clicks had before."
+            "None of the newest clicks has %(names)s, which most clicks had before."
         )
         text %= {"names": ", ".join(missing)}
         yield found(Subject.DELIVERY, "parameter_missing", text)
+
+
+def still_away(using: str) -> set[str]:
+    """The codes of what does not come now, also if that is no problem any more."""
+    clicks = Attribution.objects.using(using).order_by("-captured_at")
+    lately = timezone.now() - LATELY
+    is_away = {
+        "clicks_stopped": not clicks.filter(captured_at__gte=lately).exists(),
+        "orders_stopped": not orders(using).filter(recorded_at__gte=lately).exists(),
+        "parameter_missing": bool(_missing_parameters(_latest(clicks))),
+    }
+    return {code for code, it in is_away.items() if it}
 
 
 def orders(using: str) -> QuerySet[Conversion]:
@@ -328,18 +328,53 @@ def orders(using: str) -> QuerySet[Conversion]:
 
 
 def _has_stopped(rows: QuerySet[Any], column: str) -> bool:
+    """Whether they came on each of seven days, and then no more; for a week."""
     now = timezone.now()
-    if rows.filter(**{f"{column}__gte": now - LATELY}).exists():
+    recent = rows.filter(**{f"{column}__gte": now - (1 + HABIT) * LATELY})
+    last = recent.order_by(f"-{column}").values_list(column, flat=True).first()
+    if last is None or last >= now - LATELY:
         return False
     return all(
         rows.filter(
             **{
-                f"{column}__gte": now - (day + 1) * LATELY,
-                f"{column}__lt": now - day * LATELY,
+                f"{column}__gt": last - (day + 1) * LATELY,
+                f"{column}__lte": last - day * LATELY,
             }
         ).exists()
-        for day in range(1, HABIT + 1)
+        for day in range(1, HABIT)
     )
+
+
+def _lost_parameters(clicks: QuerySet[Attribution]) -> list[str]:
+    """Those that none of the latest clicks has, and most had on a day of the week."""
+    latest = _latest(clicks)
+    missing = _missing_parameters(latest)
+    if not missing or len(latest) < ENOUGH_CLICKS:
+        return []
+    now = timezone.now()
+    week = [
+        list(clicks.filter(captured_at__lt=now - day * LATELY)[:NEWEST])
+        for day in range(1, HABIT + 1)
+    ]
+    return [
+        name
+        for name in missing
+        if any(
+            2 * sum(bool(getattr(it, name)) for it in day) > len(day) for day in week
+        )
+    ]
+
+
+def _latest(clicks: QuerySet[Attribution]) -> list[Attribution]:
+    """Those of the last 24 hours; on a quiet day the last 20 of the week."""
+    now = timezone.now()
+    newest = list(clicks.filter(captured_at__gte=now - HABIT * LATELY)[:NEWEST])
+    lately = [it for it in newest if it.captured_at >= now - LATELY]
+    return max(lately, newest[:ENOUGH_CLICKS], key=len)
+
+
+def _missing_parameters(latest: Sequence[Attribution]) -> list[str]:
+    return [it for it in PARAMETERS if not any(getattr(click, it) for click in latest)]
 
 
 def _last_answer(using: str, alias: str) -> Finding:

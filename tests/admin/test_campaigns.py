@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from connectly_tracking import outbox
 from connectly_tracking.admin.display import csv_cell
+from connectly_tracking.admin.earnings import percent
 from connectly_tracking.api.landing import Landing
 from connectly_tracking.models import CampaignName, Conversion, DeliveryAttempt, State
 
@@ -261,6 +262,14 @@ def test_the_report_is_a_csv_file(history: Client) -> None:
     assert first[0]["name"] == "'=HYPERLINK(1)"
     assert first[0]["sent"] == "1000"
     assert {row["campaign"] for row in rows} == {"send-1", "send-2", ""}
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.29, "29.0"), (2 / 3, "66.7"), (1 / 3, "33.3"), (0.9996, "100.0"), (0, "0.0")],
+)
+def test_a_share_is_rounded_and_not_cut(share: float, text: str) -> None:
+    assert percent(share) == f"{text}\N{NO-BREAK SPACE}%"
 
 
 def test_a_median_of_less_than_a_minute_is_0_seconds(admin_client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from connectly_tracking.models import State
+from connectly_tracking.models import Reason, State
 
 from .world import LEASE, MAX_AGE
 
@@ -50,7 +50,8 @@ def broken_by(before: World, kinds: Sequence[str], after: World) -> Iterator[str
     if len(after.rows) != len(before.rows):
         yield "an order is lost"
     for old, new in zip(before.rows, after.rows, strict=False):
-        if old.body != new.body and not (new.body == "" and "withdraw" in kinds):
+        is_withdrawn = new.body == "" and new.reason == Reason.CONSENT_WITHDRAWN
+        if old.body != new.body and not is_withdrawn:
             yield f"row {old.pk} has other bytes"
         if old.state == State.DELIVERED and new.state != State.DELIVERED:
             yield f"row {old.pk} is no longer delivered"
@@ -72,6 +73,8 @@ def _broken_by_claim(before: World, kinds: Sequence[str], row: Row) -> Iterator[
         yield f"row {row.pk} was claimed before it was due"
     if row.cancelled_at is not None:
         yield f"row {row.pk} was claimed although its order is cancelled"
+    if row.reason == Reason.CONSENT_WITHDRAWN:
+        yield f"row {row.pk} was claimed although consent was withdrawn"
     if _is_old(before, row):
         yield f"row {row.pk} was claimed although it is too old"
 
