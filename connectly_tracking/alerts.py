@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from .conf import MAIL_ADMINS, conf
 from .findings import CATALOGUE, Finding, Level, Subject, one_line
 from .models import Alert, DbNow
-from .reports.delivery import still_away
+from .reports.delivery import codes_still_away
 from .reports.health import current_findings
 from .signals import alert
 
@@ -74,9 +74,11 @@ def watch(*, on_untold: Callable[[Notice], None] | None = None) -> list[Notice]:
             key, code=finding.code, business=finding.business, detail=finding.text
         )
     alerts.filter(key__in=found).exclude(ended_at=None).update(ended_at=None)
-    over = _over(alerts, found)
-    over.filter(code__in=still_away(using)).delete()  # it ends, but is not resolved
-    over.filter(ended_at=None).update(ended_at=DbNow())
+    over = _over(alerts, found).filter(ended_at=None)
+    if ending := set(over.values_list("code", flat=True)):
+        # What has stayed away for long ends, but is not resolved.
+        over.filter(code__in=codes_still_away(using, ending)).delete()
+        over.update(ended_at=DbNow())
     alerts.filter(told_at=None).exclude(ended_at=None).delete()
 
     told = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,7 @@ from connectly_tracking.models import (
 )
 from connectly_tracking.signals import order_completed
 
-from .conftest import TAGGED, make_click, make_purchase, table_refused
+from .conftest import LANDING, TAGGED, make_click, make_purchase, table_refused
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -393,3 +394,51 @@ def test_a_later_signal_that_says_less_changes_nothing(
     before = Conversion.objects.values().get()
     outbox.record(make_purchase(**({"currency": "EURO"} if later == "invalid" else {})))
     assert Conversion.objects.values().get() == before
+
+
+def test_a_later_signal_without_a_user_leaves_the_orders_own() -> None:
+    user = User.objects.create(username="ada")
+    outbox.record(make_purchase(), user=user)
+    outbox.record(make_purchase(), attribution=make_click(age=40 * DAY))
+    assert Conversion.objects.get().user == user
+
+
+def test_where_unattributed_orders_are_left_out_a_corrected_one_leaves_nothing(
+    configure: Any,
+) -> None:
+    configure(RECORD_UNATTRIBUTED=False, STRICT=False)
+    outbox.record(make_purchase(currency="EURO"))
+    assert Conversion.objects.get().reason == Reason.INVALID
+    assert outbox.record(make_purchase()).pk is None
+    assert not Conversion.objects.exists()
+
+
+@pytest.mark.parametrize("comes", ["bind_order", "incomplete", "too old"])
+def test_an_order_of_another_business_with_the_same_number_stays_as_it_is(
+    rf: RequestFactory, configure: Any, settings: Any, comes: str
+) -> None:
+    own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
+    configure(
+        BUSINESSES={"br": own, "mx": own},
+        BUSINESS_RESOLVER=lambda request, _order: "br" if request else "mx",
+        CONSENT=(lambda _request: None) if comes == "bind_order" else None,
+    )
+    outbox.record(make_purchase(value=10), business="mx")
+    before = Conversion.objects.values().get()
+    if comes == "bind_order":
+        visit = visit_of(rf)
+        bind_order(visit, "ORD-7821")
+        attribution.forget(visit)
+    else:
+        age = 40 * DAY if comes == "too old" else 0
+        landing = replace(LANDING, ad_id="") if comes == "incomplete" else LANDING
+        click = make_click(landing, business="br", age=age)
+        outbox.record(make_purchase(value=99), user=click_owner(click))
+    row = Conversion.objects.values().get(business="mx")
+    assert row | {"detail": ""} == before
+
+
+def click_owner(click: Attribution) -> User:
+    click.user = User.objects.create(username="ada")
+    click.save()
+    return click.user

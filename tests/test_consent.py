@@ -280,8 +280,9 @@ def test_the_webhook_may_come_before_the_view_and_the_answer(
     assert row.value == make_purchase().value
 
 
-def test_an_order_that_waits_has_the_business_of_its_binding(
-    banner: Banner, request_: HttpRequest, configure: Any, settings: Any
+@pytest.mark.parametrize("first", ["binding", "webhook"])
+def test_an_order_that_waits_has_the_business_of_its_click(
+    banner: Banner, request_: HttpRequest, configure: Any, settings: Any, first: str
 ) -> None:
     own = {key: settings.CONNECTLY_TRACKING[key] for key in ("BUSINESS_ID", "API_KEY")}
     configure(
@@ -289,11 +290,33 @@ def test_an_order_that_waits_has_the_business_of_its_binding(
         BUSINESS_RESOLVER=lambda request, _order: "br" if request else "mx",
     )
     land(request_)
-    bind_order(request_, "ORD-7821")
-    assert outbox.record(make_purchase()).business == "br"
+    purchase = make_purchase(event_time=timezone.now())
+    if first == "binding":
+        bind_order(request_, "ORD-7821")
+        row = outbox.record(purchase)
+    else:
+        assert outbox.record(purchase).business == "mx"
+        row = outbox.record(purchase, request=request_)
+    assert (row.business, row.reason) == ("br", Reason.CONSENT_PENDING)
     banner.answer = True
     consent_changed(request_)
     assert Conversion.objects.get().state == State.PENDING
+
+
+def test_the_last_binding_says_for_which_click_an_order_waits(
+    banner: Banner, request_: HttpRequest, rf: RequestFactory
+) -> None:
+    outbox.record(make_purchase())
+    land(request_)
+    bind_order(request_, "ORD-7821")
+    again = rf.get(TAGGED.replace("send-1", "send-2"))
+    again.session = SessionStore()
+    land(again)
+    bind_order(again, "ORD-7821")
+    banner.answer = True
+    consent_changed(again)
+    row = Conversion.objects.get()
+    assert (row.state, row.sendout_id) == (State.PENDING, "send-2")
 
 
 def test_a_withdrawal_stops_what_was_not_sent_and_forgets_the_click(

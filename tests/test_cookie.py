@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.cache import SessionStore as CacheStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.cache import cache
 from django.db import connection
 from django.http import HttpResponse
@@ -67,6 +69,15 @@ def late(request: HttpRequest) -> HttpResponse:
     return HttpResponse("late")
 
 
+def token(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(attribution.make_token(request))
+
+
+def recall(request: HttpRequest) -> HttpResponse:
+    click = attribution.recall(request)
+    return HttpResponse(click.sendout_id if click else "")
+
+
 def leave(request: HttpRequest) -> HttpResponse:
     logout(request)
     return HttpResponse("bye")
@@ -99,6 +110,8 @@ urlpatterns = [
     path("cart/", cart),
     path("slow/", slow),
     path("late/", late),
+    path("token/", token),
+    path("recall/", recall),
     path("leave/", leave),
     path("refuse/", refuse),
     path("buy/", buy),
@@ -292,7 +305,68 @@ def test_a_prefetched_link_that_is_opened_after_all_outlives_a_logout() -> None:
     assert bought(client) == "pending  send-1"
 
 
+class AddressStore(CacheStore):
+    """As those of packages that show a customer where he is logged in."""
+
+    def __init__(self, session_key: str | None = None, ip: str | None = None) -> None:
+        super().__init__(session_key)
+        self.ip = ip
+
+    def save(self, must_create: bool = False) -> None:
+        self["ip"] = self.ip
+        super().save(must_create)
+
+
+class AddressMiddleware(SessionMiddleware):
+    def process_request(self, request: HttpRequest) -> None:
+        key = request.COOKIES.get("sessionid")
+        request.session = AddressStore(key, ip=request.META["REMOTE_ADDR"])
+
+
+def test_a_store_keeps_what_its_middleware_gave_it(settings: Any) -> None:
+    middleware = "connectly_tracking.middleware.AttributionMiddleware"
+    settings.MIDDLEWARE = [f"{__name__}.AddressMiddleware", middleware]
+    client = Client()
+    client.get("/put/")
+    client.get(TAGGED)
+    stored = AddressStore(client.cookies["sessionid"].value)
+    assert stored["ip"] == "127.0.0.1"
+    assert stored["connectly_tracking"]["values"][1] == "send-1"
+
+
+@pytest.mark.parametrize("url", ["/token/", "/recall/"])
+def test_an_answer_with_the_click_in_it_varies_by_the_cookie(url: str) -> None:
+    client = Client()
+    client.get("/put/")
+    client.get(TAGGED)
+    answer = client.get(url)
+    assert len(answer.content) > 3
+    assert "Cookie" in answer["Vary"]
+
+
 @pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "file"])
+def test_a_session_that_has_ended_is_asked_for_once(
+    settings: Any, engine: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_engine(settings, engine, tmp_path)
+    client = Client()
+    client.cookies["sessionid"] = "x" * 32
+    store = importlib.import_module(settings.SESSION_ENGINE).SessionStore
+    load, keys = store.load, []
+
+    def counted(session: Any) -> Any:
+        keys.append(session.session_key)
+        return load(session)
+
+    monkeypatch.setattr(store, "load", counted)
+    client.get(TAGGED)
+    # Read by our copy, written by a fresh one, and replaced by a new session.
+    assert keys.count("x" * 32) <= 3
+    assert bought(client) == "pending  send-1"
+
+
+@pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "file"])
+# The page without the parameters shows what the shop does by itself.
 @pytest.mark.parametrize(("page", "saves_each"), [("late", False), ("slow", True)])
 @pytest.mark.parametrize("link", ["/", TAGGED], ids=["untagged", "tagged"])
 def test_a_page_that_saves_the_session_itself_leaves_what_another_tab_wrote(

@@ -540,6 +540,24 @@ def test_what_has_stayed_away_for_a_week_ends_without_a_word(
     assert not Alert.objects.exists()
 
 
+def test_what_came_again_is_told_as_over_though_it_stays_away_again(
+    configure: Any, settings: Any
+) -> None:
+    without_clicks()
+    assert told() == ["clicks_stopped False"]
+    let_pass(2)
+    make_click()
+    configure(ALERTS=refuse_to_listen)
+    assert told() == []
+    let_pass(2)
+    configure(ALERTS=None)
+    assert "clicks_stopped True" in told()
+
+
+def refuse_to_listen(_finding: object) -> None:
+    raise OSError
+
+
 def test_a_parameter_is_missing_on_a_quiet_day_and_among_many_clicks_too() -> None:
     without_ad = replace(LANDING, ad_id="")
     without_a_parameter()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedStore
 
 from connectly_tracking import attribution, outbox
 from connectly_tracking.attribution import session as sessions
+from connectly_tracking.attribution.cookie import COOKIE_NOTE
 from connectly_tracking.models import Attribution, Reason
 
 from .conftest import TAGGED, make_click, make_purchase
@@ -110,6 +112,49 @@ def test_of_the_next_clicks_only_one_that_counts_is_credited(
     else:
         pass_days(visit, 5)
     assert "three" in outbox.record(make_purchase(), request=visit).body
+
+
+def test_of_the_next_clicks_the_orders_own_time_decides(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    for name, days in (("one", 20), ("two", 9)):
+        land(visit, name)
+        pass_days(visit, days)
+    # One is 29 days old now, and was 27 days old when the order was placed.
+    purchase = make_purchase(event_time=int(time.time()) - 2 * DAY)
+    assert "one" in outbox.record(purchase, request=visit).body
+
+
+def test_a_session_in_a_signed_cookie_has_the_next_clicks_too(
+    rf: RequestFactory, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    visit = rf.get("/")
+    visit.session = SignedStore()
+    for name in ("one", "two"):
+        land(visit, name)
+        visit.COOKIES["connectly_click"] = getattr(visit, COOKIE_NOTE)
+    assert len(visit.session[sessions.KEY]["later"]) == 1
+
+
+def test_the_next_clicks_are_the_customers_who_logs_in_and_who_is_erased(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    user = User.objects.create(username="ada")
+    visit.session.save()
+    for name in ("one", "two"):
+        land(visit, name)
+    visit.session.save()
+    first = Attribution.objects.earliest("captured_at")
+    attribution.erase(clicks=[first.pk])
+    assert not Attribution.objects.exists()
+
+    for name in ("three", "four"):
+        land(visit, name)
+    attribution.attach_user(visit, user)
+    assert set(Attribution.objects.values_list("user", flat=True)) == {user.pk}
 
 
 def test_no_click_of_a_visitor_who_says_no_stays(

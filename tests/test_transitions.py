@@ -84,6 +84,27 @@ def test_what_was_being_sent_at_a_withdrawal_ends_by_it(
     assert (cancelled.reason, bool(cancelled.body)) == (Reason.CANCELLED, True)
 
 
+def test_what_was_being_sent_at_a_withdrawal_cannot_be_sent_again(
+    click: Attribution,
+) -> None:
+    outbox.record(make_purchase(), attribution=click)
+    assert claim(Run.begin(), "default", 1) is not None
+    with transaction.atomic():
+        Conversion.objects.all().mark_withdrawn()
+    Conversion.objects.all().mark_rejected(Reason.REFUSED)
+    assert Conversion.objects.get().body == ""
+    assert not Conversion.objects.all().replayable().exists()
+
+
+def test_what_was_being_sent_at_a_withdrawal_does_not_wait(click: Attribution) -> None:
+    outbox.record(make_purchase(), attribution=click)
+    assert claim(Run.begin(), "default", 1) is not None
+    with transaction.atomic():
+        Conversion.objects.all().mark_withdrawn()
+    Conversion.objects.all().mark_pending(3600)
+    assert deliver() == {State.SKIPPED: 1}
+
+
 @pytest.mark.parametrize("is_late", [True, False])
 def test_what_is_confirmed_after_a_withdrawal_counts(
     click: Attribution, is_late: bool
@@ -114,10 +135,8 @@ def test_what_is_confirmed_after_a_withdrawal_counts(
     assert campaign.revenue == {row.currency: row.value}
 
 
-@pytest.mark.parametrize(
-    ("reason", "detail"), [(Reason.REFUSED, "words"), (Reason.INTERNAL, "")]
-)
-def test_a_replay_begins_anew(click: Attribution, reason: Reason, detail: str) -> None:
+@pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.INTERNAL])
+def test_a_replay_begins_anew(click: Attribution, reason: Reason) -> None:
     """The notes about an order stay; how its delivery ended does not."""
     row = outbox.record(make_purchase(), attribution=click)
     past = timezone.now() - timedelta(hours=1)
@@ -134,7 +153,7 @@ def test_a_replay_begins_anew(click: Attribution, reason: Reason, detail: str) -
     )
     assert Conversion.objects.all().mark_replayed() == 1
     row.refresh_from_db()
-    assert (row.state, row.reason, row.detail) == (State.PENDING, "", detail)
+    assert (row.state, row.reason, row.detail) == (State.PENDING, "", "words")
     assert (row.attempts, row.unconfirmed, row.crashes) == (3, 0, 0)
     assert row.cancelled_at is None
     assert row.replayed_at is not None
@@ -143,16 +162,18 @@ def test_a_replay_begins_anew(click: Attribution, reason: Reason, detail: str) -
     assert Conversion.objects.all().mark_replayed() == 0
 
 
-@pytest.mark.parametrize(
-    ("reason", "detail"), [(Reason.REFUSED, "words"), (Reason.INTERNAL, "")]
-)
-def test_a_late_confirmation_keeps_only_the_notes_about_the_order(
-    click: Attribution, reason: Reason, detail: str
+@pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.INTERNAL])
+@pytest.mark.parametrize("crashed", [True, False])
+@pytest.mark.parametrize("then", ["mark_delivered", "mark_replayed"])
+def test_what_comes_later_keeps_only_the_notes_about_the_order(
+    click: Attribution, reason: Reason, crashed: bool, then: str
 ) -> None:
     row = outbox.record(make_purchase(), attribution=click)
-    Conversion.objects.update(
-        state=State.REJECTED, reason=reason, detail="words", due_at=None
-    )
-    assert Conversion.objects.all().mark_delivered() == 1
+    Conversion.objects.update(detail="A line was left out.")
+    if crashed:
+        Conversion.objects.all().mark_crashed()
+    else:
+        Conversion.objects.all().mark_rejected(reason)
+    assert getattr(Conversion.objects.all(), then)() == 1
     row.refresh_from_db()
-    assert (row.state, row.reason, row.detail) == (State.DELIVERED, "", detail)
+    assert (row.reason, row.detail) == ("", "" if crashed else "A line was left out.")

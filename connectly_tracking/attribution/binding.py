@@ -157,9 +157,5 @@ def _bind(request: HttpRequest, order_id: object) -> OrderAttribution | None:
         unique_fields=["key", "business"] if by_target else None,
         update_fields=["attribution", "bound_at"],
     )
-    orders = Conversion.objects.all().of_order(text)
-    if click._state.adding:  # it waits for consent, and has no row yet
-        orders.mark_awaiting_consent(click.pk)
-    else:
-        attach_late_click(orders, click)
+    attach_late_click(Conversion.objects.all().of_order(text), click)
     return binding

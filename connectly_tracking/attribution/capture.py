@@ -37,10 +37,12 @@ from .session import (
     digest_of,
     drop_held,
     drop_if_erased,
+    first_in_window,
     holds_click,
     is_erased,
     is_gone,
     is_in_window,
+    later_clicks,
     load_attribution,
     read_click,
     stays,
@@ -139,8 +141,10 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
     if click is not None and drop_if_erased(request, click):
         click = None
     held = store_from_session(request, click) if click else None
-    if click and held and not (click.awaits_consent or why_not_credited(held, at)):
-        return held
+    if click and held and not click.awaits_consent:
+        for each in (held, *later_clicks(click)):
+            if why_not_credited(each, at) is None:
+                return each
     user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
     own = best_click_of_user(user.pk, at) if is_known else None
@@ -212,7 +216,8 @@ def _attach_user(request: HttpRequest, user: Any) -> None:
         if drop_if_erased(request, click):
             return
         store_from_session(request, click)
-    stored_clicks().filter(pk=click.id, user=None).update(user_id=user.pk)
+    held = stored_clicks().filter(pk__in=[click.id, *click.later], user=None)
+    held.update(user_id=user.pk)
 
 
 def _capture(
@@ -227,7 +232,7 @@ def _capture(
         _log_notes(notes, lost)
     if landing is None:
         return
-    before = _held_before(request)
+    before = _click_before(request)
     digest = digest_of(landing)
     if (
         before is not None
@@ -280,7 +285,7 @@ def _capture(
     attribution_captured.send_robust(Attribution, request=request, attribution=click)
 
 
-def _held_before(request: HttpRequest) -> SessionClick | None:
+def _click_before(request: HttpRequest) -> SessionClick | None:
     """Return the browser's click, unless it leads to nothing any more.
 
     If the database cannot be asked, the session is believed: it can still be written.
@@ -293,6 +298,8 @@ def _held_before(request: HttpRequest) -> SessionClick | None:
         if held is not None and _is_gone(held):
             drop_held(request)
             held = None
+        if held is not None:
+            held = first_in_window(held, at=time.time())
     return held
 
 

@@ -161,7 +161,8 @@ def best_click_of_user(
 def attach_late_click(rows: ConversionQuerySet, click: Attribution) -> None:
     """Give the click to those of these orders that wait for one.
 
-    They become pending, or say from now on why this click cannot be credited.
+    They become pending, or say from now on why this click cannot be credited, or wait
+    for the visitor's answer, without which a click has no row.
     """
     if click.business not in conf.BUSINESSES:
         return  # its orders could never be sent
@@ -169,7 +170,10 @@ def attach_late_click(rows: ConversionQuerySet, click: Attribution) -> None:
     with transaction.atomic(using=using):
         for row in rows.using(using).awaiting_click().locked(skip=False):
             if row.event_time is not None and _may_join(row, click, using):
-                _attach(row, click, row.event_time)
+                if click._state.adding:
+                    _await_answer(row, click)
+                else:
+                    _attach(row, click, row.event_time)
                 row.save()
                 is_due |= row.state == State.PENDING
         if is_due and not conf.HOLD:
@@ -199,6 +203,14 @@ def _may_join(row: Conversion, click: Attribution, using: str) -> bool:
         click.business,
     )
     return False
+
+
+def _await_answer(row: Conversion, click: Attribution) -> None:
+    """Nothing of the click is copied yet, and nothing of another one stays."""
+    row.business, row.attribution_id = click.business, click.pk
+    row.reason = Reason.CONSENT_PENDING
+    row.sendout_id = row.ad_id = row.currency = ""
+    row.clicked_at = row.attribution_window = row.value = None
 
 
 def _attach(row: Conversion, click: Attribution, ordered_at: datetime) -> None:

@@ -105,19 +105,21 @@ class Traces:
 
     def add_entry(self, entry: dict[str, Any], *, is_of_user: bool) -> bool:
         """Whether a session's entry is of this customer. Its ids are known from now."""
-        click_id = _uuid(str(entry.get("id")))
+        later = entry.get("later")
+        ids = [entry.get("id"), *(later if isinstance(later, list) else [])]
+        click_ids = set(filter(None, (_uuid(str(each)) for each in ids)))
         tracking_id = ctwa_clid = ""
         match entry.get("values"):
             case [str(tracking_id), _, str(ctwa_clid), *_]:
                 pass
         is_found = (
             is_of_user
-            or click_id in self.click_ids
+            or not click_ids.isdisjoint(self.click_ids)
             or tracking_id in self.tracking_ids
             or not self._texts.isdisjoint((tracking_id, ctwa_clid))
         )
         if is_found:
-            self.click_ids.update(filter(None, [click_id]))
+            self.click_ids.update(click_ids)
             self.tracking_ids.update(filter(None, [tracking_id]))
         return is_found
 

@@ -15,7 +15,14 @@ from ..models import Attribution, OrderAttribution, Reason
 from .binding import binding_of, read_token
 from .clicks import best_click_of_user, stored_clicks, user_key, why_not_credited
 from .consent import apply_consent, ask_consent
-from .session import drop_held, is_erased, load_attribution, user_id_of, visitor_id_of
+from .session import (
+    drop_held,
+    is_erased,
+    later_clicks,
+    load_attribution,
+    user_id_of,
+    visitor_id_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,22 +110,17 @@ def _candidates(
     if token_id is not None:
         yield from _by_id(stored_clicks().filter(pk=token_id).first(), token_id)
     binding, held = _binding_and_held(source, order_id)
-    if (
-        binding is not None
-        and held is not None
-        and held.click is not None
-        and held.click.captured_at > binding.bound_at
-    ):
+    newest = max((each.click.captured_at for each in held if each.click), default=None)
+    if binding is not None and newest is not None and newest > binding.bound_at:
         # An earlier customer may have given up an order of the same draft number.
-        yield held
-        held = None
+        yield from held
+        held = []
     if binding is not None:
         if (bound_id := binding.attribution_id) is None:
             yield Resolution(reason=Reason.CONSENT_REFUSED)
         else:
             yield from _by_id(binding.attribution, bound_id, binding.business)
-    if held is not None:
-        yield held
+    yield from held
     user = source.user
     if user is None:
         user = getattr(source.request, "user", None)
@@ -146,8 +148,8 @@ def customer_id_of(source: ClickSource) -> Any:
 
 def _binding_and_held(
     source: ClickSource, order_id: str
-) -> tuple[OrderAttribution | None, Resolution | None]:
-    """Return the order's binding, and the click that the customer's browser holds."""
+) -> tuple[OrderAttribution | None, list[Resolution]]:
+    """Return the order's binding, and the clicks that the customer's browser holds."""
     request, held = source.request, None
     if request is not None and not _is_entered_for_another(source):
         held = apply_consent(request)
@@ -157,15 +159,16 @@ def _binding_and_held(
     else:
         binding, was_erased = None, held is not None and is_erased(held.id)
     if request is None or held is None:
-        return binding, None
+        return binding, []
     if was_erased:
         drop_held(request)
-        return binding, None
+        return binding, []
     click = load_attribution(request, held)
     if click is None:
-        return binding, None
+        return binding, []
     reason = Reason.CONSENT_PENDING if held.awaits_consent else None
-    return binding, Resolution(click, held.id, reason, click.business)
+    first = Resolution(click, held.id, reason, click.business)
+    return binding, [first, *(Resolution(it, it.pk) for it in later_clicks(held))]
 
 
 def _is_entered_for_another(source: ClickSource) -> bool:

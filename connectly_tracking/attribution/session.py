@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -45,7 +47,7 @@ MAX_IN_SESSION: Final = 1536
 _MAX_COOKIE: Final = 4096  # bytes of name and value; RFC 6265bis
 #: Clicks after the first one, with ATTRIBUTION_TOUCH = "first".
 MAX_LATER: Final = 10
-#: The request's attribute: a copy of its session.
+#: The request's attribute: a copy of its session, after the key of both.
 _COPY: Final = "_connectly_session"
 
 logger = logging.getLogger(__name__)
@@ -159,7 +161,8 @@ def write_click(request: HttpRequest, click: SessionClick) -> bool:
     if click.later:
         entry["later"] = [each.hex for each in click.later]
     with tolerated("session_not_written", logging.WARNING):
-        return _put(request, session, entry, has_row=click.has_row)
+        in_cookie = click.has_row and not click.later
+        return _put(request, session, entry, in_cookie=in_cookie)
     return False
 
 
@@ -168,7 +171,7 @@ def drop_click(request: HttpRequest) -> None:
     session = getattr(request, "session", None)
     with tolerated("session_not_written", logging.WARNING):
         if session is not None and _session_value(request, KEY) is not None:
-            _put(request, session, None, has_row=False)
+            _put(request, session, None, in_cookie=False)
 
 
 def user_id_of(request: HttpRequest) -> Any:
@@ -245,11 +248,25 @@ def _session_value(request: HttpRequest, key: str) -> Any:
         session: SessionBase | None = getattr(request, "session", None)
         if session is None:
             return None
-        if session.accessed or session.session_key is None:
-            return session.get(key)
-        with savepoint():
-            return _copy_of(request, session).get(key)
+        is_new = session.session_key is None
+        read = session if is_new or _is_loaded(session) else _copy_of(request, session)
+        with nullcontext() if is_new or _is_loaded(read) else savepoint():
+            value = read.get(key)
+        session.accessed = True  # for Django, which lets the answer vary by the cookie
+        return value
     return None
+
+
+def _is_loaded(session: SessionBase) -> bool:
+    return hasattr(session, "_session_cache")
+
+
+def _unread(session: SessionBase) -> SessionBase:
+    """Return a copy that has read nothing, with what else its store keeps."""
+    fresh = copy(session)
+    for ours_or_read in ("save", "_session_cache"):
+        vars(fresh).pop(ours_or_read, None)
+    return fresh
 
 
 def _copy_of(request: HttpRequest, session: SessionBase) -> SessionBase:
@@ -258,11 +275,14 @@ def _copy_of(request: HttpRequest, session: SessionBase) -> SessionBase:
     A view that reads its session late must find what other requests have written until
     then, or a save of its own would undo that.
     """
-    copy: SessionBase | None = getattr(unwrapped(request), _COPY, None)
-    if copy is None or copy.session_key != session.session_key:
-        copy = type(session)(session.session_key)
-        setattr(unwrapped(request), _COPY, copy)
-    return copy
+    key = session.session_key
+    noted: tuple[str | None, SessionBase] = getattr(
+        unwrapped(request), _COPY, (None, session)
+    )
+    if noted[0] != key:
+        noted = key, _unread(session)  # it loses its own key if the session has ended
+        setattr(unwrapped(request), _COPY, noted)
+    return noted[1]
 
 
 def _put(
@@ -270,24 +290,27 @@ def _put(
     session: SessionBase,
     entry: dict[str, Any] | None,
     *,
-    has_row: bool,
+    in_cookie: bool,
 ) -> bool:
-    """Set our key, or delete it, and touch nothing else of the session."""
+    """Set our key, or delete it, and touch nothing else of the session.
+
+    ``in_cookie``: our cookie says as much, unless there is none.
+    """
     is_shown = settings.SESSION_COOKIE_NAME in request.COOKIES
     if not is_shown and _may_be_withheld(request):
         return False  # a new session would replace it, with the cart and the login
     if isinstance(session, signed_cookies.SessionStore):
-        is_carried = has_row and uses_cookie()
+        is_carried = in_cookie and uses_cookie()
         return not is_carried and _put_into_signed_cookie(session, entry)
     if is_shown and not session.modified and session.session_key is not None:
         # Saved now, from what is stored now. Django would save the whole session after
         # the view, over what other requests have written meanwhile.
-        fresh = type(session)(session.session_key)
+        fresh = _unread(session)
         _change(fresh, entry)
         if fresh.session_key is not None:  # it has not ended
             fresh.save()
-            setattr(unwrapped(request), _COPY, fresh)
-            if session.accessed:
+            setattr(unwrapped(request), _COPY, (session.session_key, fresh))
+            if _is_loaded(session):
                 _change(session, entry)  # for the view, and for a save of its own
                 session.modified = False
             return True
@@ -356,33 +379,8 @@ def _without_ours(session: SessionBase) -> str:
 def held_click(request: HttpRequest) -> SessionClick | None:
     """Return the browser's click, or None. Raises database errors.
 
-    One query if the cookie names a click that the session does not have, and one if the
-    first click is too old and there are later ones.
+    One query if the cookie names a click that the session does not have.
     """
-    click, now = _held_click(request), time.time()
-    if click is None or not click.later or is_in_window(click, at=now):
-        return click
-    for row in stored_clicks().filter(pk__in=click.later).order_by("captured_at"):
-        others = tuple(each for each in click.later if each != row.pk)
-        later = replace(_of_row(row), rows=click.rows, later=others)
-        if is_in_window(later, at=now):
-            return later
-    return click
-
-
-def _of_row(row: Attribution) -> SessionClick:
-    return SessionClick(
-        id=row.pk,
-        captured_at=row.captured_at.timestamp(),
-        business=row.business,
-        landing=row.landing,
-        digest=digest_of(row.landing),
-        reportable=row.reportable,
-        has_row=True,
-    )
-
-
-def _held_click(request: HttpRequest) -> SessionClick | None:
     in_session = read_click(request)
     known = in_session.id if in_session else None
     click_id = read_cookie(request, known=known)
@@ -398,6 +396,37 @@ def _held_click(request: HttpRequest) -> SessionClick | None:
     in_cookie = replace(in_cookie, rows=in_session.rows)
     older, newer = sorted((in_session, in_cookie), key=lambda click: click.captured_at)
     return older if stays(older, newer) else newer
+
+
+def later_clicks(click: SessionClick) -> list[Attribution]:
+    """Return the clicks that came after this first one, in order. One query if any."""
+    if not click.later:
+        return []
+    return [*stored_clicks().filter(pk__in=click.later).order_by("captured_at")]
+
+
+def first_in_window(click: SessionClick, *, at: float) -> SessionClick:
+    """Return the click, or the first later one that counts if it is too old."""
+    if is_in_window(click, at=at):
+        return click
+    for row in later_clicks(click):
+        others = tuple(each for each in click.later if each != row.pk)
+        candidate = replace(_of_row(row), rows=click.rows, later=others)
+        if is_in_window(candidate, at=at):
+            return candidate
+    return click
+
+
+def _of_row(row: Attribution) -> SessionClick:
+    return SessionClick(
+        id=row.pk,
+        captured_at=row.captured_at.timestamp(),
+        business=row.business,
+        landing=row.landing,
+        digest=digest_of(row.landing),
+        reportable=row.reportable,
+        has_row=True,
+    )
 
 
 def holds_click(request: HttpRequest) -> bool:

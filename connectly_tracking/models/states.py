@@ -119,6 +119,14 @@ def key_of(order_id: str) -> str:
     return hashlib.sha256(order_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_CRASHED: Final = "Every worker that tried to send it crashed."
+#: The notes about the order, without how it was given up.
+_NOTES: Final = Case(
+    When(detail=_CRASHED, then=Value("")),
+    default=F("detail"),
+    output_field=models.TextField(),
+)
+
 #: Not final: a worker sends them.
 WAITING = (State.PENDING, State.SENDING)
 #: Final, and not delivered.
@@ -248,7 +256,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         `write_confirmed` sets the same columns, of rows that were not given up.
         """
         return self.exclude(state=State.DELIVERED).update(
-            detail=_empty_if(Reason.INTERNAL, "detail"),
+            detail=_NOTES,
             state=State.DELIVERED,
             reason="",
             due_at=None,
@@ -282,8 +290,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
 
     def mark_crashed(self) -> int:
         """sending with its lease over → rejected: each worker that sent it ended."""
-        detail = "Every worker that tried to send it crashed."
-        return self._end(State.REJECTED, Reason.INTERNAL, detail=detail)
+        return self._end(State.REJECTED, Reason.INTERNAL, detail=_CRASHED)
 
     def mark_expired(self) -> int:
         """pending, or sending with its lease over → expired."""
@@ -301,24 +308,6 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
                 When(reason=withdrawn, then=Value(withdrawn)),
                 default=Value(Reason.CANCELLED),
             ),
-            body=_empty_if(withdrawn, "body"),
-        )
-
-    def mark_awaiting_consent(self, click_id: UUID) -> int:
-        """skipped for want of a click → skipped: one waits for the visitor's answer.
-
-        Nothing of that click is copied yet, and nothing of another one stays.
-        """
-        rows = self.awaiting_click().exclude(reason=Reason.CONSENT_PENDING)
-        return rows.update(
-            reason=Reason.CONSENT_PENDING,
-            attribution_id=click_id,
-            sendout_id="",
-            ad_id="",
-            clicked_at=None,
-            attribution_window=None,
-            value=None,
-            currency="",
         )
 
     def mark_withdrawn(self) -> int:
@@ -343,8 +332,7 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
     def mark_replayed(self) -> int:
         """rejected, expired or skipped → pending, as if it had just been recorded."""
         return self.replayable().update(
-            # The notes about the order stay; how it was given up does not.
-            detail=_empty_if(Reason.INTERNAL, "detail"),
+            detail=_NOTES,
             state=State.PENDING,
             reason="",
             due_at=DbNow(),
@@ -356,12 +344,23 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
         )
 
     def _free(self, wait: float, **fields: object) -> int:
+        # The next claim ends a row that may not be sent any more.
+        due_at = Case(
+            When(reason=Reason.CONSENT_WITHDRAWN, then=DbNow()), default=DbNow(wait)
+        )
         return self.update(
-            state=State.PENDING, lease_token=None, due_at=DbNow(wait), **fields
+            state=State.PENDING, lease_token=None, due_at=due_at, **fields
         )
 
-    def _end(self, state: State, reason: Reason | Case, **fields: str | Case) -> int:
+    def _end(self, state: State, reason: Reason | Case, **fields: str) -> int:
+        # MySQL sets the columns in this order: the reason must come later.
+        body = Case(
+            When(reason=Reason.CONSENT_WITHDRAWN, then=Value("")),
+            default=F("body"),
+            output_field=models.TextField(),
+        )
         return self.update(
+            body=fields.pop("body", body),
             state=state,
             reason=reason,
             due_at=None,
@@ -369,15 +368,3 @@ class ConversionQuerySet(models.QuerySet["Conversion"]):
             ended_at=DbNow(),
             **fields,
         )
-
-
-def _empty_if(reason: Reason, name: str) -> Case:
-    """The column, or an empty text for rows with that reason.
-
-    MySQL sets the columns in the order of the statement: set a new reason later.
-    """
-    return Case(
-        When(reason=reason, then=Value("")),
-        default=F(name),
-        output_field=models.TextField(),
-    )

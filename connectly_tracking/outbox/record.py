@@ -132,11 +132,15 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     """Return the order's row, and whether this draft has inserted or replaced it."""
     row = draft.row
     has_other_businesses = source.business is None and len(conf.BUSINESSES) > 1
-    if has_other_businesses and _share_row(draft, source, using):
-        return _merge(draft, using)
+    if has_other_businesses and _joins_other_row(draft, source, using):
+        return _merge(draft, using, may_replace=False)
     if row.reason == Reason.NOT_ATTRIBUTED and not conf.RECORD_UNATTRIBUTED:
         rows = _same(row, using)
-        if earlier := rows.first():
+        earlier = rows.first()
+        if earlier and earlier.reason == Reason.INVALID and earlier.is_replaceable:
+            earlier.delete(using=using)
+            earlier = None
+        if earlier:
             note_repeat(rows, earlier, draft)
         return earlier or row, False
     if connections[using].vendor == "mysql":
@@ -152,24 +156,25 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     return row, True
 
 
-def _share_row(draft: Draft, source: ClickSource, using: str) -> bool:
-    """Make one row of an order that several hosts report. Return whether there is one.
+def _joins_other_row(draft: Draft, source: ClickSource, using: str) -> bool:
+    """Whether another business has the order's row, which stays as it is.
 
-    Without a click it joins the other business's row. With a click it takes that row
-    over. If that has a click, too, it may be another order with the same number, and
-    joins only if amount and time are the same.
+    Several hosts may report one order. One that is credited takes the row over; so does
+    one that says more, if amount and time are the same: else it may be another order
+    with that number. Without a click it joins the row; with another click only if
+    amount and time are the same.
     """
     row = draft.row
     rows = Conversion.objects.using(using).of_order(row.order_id)
     found = list(rows) if row.order_id else []
     if not found or row.business in {each.business for each in found}:
         return False
-    other = found[0]
-    if row.body and other.is_replaceable:
+    other, is_same = found[0], _is_same_order(draft, found[0])
+    if other.is_replaceable and (row.body or (is_same and _says_more(row, other))):
         skipped = rows.filter(pk=other.pk, state=State.SKIPPED)
         if skipped.update(business=row.business):
-            return True
-    if not row.body or (source.attribution is None and _is_same_order(draft, other)):
+            return False
+    if not row.body or (source.attribution is None and is_same):
         row.business = other.business
         return True
     logger.warning(
@@ -205,14 +210,17 @@ def _upsert(draft: Draft, using: str) -> Conversion:
     return row
 
 
-def _merge(draft: Draft, using: str) -> tuple[Conversion, bool]:
+def _merge(
+    draft: Draft, using: str, *, may_replace: bool = True
+) -> tuple[Conversion, bool]:
     """Return the row that was there first, and whether the draft has replaced it."""
     same = _same(draft.row, using)
     # Locked, since a snapshot of MySQL does not show what was committed just now.
     row = same.locked(skip=False).get()
-    if not (row.is_replaceable and _says_more(draft.row, row)):
+    if not (may_replace and row.is_replaceable and _says_more(draft.row, row)):
         note_repeat(same, row, draft)
         return row, False
+    draft.row.user_id = draft.row.user_id or row.user_id
     note_replaced(row, draft)
     if draft.click is not None:
         store_click(draft.click)
@@ -232,15 +240,12 @@ def _says_more(draft: Conversion, row: Conversion) -> bool:
     """
     if draft.body:
         return True
-    waits = draft.reason in AWAITING_CLICK
-    return waits and _known(draft.reason) > _known(row.reason)
-
-
-def _known(reason: str) -> int:
-    """Return how much is known of a skipped order's click."""
-    if reason in {Reason.INVALID, Reason.NOT_ATTRIBUTED}:
-        return int(reason == Reason.NOT_ATTRIBUTED)
-    return 3 if reason == Reason.CONSENT_PENDING else 2
+    if draft.reason not in AWAITING_CLICK:
+        return False
+    of_any_click = 2
+    rank = {Reason.INVALID: 0, Reason.NOT_ATTRIBUTED: 1, Reason.CONSENT_PENDING: 3}
+    came, known = (rank.get(Reason(it.reason), of_any_click) for it in (draft, row))
+    return came > known
 
 
 def _same(row: Conversion, using: str) -> ConversionQuerySet:

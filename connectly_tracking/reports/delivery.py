@@ -38,7 +38,7 @@ from ..models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -305,16 +305,16 @@ def _silence(using: str) -> Iterator[Finding]:
         yield found(Subject.DELIVERY, "parameter_missing", text)
 
 
-def still_away(using: str) -> set[str]:
-    """The codes of what does not come now, also if that is no problem any more."""
+def codes_still_away(using: str, codes: Collection[str]) -> set[str]:
+    """Of these codes, those of what does not come now, be it a problem or not."""
     clicks = Attribution.objects.using(using).order_by("-captured_at")
     lately = timezone.now() - LATELY
-    is_away = {
-        "clicks_stopped": not clicks.filter(captured_at__gte=lately).exists(),
-        "orders_stopped": not orders(using).filter(recorded_at__gte=lately).exists(),
-        "parameter_missing": bool(_missing_parameters(_latest(clicks))),
+    comes: dict[str, Callable[[], bool]] = {
+        "clicks_stopped": clicks.filter(captured_at__gte=lately).exists,
+        "orders_stopped": orders(using).filter(recorded_at__gte=lately).exists,
+        "parameter_missing": lambda: not _missing_parameters(_latest(clicks)),
     }
-    return {code for code, it in is_away.items() if it}
+    return {code for code in codes if code in comes and not comes[code]()}
 
 
 def orders(using: str) -> QuerySet[Conversion]:
