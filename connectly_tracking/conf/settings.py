@@ -129,7 +129,7 @@ class Conf(BusinessSettings):
     @property
     def STRICT(self) -> bool:
         """Whether bad input to a signal raises instead of being recorded as invalid."""
-        return self._bool("STRICT", default=settings.DEBUG)
+        return self._bool("STRICT", default=bool(settings.DEBUG))
 
     @property
     def LEASE(self) -> float:
