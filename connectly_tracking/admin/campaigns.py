@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -162,7 +162,7 @@ class Question:
         }
         by = self.given.get("by", "")
         self.by = by if by in GROUPS else "campaign"
-        self.today = timezone.localdate(timezone=timezone.get_default_timezone())
+        self.today = datetime.now(timezone.get_default_timezone()).date()
         self.period, self.days = self._period(self.given.get("period", ""))
         self.business = self.given.get("business") or None
         self.campaign = self.given.get("campaign")
