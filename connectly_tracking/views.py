@@ -115,6 +115,7 @@ def _database_finding() -> str:
 
 
 @csrf_exempt  # a cached page has no token; the origin is checked instead
+@non_atomic_requests  # as above; the click can still be kept in the session
 def capture_endpoint(request: HttpRequest) -> HttpResponse:
     """Capture a landing on a page that Django did not serve. Always answers 204.
 
