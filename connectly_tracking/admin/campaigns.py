@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -66,9 +66,9 @@ def _counted(name: str) -> Callable[[CampaignName], str]:
 
 @admin.register(CampaignName)
 class CampaignNameAdmin(StrictAdmin):
-    list_display = ["short_id", "kind", "name", *map(_counted, SHOWN_UPSTREAM)]
+    sortable_by: ClassVar[Any] = [*map(_counted, SHOWN_UPSTREAM)]
+    list_display = ["short_id", "kind", "name", *sortable_by]
     list_editable = ["name"]
-    sortable_by = SHOWN_UPSTREAM
     list_filter = ["kind"]
     search_fields = ["id__exact", "name"]
     fields = ["id", "kind", "name", *UPSTREAM]
