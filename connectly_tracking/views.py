@@ -21,6 +21,7 @@ from django.utils.http import is_same_domain
 from django.views.decorators.csrf import csrf_exempt
 
 from . import attribution, reports
+from .api.landing import is_tagged
 from .guard import guarded
 from .models import Conversion
 from .signals import content_viewed
@@ -115,6 +116,7 @@ def _database_finding() -> str:
 
 
 @csrf_exempt  # a cached page has no token; the origin is checked instead
+@non_atomic_requests  # as above; the click can still be kept in the session
 def capture_endpoint(request: HttpRequest) -> HttpResponse:
     """Capture a landing on a page that Django did not serve. Always answers 204.
 
@@ -130,13 +132,7 @@ def capture_endpoint(request: HttpRequest) -> HttpResponse:
 
 def _capture_post(request: HttpRequest) -> None:
     if request.method == "POST" and _is_trusted(request):
-        with suppress(
-            UnreadablePostError,
-            MultiPartParserError,
-            SuspiciousOperation,
-            ValueError,  # not JSON
-            RecursionError,  # JSON that is nested too deeply
-        ):
+        with suppress(UnreadablePostError):
             _capture_body(request)
 
 
@@ -145,16 +141,30 @@ def _capture_body(request: HttpRequest) -> None:
     body = request.read(MAX_CAPTURE_BODY + 1)
     if len(body) > MAX_CAPTURE_BODY:
         logger.warning("landing_not_kept reason=body_too_long")
-        return
-    match request.content_type:
-        case "application/json":
-            params = json.loads(body)
-            if isinstance(params, dict):
-                attribution.capture(request, params)
-        case "multipart/form-data":
-            attribution.capture(request, _form(request, body))
-        case _:
-            attribution.land_from(request, body.decode("latin-1"))
+    elif request.content_type in {"application/json", "multipart/form-data"}:
+        _capture_fields(request, body)
+    else:
+        attribution.land_from(request, body.decode("latin-1"))
+
+
+def _capture_fields(request: HttpRequest, body: bytes) -> None:
+    """Capture a JSON object or a form. If the tag is elsewhere, a log line says so."""
+    is_json = request.content_type == "application/json"
+    lost = "not_a_json_object" if is_json else "not_a_parameter"
+    fields: object = None
+    with suppress(
+        MultiPartParserError,
+        SuspiciousOperation,
+        ValueError,  # not JSON
+        RecursionError,  # JSON that is nested too deeply
+    ):
+        fields = json.loads(body) if is_json else _form(request, body)
+    if isinstance(fields, dict):
+        attribution.capture(request, fields)
+        names = {name.removeprefix("amp;") for name in fields}
+        lost = "" if "cnct_tracking_id" in names else "not_a_parameter"
+    if lost and is_tagged(body.decode("latin-1")):
+        logger.warning("tagged_link_lost reason=%s", lost)
 
 
 def _form(request: HttpRequest, body: bytes) -> Mapping[str, object]:

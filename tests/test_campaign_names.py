@@ -134,6 +134,29 @@ def test_columns_of_another_kind_are_not_guessed_at(
     assert stored() == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER} Sale",
+        "Black\N{NO-BREAK SPACE}Friday",
+        "\N{RIGHT-TO-LEFT MARK}חורף",
+    ],
+    ids=ascii,
+)
+def test_invisible_marks_belong_to_a_name(tmp_path: Path, name: str) -> None:
+    run(tmp_path, f"sendout_id,campaign_name\nsend-1,{name}\n")
+    assert stored()[0][2] == name
+
+
+@pytest.mark.parametrize(
+    "sign", ["\0", "\x07", "\x1b", "\x7f", "\x85", "\u2028", "\u2029"], ids=ascii
+)
+def test_a_control_character_is_refused(tmp_path: Path, sign: str) -> None:
+    with pytest.raises(CommandError, match="line 2: the name has a line break or a"):
+        run(tmp_path, f"sendout_id,campaign_name\nsend-1,Black{sign}Friday\n")
+    assert stored() == []
+
+
 def test_the_lines_of_one_campaign_are_added_up(tmp_path: Path) -> None:
     text = "sendout_id,campaign_name,sent\nsend-1,A,1.000\nsend-1,B,5\nsend-1,B,\n"
     for _ in range(2):

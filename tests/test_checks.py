@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from connectly_tracking import checks
-from connectly_tracking.conf import NAMES
+from connectly_tracking.conf import NAMES, conf
 from connectly_tracking.middleware import AttributionMiddleware
 
 from .conftest import broker_at
@@ -105,6 +105,18 @@ def test_each_fault_has_its_id(
 ) -> None:
     configure(**changes)
     assert found() == ids
+
+
+@pytest.mark.parametrize("debug", [0, 1, "", "1"])
+def test_a_debug_that_is_not_a_bool_is_no_fault_of_a_strict_that_is_not_set(
+    settings: Any, debug: object
+) -> None:
+    """Such as ``int(os.environ.get("DEBUG", 0))``."""
+    raw = settings.CONNECTLY_TRACKING
+    settings.CONNECTLY_TRACKING = {k: v for k, v in raw.items() if k != "STRICT"}
+    settings.DEBUG = debug
+    assert found() == []
+    assert conf.STRICT is bool(debug)
 
 
 def test_mail_to_admins_needs_an_admin(configure: Any, settings: Any) -> None:

@@ -132,9 +132,50 @@ def test_whatever_comes_is_answered_alike(
     assert not Attribution.objects.exists()
 
 
+JSON = "application/json"
+FORM = "multipart/form-data; boundary=x"
+LINK = f"https://shop.example/{TAGGED}"
+
+
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/json", "multipart/form-data; boundary=x"]
+    ("body", "kind", "reason"),
+    [
+        (json.dumps(f"?{QUERY}"), JSON, "not_a_json_object"),
+        (QUERY, JSON, "not_a_json_object"),
+        (json.dumps([VALUES]), JSON, "not_a_json_object"),
+        (json.dumps(VALUES).replace("}", ""), JSON, "not_a_json_object"),
+        (json.dumps({"url": LINK}), JSON, "not_a_parameter"),
+        (json.dumps({"params": VALUES}), JSON, "not_a_parameter"),
+        ('{"CNCT_TRACKING_ID": "t"}', JSON, "not_a_parameter"),
+        (QUERY, FORM, "not_a_parameter"),
+        (QUERY, "multipart/form-data", "not_a_parameter"),
+        (
+            f'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\n{LINK}\r\n--x--',
+            FORM,
+            "not_a_parameter",
+        ),
+    ],
 )
+def test_a_tag_in_a_body_of_another_shape_is_one_log_line(
+    browser: Client, body: str, kind: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(browser, body.encode(), kind)
+    assert not Attribution.objects.exists()
+    said = [it.getMessage() for it in caplog.records]
+    assert said == [f"tagged_link_lost reason={reason}"]
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", "[", '{"url": "/"}', '"track-1"', json.dumps(VALUES)]
+)
+def test_other_bodies_are_nothing_to_log(
+    browser: Client, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(browser, body.encode(), JSON)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", ["text/plain", JSON, FORM])
 def test_more_than_32_kib_is_not_read(
     browser: Client, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

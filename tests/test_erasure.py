@@ -182,6 +182,25 @@ def test_the_command_says_when_to_come_again(sandbox: Sandbox) -> None:
         say("--order", row.order_id, yes=True)
 
 
+def test_a_name_that_several_users_have_is_refused(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.create(username="ana")
+    User.objects.update(first_name="Ada")
+    monkeypatch.setattr(User, "USERNAME_FIELD", "first_name")
+    with pytest.raises(CommandError, match="Several users have the name 'Ada'"):
+        say("--user", "Ada")
+
+
+@pytest.mark.parametrize("field", ["id", "last_login"])
+def test_a_name_that_none_can_be_is_refused(
+    ada: User, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.setattr(User, "USERNAME_FIELD", field)
+    with pytest.raises(CommandError, match="There is no user 'ana'"):
+        say("--user", "ana")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -1,4 +1,4 @@
-"""What a monitor is told while the database is down, with WSGI and with ASGI."""
+"""What our views answer while the database is down, with WSGI and with ASGI."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from django.urls import path
 from prometheus_client import CollectorRegistry
 
 from connectly_tracking import views
+from connectly_tracking.attribution import session as sessions
 from connectly_tracking.contrib.prometheus import ConnectlyCollector
 
+from .conftest import TAGGED
 from .test_prometheus import metrics, record, samples
 
 if TYPE_CHECKING:
@@ -27,7 +29,11 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls(__name__),
 ]
-urlpatterns = [path("monitor/", views.monitor), path("metrics/", metrics)]
+urlpatterns = [
+    path("monitor/", views.monitor),
+    path("metrics/", metrics),
+    path("capture/", views.capture_endpoint),
+]
 
 
 @pytest.fixture(params=[False, True], ids=["", "atomic requests"])
@@ -67,6 +73,19 @@ def test_a_monitor_says_so_with_asgi_too(
     async_client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert_down(async_to_sync(async_client.get)("/monitor/"), caplog)
+
+
+@pytest.mark.usefixtures("down")
+@pytest.mark.parametrize("protocol", ["WSGI", "ASGI"])
+def test_a_landing_is_kept_in_a_session_that_is_not_in_the_database(
+    client: Client, async_client: AsyncClient, settings: Any, protocol: str
+) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    browser: Any = client if protocol == "WSGI" else async_client
+    post = browser.post if protocol == "WSGI" else async_to_sync(browser.post)
+    answer = post("/capture/", TAGGED, content_type="text/plain")
+    assert answer.status_code == 204
+    assert sessions.KEY in browser.session
 
 
 def test_a_monitor_says_that_our_tables_are_not_there(client: Client) -> None:

@@ -194,6 +194,37 @@ def test_the_click_does_not_replace_a_cookie_of_djangos(use: Use, cookie: str) -
     assert not is_right("CLICK_COOKIE")
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "is_taken"),
+    [
+        ("__Secure-click", {}, True),
+        ("__Secure-click", {"PATH": "/shop", "DOMAIN": "shop.example"}, True),
+        ("__Secure-click", {"SECURE": False}, False),
+        ("__secure-click", {"SECURE": False}, False),
+        ("__Host-click", {}, True),
+        ("__Host-click", {"DOMAIN": ""}, True),
+        ("__Host-click", {"SECURE": False}, False),
+        ("__Host-click", {"PATH": "/shop"}, False),
+        ("__Host-click", {"PATH": None}, False),
+        ("__Host-click", {"DOMAIN": "shop.example"}, False),
+        ("__HOST-click", {"DOMAIN": "shop.example"}, False),
+        ("_Host-click", {"SECURE": False}, True),
+        ("__Hosts", {"SECURE": False}, True),
+    ],
+)
+def test_a_cookie_that_browsers_would_refuse_is_named(
+    use: Use, settings: Any, name: str, changes: dict[str, object], is_taken: bool
+) -> None:
+    settings.SESSION_COOKIE_SECURE = True
+    for key, value in changes.items():
+        setattr(settings, f"SESSION_COOKIE_{key}", value)
+    use({"CLICK_COOKIE": name})
+    assert is_right("CLICK_COOKIE") == is_taken
+    said = [text for text in messages() if "['CLICK_COOKIE']" in text]
+    assert len(said) == (not is_taken)
+    assert all("which browsers accept only if" in text for text in said)
+
+
 @pytest.mark.parametrize("scheme", ["socks4", "socks5", "SOCKS5H"])
 def test_a_socks_proxy_is_refused(use: Use, scheme: str) -> None:
     use({"PROXIES": {"all": f"{scheme}://p:1080"}})
@@ -242,7 +273,7 @@ ODD: Final[dict[str, list[object]]] = {
     "BASE_URL": ["https://0xa9fea9fe", "https://nowhere.invalid"],
     "ORDER_ADAPTER": [".", len, lambda _: None, lambda _: 10**5000],
     "CONSENT": [".", lambda _: 1 / 0, lambda _: "\ud800", lambda _: object()],
-    "CLICK_COOKIE": ["a b", "sessionid", "~" * 64],
+    "CLICK_COOKIE": ["a b", "sessionid", "__Host-click", "~" * 64],
     "PROXIES": [7, {"all": "socks5h://nowhere:1"}],
     "CA_BUNDLE": ["x" * 5000, "/", __file__],
     "QUEUE": ["\0", "🛒"],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -66,9 +66,9 @@ def _counted(name: str) -> Callable[[CampaignName], str]:
 
 @admin.register(CampaignName)
 class CampaignNameAdmin(StrictAdmin):
-    list_display = ["short_id", "kind", "name", *map(_counted, SHOWN_UPSTREAM)]
+    sortable_by: ClassVar[Any] = [*map(_counted, SHOWN_UPSTREAM)]
+    list_display = ["short_id", "kind", "name", *sortable_by]
     list_editable = ["name"]
-    sortable_by = SHOWN_UPSTREAM
     list_filter = ["kind"]
     search_fields = ["id__exact", "name"]
     fields = ["id", "kind", "name", *UPSTREAM]
@@ -162,7 +162,7 @@ class Question:
         }
         by = self.given.get("by", "")
         self.by = by if by in GROUPS else "campaign"
-        self.today = timezone.localdate(timezone=timezone.get_default_timezone())
+        self.today = datetime.now(timezone.get_default_timezone()).date()
         self.period, self.days = self._period(self.given.get("period", ""))
         self.business = self.given.get("business") or None
         self.campaign = self.given.get("campaign")

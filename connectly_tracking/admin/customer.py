@@ -14,7 +14,12 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.core.exceptions import (
+    MultipleObjectsReturned,
+    ObjectDoesNotExist,
+    PermissionDenied,
+    ValidationError,
+)
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path
@@ -86,7 +91,12 @@ def _user_named(name: str) -> Any:
     users: Any = get_user_model()._default_manager
     try:
         return users.get_by_natural_key(name).pk
-    except ObjectDoesNotExist:
+    except MultipleObjectsReturned:
+        raise ValidationError(
+            _("Several users have this name. Enter the primary key of one of them.")
+        ) from None
+    # The last two: the name cannot be one, such as letters for a number.
+    except (ObjectDoesNotExist, ValueError, ValidationError):
         key = get_user_model()._meta.pk
         value = key.to_python(name)
         key.run_validators(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.contrib import admin
@@ -176,7 +176,7 @@ class ListingMixin:
             [getattr(row, name) for name in _LIST_COLUMNS]
             for row in rows.iterator(chunk_size=2000)
         )
-        today = timezone.localdate(timezone=timezone.get_default_timezone())
+        today = datetime.now(timezone.get_default_timezone()).date()
         return csv_response(f"conversions-{today}.csv", _LIST_COLUMNS, cells)
 
 

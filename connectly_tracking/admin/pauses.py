@@ -10,7 +10,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import NoReverseMatch, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -157,11 +157,19 @@ def warn_of_pauses(request: HttpRequest) -> None:
     if request.method != "GET" or "connectly_has_warned" in known:
         return
     known["connectly_has_warned"] = True
-    url = reverse("admin:connectly_tracking_conversion_status")
     for circuit in pauses_of(request).values():
-        link = format_html('<a href="{}">{}</a>', url, gettext("Delivery status"))
-        banner = format_html("{} {}", pause_banner(circuit), link)
-        messages.warning(request, banner)
+        messages.warning(request, _banner(circuit))
+
+
+def _banner(circuit: Circuit) -> str:
+    """With a link, if our pages are there: a shop's own admin need not have them."""
+    text = pause_banner(circuit)
+    try:
+        url = reverse("admin:connectly_tracking_conversion_status")
+    except NoReverseMatch:
+        return text
+    link = '{} <a href="{}">{}</a>'
+    return format_html(link, text, url, gettext("Delivery status"))
 
 
 # Any theme's index is extended by ours, which shows the banner.

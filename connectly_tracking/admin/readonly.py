@@ -73,11 +73,14 @@ class StrictAdmin(ModelAdmin):
     """Answers no question that no page asks, and refuses junk with a 400."""
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        times = self._times()
-        return [times.get(it, it) for it in super().get_list_display(request)]
+        shown = super().get_list_display(request)
+        return [self._times.get(it, it) for it in shown]
 
+    @cached_property
     def _times(self) -> dict[Any, Any]:
-        """Return a column for each field that is a time."""
+        """A column for each field that is a time. Always the same one, or Django would
+        not find it among the columns that can be sorted.
+        """
         return {
             field.name: time_of(self.model, field.name)
             for field in self.opts.fields
@@ -86,9 +89,9 @@ class StrictAdmin(ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show times as the rest of the page does."""
-        times, found = self._times(), []
+        found = []
         for name, options in super().get_fieldsets(request, obj):
-            shown = [times.get(it, it) for it in options["fields"]]
+            shown = [self._times.get(it, it) for it in options["fields"]]
             found.append((name, {**options, "fields": shown}))
         return found
 

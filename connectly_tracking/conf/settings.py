@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest
+    from django_stubs_ext import StrOrPromise
 
     from ..events import Purchase
 
-#: A token of RFC 6265; browsers give more to names that begin with __Host-.
+#: A token of RFC 6265.
 _COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _COOKIES: Final = ("SESSION", "CSRF", "LANGUAGE")
 _PROXIED: Final = ("https", "http", "all")
@@ -104,6 +105,8 @@ class Conf(BusinessSettings):
             raise improper(
                 "CLICK_COOKIE", _("must not be the name of Django's own cookie")
             )
+        if name is not None and (problem := _prefix_problem(name.lower())):
+            raise improper("CLICK_COOKIE", problem)
         return name
 
     @property
@@ -129,7 +132,7 @@ class Conf(BusinessSettings):
     @property
     def STRICT(self) -> bool:
         """Whether bad input to a signal raises instead of being recorded as invalid."""
-        return self._bool("STRICT", default=settings.DEBUG)
+        return self._bool("STRICT", default=bool(settings.DEBUG))
 
     @property
     def LEASE(self) -> float:
@@ -263,6 +266,28 @@ def _is_name(value: object) -> TypeGuard[str]:
         and value.isprintable()
         and len(value) <= MAX_NAME
     )
+
+
+def _prefix_problem(name: str) -> StrOrPromise:
+    """Return why browsers refuse a cookie with this prefix (RFC 6265bis), or ""."""
+    is_secure = bool(settings.SESSION_COOKIE_SECURE)
+    if name.startswith("__secure-") and not is_secure:
+        return _(
+            'begins with "__Secure-", which browsers accept only if '
+            "SESSION_COOKIE_SECURE is True"
+        )
+    is_of_host = (
+        is_secure
+        and settings.SESSION_COOKIE_PATH == "/"
+        and not settings.SESSION_COOKIE_DOMAIN
+    )
+    if name.startswith("__host-") and not is_of_host:
+        return _(
+            'begins with "__Host-", which browsers accept only if '
+            'SESSION_COOKIE_SECURE is True, SESSION_COOKIE_PATH is "/" and '
+            "SESSION_COOKIE_DOMAIN is not set"
+        )
+    return ""
 
 
 def _exists(path: str | Path) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, Self
 from django.contrib.auth import get_user_model
 from django.core.exceptions import (
     ImproperlyConfigured,
+    MultipleObjectsReturned,
     ObjectDoesNotExist,
     ValidationError,
 )
@@ -103,7 +104,12 @@ def parse_user(name: str) -> Any:
     manager: Any = get_user_model()._default_manager
     try:
         return manager.get_by_natural_key(name.replace("\0", "\ufffd")).pk
-    except ObjectDoesNotExist:
+    except MultipleObjectsReturned:
+        raise ArgumentTypeError(
+            f"Several users have the name {name!r}. Give the --user-id of one of them."
+        ) from None
+    # The last two: the name cannot be one, such as letters for a number.
+    except (ObjectDoesNotExist, ValueError, ValidationError):
         raise ArgumentTypeError(
             f"There is no user {name!r}. For a deleted user, give the --user-id."
         ) from None

@@ -34,6 +34,8 @@ _COUNTS: Final = {
 }
 #: 1234, 1,234 and 1.234 are the same count.
 _COUNT: Final = re.compile(r"\d{1,15}|\d{1,3}([.,\s\xa0]\d{3}){1,4}", re.ASCII)
+#: Emoji and right-to-left words have other invisible characters.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _EMPTY: Final = frozenset({"", "-", "\N{EN DASH}", "n/a"})
 
 
@@ -86,7 +88,7 @@ class NamesFile:
                 raise ValueError(f"the {what} is empty")
             if len(text) > 255:
                 raise ValueError(f"the {what} has more than 255 characters")
-            if not text.isprintable():
+            if _CONTROL.search(text):
                 raise ValueError(
                     f"the {what} has a line break or a control character; perhaps a "
                     "quotation mark is missing"

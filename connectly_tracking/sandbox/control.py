@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict
 from importlib.resources import files
 from ipaddress import ip_address
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote
 
@@ -49,6 +50,8 @@ class Control:
         self._script = endpoint.script
         self._endpoint = endpoint
         self._host = host.lower()
+        #: Tells the page that another sandbox answers, which numbers from 1 again.
+        self._id = token_hex(8)
         self._routes: dict[str, dict[str, Callable[[Request], Answer]]] = {
             **{path: {"GET": _file(*file)} for path, file in _PAGE.items()},
             "/healthz": {"GET": lambda _: _json({"status": "ok"})},
@@ -95,7 +98,7 @@ class Control:
         # Never the key.
         business = quote(self._endpoint.business_id, safe="")
         path = f"/external/v1/businesses/{business}/conversion_events"
-        return _json({"path": path})
+        return _json({"path": path, "sandbox": self._id})
 
     def _events(self, request: Request) -> Answer:
         query = parse_qs(request.path.partition("?")[2])
@@ -110,6 +113,7 @@ class Control:
                 "received_count": self._ledger.received_count,
                 "event_count": self._ledger.event_count,
                 "oldest": self._ledger.oldest,
+                "sandbox": self._id,
             }
         )
 

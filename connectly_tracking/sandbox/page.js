@@ -517,7 +517,8 @@ async function poll(method) {
       list.replaceChildren();
     }
     const seen = await ask(`events?after=${newest}`, method);
-    away = false;
+    away = seen.sandbox !== about.sandbox; // one that was started between two looks
+    if (away) return await poll("GET");
     show(seen, !known);
     pending(await ask("behaviours"));
     linked("good", _("Live"));

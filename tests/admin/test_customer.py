@@ -110,6 +110,33 @@ def test_it_says_when_to_come_again(staff: Staff) -> None:
     assert "1 report was being sent" in done.content.decode()
 
 
+def test_a_name_that_several_users_have_is_a_sentence(
+    staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = staff(FORGET)
+    monkeypatch.setattr(User, "USERNAME_FIELD", "first_name")
+    User.objects.update(first_name="Ada")
+    page = client.post(PAGE, {"user": "Ada"}).content.decode()
+    assert "Several users have this name." in page
+    assert "Yes, forget" not in page
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "words"),
+    [
+        ("id", "ana", "must be an integer"),
+        ("id", "9" * 30, "less than or equal"),
+        ("last_login", "ana", "must be an integer"),
+    ],
+)
+def test_a_name_that_none_can_be_is_a_sentence(
+    staff: Staff, monkeypatch: pytest.MonkeyPatch, field: str, name: str, words: str
+) -> None:
+    client = staff(FORGET)
+    monkeypatch.setattr(User, "USERNAME_FIELD", field)
+    assert words in client.post(PAGE, {"user": name}).content.decode()
+
+
 @pytest.mark.parametrize(
     ("named", "words"),
     [

@@ -16,7 +16,7 @@ from django.utils import timezone
 from connectly_tracking import outbox
 from connectly_tracking.admin import readonly
 from connectly_tracking.api.landing import Landing
-from connectly_tracking.models import Attribution, Circuit, Conversion
+from connectly_tracking.models import Attribution, CampaignName, Circuit, Conversion
 
 from ..conftest import make_click, make_purchase
 
@@ -155,6 +155,26 @@ def test_where_there_are_too_many_the_newest_are_shown(
     assert "the newest 2" in html
     Conversion.objects.filter(order_id__in=["ORD-0", "ORD-1", "ORD-2"]).delete()
     assert "1 conversion" in admin_client.get(LIST).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("model", "columns"),
+    [
+        ("pause", ["business", "began", "ended", "reason"]),
+        ("campaignname", ["sent", "link_clicks"]),
+        ("conversion", []),
+        ("attribution", []),
+    ],
+)
+def test_the_columns_that_may_be_sorted_by_are_links(
+    admin_client: Client, model: str, columns: list[str]
+) -> None:
+    record(1)
+    CampaignName.objects.create(id="send-1", name="one")
+    Circuit.objects.pause("default", reason="throttled", paused_until=timezone.now())
+    url = reverse(f"admin:connectly_tracking_{model}_changelist")
+    html = admin_client.get(url).content.decode()
+    assert re.findall(r'class="sortable column-(\w+)', html) == columns
 
 
 def test_a_business_that_is_not_in_the_settings_is_a_filter_once_a_link_asks_for_it(

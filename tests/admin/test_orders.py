@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.contrib.auth.models import Permission, User
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import path, reverse
 
+from connectly_tracking import outbox
 from connectly_tracking.delivery import deliver
 from connectly_tracking.models import Conversion
 from connectly_tracking.signals import order_completed
+from example_project.shop.admin import OrderAdmin
 from example_project.shop.models import Order
 
 from ..conftest import make_click, make_product
@@ -28,6 +31,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:shop_order_changelist")
+
+
+class Backoffice(AdminSite):
+    """A shop's own, without our pages; Django's is not there."""
+
+    index_template = "admin/connectly_tracking/index.html"
+
+
+backoffice = Backoffice(name="backoffice")
+backoffice.register(Order, OrderAdmin)
+urlpatterns = [path("backoffice/", backoffice.urls)]
 
 
 def place(*, attributed: bool = True) -> Order:
@@ -130,6 +144,24 @@ def test_who_may_not_view_conversions_sees_none_beside_the_orders(
     for html in (client.get(LIST).content.decode(), page(client, order)):
         assert 'connectly-pending">pending' in html
         assert "send-1" in html
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_in_an_admin_of_the_shops_own_ours_need_not_be_there(
+    admin_client: Client, is_paused: bool
+) -> None:
+    orders = [place(), place(attributed=False), place()]
+    Conversion.objects.filter(order_id=orders[2].number).delete()
+    if is_paused:
+        outbox.pause("default", detail="ana: <stocktaking>")
+    pages = [reverse("admin:index"), reverse("admin:shop_order_changelist")]
+    pages += [reverse("admin:shop_order_change", args=[it.pk]) for it in orders]
+    for url in pages:
+        assert url.startswith("/backoffice/")
+        html = admin_client.get(url).content.decode()
+        assert html.count("Sending is paused for default") == is_paused
+        assert "Delivery status" not in html
 
 
 def test_django_finds_nothing_wrong_with_it() -> None:

@@ -20,6 +20,7 @@ from connectly_tracking.signals import order_completed
 from example_project.shop.models import Order
 
 from ..conftest import make_click, make_product, make_purchase
+from .pages import make_rows, pages
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -75,6 +76,23 @@ def test_a_page_has_one_format_and_machines_can_read_it(
     html = unescape(admin_client.get(url, query).content.decode())
     check(html)
     assert "UTC-05" in explain("ORD-7821")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("zone", ["UTC", "America/Bogota"])
+def test_every_page_and_file_is_there_without_use_tz(
+    admin_client: Client, settings: Any, zone: str
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, zone
+    make_rows()
+    answers = {name: admin_client.get(url) for name, (_, url) in pages().items()}
+    broken = {name: it for name, it in answers.items() if it.status_code >= 400}
+    # Who may do everything may not do this.
+    assert {name.rpartition("_")[2] for name in broken} == {"add", "delete"}
+    for name in ("campaign_changelist", "campaign_csv", "conversion_csv"):
+        answer = answers[name]
+        assert answer.status_code == 200
+        assert b"send-1" in answer.getvalue()
 
 
 @pytest.mark.django_db

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from django.conf import settings
 from playwright.sync_api import expect
 
+from connectly_tracking.sandbox import Sandbox
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Locator, Page
-
-    from connectly_tracking.sandbox import Sandbox
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(1)</script>"
 
@@ -232,6 +233,27 @@ def test_a_sandbox_that_went_away_is_missed_and_found(
     sandbox.start()
     expect(page.get_by_text("Live")).to_be_visible()
     expect(cards(page)).to_have_count(1)
+
+
+def test_a_sandbox_that_takes_anothers_place_shows_all_its_events(
+    page: Page, sandbox: Sandbox
+) -> None:
+    page.goto(sandbox.url)
+    for order_id in ("A-1", "A-2"):
+        send(sandbox, event(order_id))
+    expect(cards(page)).to_have_count(2)
+    sandbox.stop()
+    ours: Any = settings.CONNECTLY_TRACKING
+    with Sandbox(
+        business_id=ours["BUSINESS_ID"],
+        api_key=ours["API_KEY"],
+        port=urlsplit(sandbox.url).port or 0,
+    ) as another:
+        for order_id in ("B-1", "B-2", "B-3"):
+            send(another, event(order_id))
+        expect(cards(page)).to_have_count(3)
+        expect(cards(page).last).to_contain_text("B-1")
+        assert counted(page)[0] == "3"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from oscar.test import factories
 
+from connectly_tracking import outbox
 from connectly_tracking.contrib.oscar.adapter import purchase
 from connectly_tracking.events import Item
+
+from ..conftest import make_click
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +44,15 @@ def test_without_a_sku_it_is_the_upc_and_then_the_primary_key(order: Any) -> Non
     order.lines.update(upc=None)
     product = order.lines.get().product
     assert ids(order) == [str(product.pk)]
+
+
+def test_a_deleted_product_without_both_is_left_out_and_named(order: Any) -> None:
+    order.lines.update(partner_sku="", upc="")
+    order.lines.get().product.delete()
+    assert ids(order) == [""]
+    row = outbox.record(purchase(order), attribution=make_click())
+    assert "None" not in row.body
+    assert "left out" in row.detail
 
 
 def test_a_line_that_was_edited_down_to_nothing_is_left_out(order: Any) -> None:

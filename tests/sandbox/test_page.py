@@ -56,6 +56,18 @@ class TestPage:
         assert seen["oldest"] == 1
         assert self.ask(sandbox, "/events?after=x").status_code == 400
 
+    def test_another_sandbox_is_told_from_the_same_one(self, sandbox):
+        def tells(sandbox):
+            asked = (self.ask(sandbox, path).json() for path in ("/about", "/events"))
+            (told,) = {answer["sandbox"] for answer in asked}
+            return told
+
+        before = tells(sandbox)
+        sandbox.stop()
+        assert tells(sandbox.start()) == before
+        with Sandbox(business_id=BUSINESS, api_key=KEY) as another:
+            assert tells(another) != before
+
     def test_events_can_be_cleared(self, sandbox):
         post(sandbox)
         sandbox.behave("500")
@@ -241,7 +253,8 @@ class TestPage:
 
     def test_it_says_where_events_go_and_not_with_which_key(self, sandbox):
         answer = self.ask(sandbox, "/about")
-        assert answer.json() == {"path": PATH}
+        told = answer.json()
+        assert (told.keys(), told["path"]) == ({"path", "sandbox"}, PATH)
         for path in ("/", "/page.js", "/about", "/events"):
             assert KEY not in self.ask(sandbox, path).text
 

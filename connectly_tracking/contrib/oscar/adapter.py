@@ -58,4 +58,5 @@ def view(product: Any, request: HttpRequest) -> ViewContent:
 
 
 def _content_id(sku: str, upc: str | None, product_id: object) -> str:
-    return sku or upc or str(product_id)
+    # A deleted product leaves none: its line is reported as one without an id.
+    return sku or upc or ("" if product_id is None else str(product_id))
