@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from .conf import MAIL_ADMINS, conf
 from .findings import CATALOGUE, Finding, Level, Subject, one_line
 from .models import Alert, DbNow
-from .reports.delivery import codes_still_away
+from .reports.delivery import is_still_away
 from .reports.health import current_findings
 from .signals import alert
 
@@ -75,10 +75,10 @@ def watch(*, on_untold: Callable[[Notice], None] | None = None) -> list[Notice]:
         )
     alerts.filter(key__in=found).exclude(ended_at=None).update(ended_at=None)
     over = _over(alerts, found).filter(ended_at=None)
-    if ending := set(over.values_list("code", flat=True)):
-        # What has stayed away for long ends, but is not resolved.
-        over.filter(code__in=codes_still_away(using, ending)).delete()
-        over.update(ended_at=DbNow())
+    for row in over:
+        if is_still_away(using, row.code, row.detail):
+            row.delete()  # after a week it is no problem any more, and not resolved
+    over.update(ended_at=DbNow())
     alerts.filter(told_at=None).exclude(ended_at=None).delete()
 
     told = []

@@ -7,7 +7,7 @@ import logging
 import re
 from contextlib import suppress
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction
@@ -27,7 +27,7 @@ from .models import Conversion
 from .signals import content_viewed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from django.http import HttpRequest, HttpResponseBase
     from django.views.generic import View
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     _Base = View
 else:
     _Base = object
+
+_View = TypeVar("_View", bound="Callable[..., HttpResponseBase]")
 
 #: Bytes that the capture endpoint reads: an address, or five values of full length.
 MAX_CAPTURE_BODY: Final = 32 * 1024
@@ -89,7 +91,16 @@ class ContentViewedMixin(_Base):
         return response
 
 
-@non_atomic_requests  # or a database that is down fails before the view is called
+def _without_transaction(view: _View) -> _View:
+    """Let Django open none in any database: one that is down would fail before the
+    view is called.
+    """
+    for alias in connections:
+        view = non_atomic_requests(using=alias)(view)
+    return view
+
+
+@_without_transaction
 def monitor(request: HttpRequest) -> JsonResponse:
     """``reports.health()`` as JSON; the status is 503 if something is wrong.
 
@@ -116,7 +127,7 @@ def _database_finding() -> str:
 
 
 @csrf_exempt  # a cached page has no token; the origin is checked instead
-@non_atomic_requests  # as above; the click can still be kept in the session
+@_without_transaction  # the click can still be kept in the session
 def capture_endpoint(request: HttpRequest) -> HttpResponse:
     """Capture a landing on a page that Django did not serve. Always answers 204.
 

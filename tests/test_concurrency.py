@@ -372,3 +372,24 @@ def test_an_old_transaction_does_not_slow_the_next_batch_down() -> None:
     finally:
         let_go.set()
         old.join()
+
+
+@pytest.mark.server
+def test_an_invalid_order_that_gets_its_click_just_then_is_kept(configure: Any) -> None:
+    configure(RECORD_UNATTRIBUTED=False, STRICT=False)
+    outbox.record(make_purchase(currency="EURO"))
+    click, read = make_click(), []
+
+    def view_in_between(
+        execute: Any, sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        result = execute(sql, params, many, context)
+        if "connectly_tracking_conversion" in sql and not read:
+            read.append(sql)
+            at_once(1, lambda _: outbox.record(make_purchase(), attribution=click))
+        return result
+
+    with connection.execute_wrapper(view_in_between):
+        outbox.record(make_purchase())
+    assert "SELECT" in read[0]
+    assert Conversion.objects.get().state == State.PENDING

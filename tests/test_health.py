@@ -554,6 +554,14 @@ def test_what_came_again_is_told_as_over_though_it_stays_away_again(
     assert "clicks_stopped True" in told()
 
 
+def test_a_parameter_that_comes_again_is_over_whatever_else_is_missing() -> None:
+    without_a_parameter()
+    Attribution.objects.update(ctwa_clid="")
+    assert told() == ["parameter_missing False"]
+    make_click(replace(LANDING, ctwa_clid=""))
+    assert told() == ["parameter_missing True"]
+
+
 def refuse_to_listen(_finding: object) -> None:
     raise OSError
 

@@ -80,7 +80,7 @@ def pass_days(request: HttpRequest, days: int) -> None:
         click.save()
 
 
-@pytest.mark.parametrize("way", ["request", "binding", "landing"])
+@pytest.mark.parametrize("way", ["request", "binding", "landing", "recall"])
 def test_a_first_click_that_ages_out_before_the_order_gives_way_to_the_next(
     visit: HttpRequest, configure: Any, way: str
 ) -> None:
@@ -92,6 +92,10 @@ def test_a_first_click_that_ages_out_before_the_order_gives_way_to_the_next(
     if way == "landing":
         land(visit, "four")
         assert len(visit.session[sessions.KEY]["later"]) == 2
+    if way == "recall":
+        click = attribution.recall(visit)
+        assert click is not None
+        assert click.cnct_tracking_id == "two"
     if way == "binding":
         attribution.bind_order(visit, "ORD-7821")
     row = outbox.record(make_purchase(), request=None if way == "binding" else visit)
@@ -112,6 +116,41 @@ def test_of_the_next_clicks_only_one_that_counts_is_credited(
     else:
         pass_days(visit, 5)
     assert "three" in outbox.record(make_purchase(), request=visit).body
+
+
+@pytest.mark.parametrize("way", ["request", "binding", "landing"])
+@pytest.mark.parametrize("is_long", [False, True])
+def test_the_next_click_outlives_the_row_of_the_first(
+    visit: HttpRequest, configure: Any, way: str, is_long: bool
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    land(visit, "one" * (300 if is_long else 1))
+    pass_days(visit, 25)
+    land(visit, "two")
+    pass_days(visit, 5)
+    Attribution.objects.earliest("captured_at").delete()  # pruned
+    if way == "landing":
+        land(visit, "three")
+    if way == "binding":
+        attribution.bind_order(visit, "ORD-7821")
+    row = outbox.record(make_purchase(), request=None if way == "binding" else visit)
+    assert "two" in row.body
+
+
+def test_a_cookie_with_the_first_click_does_not_hide_the_sessions_own(
+    visit: HttpRequest, configure: Any
+) -> None:
+    configure(ATTRIBUTION_TOUCH="first")
+    land(visit, "one")
+    visit.COOKIES["connectly_click"] = getattr(visit, COOKIE_NOTE)
+    pass_days(visit, 20)
+    del visit.session[sessions.KEY]
+    configure(CLICK_COOKIE=None)
+    land(visit, "two")
+    delattr(visit, COOKIE_NOTE)
+    configure(CLICK_COOKIE="connectly_click")
+    pass_days(visit, 10)
+    assert "two" in outbox.record(make_purchase(), request=visit).body
 
 
 def test_of_the_next_clicks_the_orders_own_time_decides(

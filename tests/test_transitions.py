@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,6 +103,30 @@ def test_what_was_being_sent_at_a_withdrawal_does_not_wait(click: Attribution) -
         Conversion.objects.all().mark_withdrawn()
     Conversion.objects.all().mark_pending(3600)
     assert deliver() == {State.SKIPPED: 1}
+
+
+def test_what_was_being_sent_at_a_withdrawal_is_not_said_to_wait_and_does_not_expire(
+    click: Attribution,
+) -> None:
+    placed = timezone.now() - timedelta(days=6)
+    outbox.record(make_purchase(event_time=placed), attribution=make_old(click, placed))
+    assert claim(Run.begin(), "default", 1) is not None
+    with transaction.atomic():
+        Conversion.objects.all().mark_withdrawn()
+    Conversion.objects.all().mark_pending(60)
+    Conversion.objects.update(event_time=placed - timedelta(days=2))
+    outbox.pause("default", detail="stocktaking")
+    deliver()
+    row = Conversion.objects.get()
+    assert (row.state, row.reason) == (State.PENDING, Reason.CONSENT_WITHDRAWN)
+    said = reports.explain(row.order_id)
+    assert said.startswith(f"Order {row.order_id} was not reported: the customer with")
+
+
+def make_old(click: Attribution, placed: datetime) -> Attribution:
+    click.captured_at = placed
+    click.save()
+    return click
 
 
 @pytest.mark.parametrize("is_late", [True, False])

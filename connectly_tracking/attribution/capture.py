@@ -141,9 +141,9 @@ def current_click(request: HttpRequest, *, at: datetime) -> Attribution | None:
     if click is not None and drop_if_erased(request, click):
         click = None
     held = store_from_session(request, click) if click else None
-    if click and held and not click.awaits_consent:
+    if click and not click.awaits_consent:
         for each in (held, *later_clicks(click)):
-            if why_not_credited(each, at) is None:
+            if each and why_not_credited(each, at) is None:
                 return each
     user: Any = getattr(request, "user", None)
     is_known = user is not None and user.is_authenticated
@@ -205,7 +205,7 @@ def _recall(request: HttpRequest) -> Attribution | None:
         return None
     if drop_if_erased(request, click):
         return None
-    return load_attribution(request, click)
+    return load_attribution(request, first_in_window(click, at=time.time()))
 
 
 def _attach_user(request: HttpRequest, user: Any) -> None:
@@ -295,11 +295,11 @@ def _click_before(request: HttpRequest) -> SessionClick | None:
     held = read_click(request)
     with tolerated("click_not_read", logging.WARNING), savepoint():
         held = apply_consent(request)
+        if held is not None:
+            held = first_in_window(held, at=time.time())
         if held is not None and _is_gone(held):
             drop_held(request)
             held = None
-        if held is not None:
-            held = first_in_window(held, at=time.time())
     return held
 
 

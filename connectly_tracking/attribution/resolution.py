@@ -163,12 +163,11 @@ def _binding_and_held(
     if was_erased:
         drop_held(request)
         return binding, []
-    click = load_attribution(request, held)
-    if click is None:
-        return binding, []
     reason = Reason.CONSENT_PENDING if held.awaits_consent else None
-    first = Resolution(click, held.id, reason, click.business)
-    return binding, [first, *(Resolution(it, it.pk) for it in later_clicks(held))]
+    clicks = [Resolution(it, it.pk) for it in later_clicks(held)]
+    if (click := load_attribution(request, held)) is not None:
+        clicks.insert(0, Resolution(click, held.id, reason, click.business))
+    return binding, clicks
 
 
 def _is_entered_for_another(source: ClickSource) -> bool:

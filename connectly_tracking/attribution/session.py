@@ -395,7 +395,12 @@ def held_click(request: HttpRequest) -> SessionClick | None:
         return in_cookie
     in_cookie = replace(in_cookie, rows=in_session.rows)
     older, newer = sorted((in_session, in_cookie), key=lambda click: click.captured_at)
-    return older if stays(older, newer) else newer
+    if not stays(older, newer):
+        return newer
+    if newer.has_row and newer.reportable:
+        later = dict.fromkeys((*older.later, newer.id, *newer.later))
+        return replace(older, later=tuple(later)[-MAX_LATER:])
+    return older
 
 
 def later_clicks(click: SessionClick) -> list[Attribution]:

@@ -202,6 +202,7 @@ def expire(run: Run, business: str, limit: int) -> Batch | None:
     with run.atomic():
         due = run.conversions.due([business]).locked(skip=True)
         old = due.older_than(age, run.settings)
+        old = old.exclude(reason=Reason.CONSENT_WITHDRAWN)  # it has its reason already
         leases = old.values_list("pk", "lease_token", "due_at")
         found = list(leases[: min(limit, MAX_EXPIRED_AT_ONCE)])
         if not found:

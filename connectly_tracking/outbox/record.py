@@ -137,9 +137,12 @@ def _write(draft: Draft, source: ClickSource, using: str) -> tuple[Conversion, b
     if row.reason == Reason.NOT_ATTRIBUTED and not conf.RECORD_UNATTRIBUTED:
         rows = _same(row, using)
         earlier = rows.first()
-        if earlier and earlier.reason == Reason.INVALID and earlier.is_replaceable:
-            earlier.delete(using=using)
-            earlier = None
+        if earlier and earlier.reason == Reason.INVALID:
+            # Locked, since another signal may bring its click at this moment.
+            earlier = rows.filter(pk=earlier.pk).locked(skip=False).first()
+            if earlier and earlier.reason == Reason.INVALID and earlier.is_replaceable:
+                earlier.delete(using=using)
+                earlier = None
         if earlier:
             note_repeat(rows, earlier, draft)
         return earlier or row, False
@@ -191,7 +194,8 @@ def _joins_other_row(draft: Draft, source: ClickSource, using: str) -> bool:
 def _is_same_order(draft: Draft, other: Conversion) -> bool:
     came = _amount_of_draft(draft)
     differs = came is None or came.differs(_amount_of(other))
-    return draft.row.event_time == other.event_time and not differs
+    # Of an invalid order neither amount nor time is known.
+    return other.event_time in (None, draft.row.event_time) and not differs
 
 
 def _upsert(draft: Draft, using: str) -> Conversion:

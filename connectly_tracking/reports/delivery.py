@@ -38,7 +38,7 @@ from ..models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -305,16 +305,21 @@ def _silence(using: str) -> Iterator[Finding]:
         yield found(Subject.DELIVERY, "parameter_missing", text)
 
 
-def codes_still_away(using: str, codes: Collection[str]) -> set[str]:
-    """Of these codes, those of what does not come now, be it a problem or not."""
+def is_still_away(using: str, code: str, text: str) -> bool:
+    """Whether what a finding said does not come now either, be it a problem or not.
+
+    ``text`` is the finding's, which names the parameters.
+    """
     clicks = Attribution.objects.using(using).order_by("-captured_at")
     lately = timezone.now() - LATELY
-    comes: dict[str, Callable[[], bool]] = {
-        "clicks_stopped": clicks.filter(captured_at__gte=lately).exists,
-        "orders_stopped": orders(using).filter(recorded_at__gte=lately).exists,
-        "parameter_missing": lambda: not _missing_parameters(_latest(clicks)),
-    }
-    return {code for code in codes if code in comes and not comes[code]()}
+    match code:
+        case "clicks_stopped":
+            return not clicks.filter(captured_at__gte=lately).exists()
+        case "orders_stopped":
+            return not orders(using).filter(recorded_at__gte=lately).exists()
+        case "parameter_missing":
+            return any(it in text for it in _missing_parameters(_latest(clicks)))
+    return False
 
 
 def orders(using: str) -> QuerySet[Conversion]:

@@ -120,7 +120,7 @@ def _outcome(row: Conversion, pause: Circuit | None) -> Iterator[str]:
     if row.state == State.DELIVERED:
         facts["time"] = _time(row.delivered_at)
         yield _("Order %(order)s was reported to Connectly at %(time)s.") % facts
-    elif row.state not in WAITING:
+    elif row.state not in WAITING or (row.state == State.PENDING and row.reason):
         facts["why"] = _why(row)
         was_sent = row.reason in (Reason.REFUSED, Reason.UNCONFIRMED)
         not_sent = _("Order %(order)s was not reported: %(why)s.")
