@@ -442,3 +442,12 @@ def click_owner(click: Attribution) -> User:
     click.user = User.objects.create(username="ada")
     click.save()
     return click.user
+
+
+def test_a_later_signal_with_a_click_leaves_nothing_of_what_waited() -> None:
+    outbox.record(make_purchase())
+    assert Conversion.objects.get().payload
+    outbox.record(make_purchase(), attribution=make_click())
+    row = Conversion.objects.get()
+    assert (row.state, row.payload) == (State.PENDING, "")
+    assert row.body

@@ -378,7 +378,7 @@ def test_an_old_transaction_does_not_slow_the_next_batch_down() -> None:
 def test_an_invalid_order_that_gets_its_click_just_then_is_kept(configure: Any) -> None:
     configure(RECORD_UNATTRIBUTED=False, STRICT=False)
     outbox.record(make_purchase(currency="EURO"))
-    click, read = make_click(), []
+    click, read = make_click(), list[str]()
 
     def view_in_between(
         execute: Any, sql: str, params: Any, many: bool, context: Any

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from copy import copy
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -204,8 +205,9 @@ def _upsert(draft: Draft, using: str) -> Conversion:
     The error of a duplicate leaves a shared lock. Two orders that hold one and want to
     read the row for update would end each other's transaction.
     """
+    # A copy, since MariaDB returns what an earlier row has.
     Conversion.objects.using(using).bulk_create(
-        [draft.row], update_conflicts=True, update_fields=["key"]
+        [copy(draft.row)], update_conflicts=True, update_fields=["key"]
     )
     row, _is_replaced = _merge(draft, using)
     # Of an earlier row the click may have been erased.
