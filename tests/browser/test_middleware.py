@@ -74,6 +74,9 @@ def test_a_landing_fetched_ahead_is_stored_at_its_first_use(
     assert not Attribution.objects.exists()
     page.get_by_role("link", name="To the shop").click()
     page.wait_for_url("**/?cnct*")
-    assert not Attribution.objects.exists()
+    # Chromium asks again for a link's page, which varies by the cookie that it has got
+    # meanwhile. It opens a page of the rules as it is.
+    assert Attribution.objects.exists() == (kind == "link")
     buy(page)
     assert_delivered(sandbox)
+    assert Attribution.objects.count() == 1
